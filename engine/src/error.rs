@@ -1,0 +1,50 @@
+//! What can be wrong with what the engine is given.
+
+/// An error of the engine.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EngineError {
+    /// A configuration that describes no model.
+    #[error("configuration: {field} {reason}")]
+    Config {
+        /// The field's Hugging Face name.
+        field: &'static str,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The cache has no free block left.
+    #[error("the key/value cache is full: {needed} more blocks needed, {free} free")]
+    CacheFull {
+        /// Blocks the step needs.
+        needed: usize,
+        /// Blocks that are free.
+        free: usize,
+    },
+    /// A token id outside the vocabulary.
+    #[error("token id {token} is outside the vocabulary of {vocab_size}")]
+    Token {
+        /// The id.
+        token: u32,
+        /// The vocabulary's size.
+        vocab_size: usize,
+    },
+    /// A device this build does not have.
+    #[error("device `{name}` is not available: {reason}")]
+    Device {
+        /// The name asked for.
+        name: String,
+        /// Why not, and which there are.
+        reason: String,
+    },
+    /// An adapter that does not fit the model.
+    #[error("adapter: {0}")]
+    Adapter(String),
+    /// Data whose length does not match its shape or format.
+    #[error("{what}: {reason}")]
+    Shape {
+        /// The thing.
+        what: String,
+        /// The mismatch.
+        reason: String,
+    },
+}

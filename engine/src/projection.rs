@@ -1,0 +1,4 @@
+//! The slot.
+/// A projection.
+#[derive(Debug, Clone)]
+pub struct Projection {}
