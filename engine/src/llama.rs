@@ -21,7 +21,11 @@ pub struct LoraWeights {
 
 impl Llama {
     /// Builds the model from a checkpoint.
-    pub fn load<S: WeightSource>(_config: LlamaConfig, _source: &mut S, _device: &Device) -> Result<Self, S::Error> {
+    pub fn load<S: WeightSource>(
+        _config: LlamaConfig,
+        _source: &mut S,
+        _device: &Device,
+    ) -> Result<Self, S::Error> {
         unimplemented!()
     }
 
@@ -42,7 +46,11 @@ impl Llama {
     }
 
     /// Puts an adapter on the projections it names; replaces one that is there.
-    pub fn attach_lora(&mut self, _config: &LoraConfig, _weights: Vec<LoraWeights>) -> Result<(), EngineError> {
+    pub fn attach_lora(
+        &mut self,
+        _config: &LoraConfig,
+        _weights: Vec<LoraWeights>,
+    ) -> Result<(), EngineError> {
         unimplemented!()
     }
 
