@@ -23,14 +23,13 @@ pub(crate) trait Block<const LEN: usize>: Pod + Send + Sync {
 /// Quantizes `values` to GGUF blocks, byte for byte as ggml's reference quantizers do
 /// (`quantize_row_*_ref`; no importance matrix, no fused multiply-add).
 ///
-/// A scale is kept as f16, so that:
-/// - a block whose scale is below f16's smallest number dequantizes to zeros (or its minimum);
-/// - a block whose scale or minimum is above 65504 dequantizes to NaN or infinities, as does one with an infinity
-///   (Q6_K gives zeros for an infinity).
+/// A scale is kept as f16, so a block whose scale is below f16's smallest number dequantizes to zeros (or to its
+/// minimum), and one whose scale or minimum is above its largest, 65504, to NaN or infinities. So does one with an
+/// infinity in it. (In Q6_K, magnitudes above about 1e12 overflow the fit, and their group becomes zeros.)
 ///
-/// A NaN among numbers takes the lowest code of its block (0 in Q8_0), and the numbers beside it keep theirs;
-/// in Q6_K the 16 values that share its scale become 0. Only here may the bytes differ from ggml's, whose
-/// result is undefined.
+/// A NaN among numbers becomes one of its block's values, 0 in Q8_0, and leaves the others what they are; in the
+/// K formats its group is fitted to its range without a search (Q4_K, Q5_K) or becomes zeros (Q6_K). Only then, and
+/// where a scale is so small that its reciprocal overflows, may bytes differ from ggml's, which are undefined there.
 ///
 /// # Errors
 /// [`EngineError::Shape`] if `values` is not a whole number of blocks, or the format is NF4, which has no
