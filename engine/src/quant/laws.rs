@@ -134,21 +134,9 @@ proptest! {
         }
     }
 
-    /// Half the widest gap between codes, of the block's largest magnitude, plus half the widest gap of the dynamic
-    /// map, of its scale.
     #[test]
     fn nf4_errors_are_within_the_bound(groups in vec(group(), 1..20)) {
-        let values = groups.concat();
-        let quantized = Nf4::quantize(&values);
-        let code_gap = (NF4_CODE[1] - NF4_CODE[0]) / 2.0;
-        let scale_gap = (dynamic_map()[255] - dynamic_map()[254]).max(dynamic_map()[254] - dynamic_map()[253]) / 2.0;
-        let scale_error = scale_gap * quantized.absmax2()[0];
-        for (x, y) in values.chunks(64).zip(quantized.dequantize().chunks(64)) {
-            let bound = amax(x) * code_gap + scale_error + amax(&values) * F32_ROUNDINGS;
-            for (x, y) in x.iter().zip(y) {
-                prop_assert!((x - y).abs() <= bound, "{x} became {y}, bound {bound}");
-            }
-        }
+        check_nf4_errors(&groups.concat());
     }
 
     /// Minimum and maximum have codes of their own, from which the same scale comes out again. (K-quants search
@@ -226,6 +214,21 @@ proptest! {
     }
 }
 
+/// Half the widest gap between codes, of the block's largest magnitude, plus half the widest gap of the dynamic
+/// map, of the scale's scale.
+fn check_nf4_errors(values: &[f32]) {
+    let half_gap = |map: &[f32]| map.windows(2).fold(0.0, |gap: f32, pair| gap.max(pair[1] - pair[0])) / 2.0;
+    let (code_gap, scale_gap) = (half_gap(&NF4_CODE), half_gap(dynamic_map()));
+    let quantized = Nf4::quantize(values);
+    for (block, (x, y)) in values.chunks(64).zip(quantized.dequantize().chunks(64)).enumerate() {
+        let scale_error = scale_gap * quantized.absmax2()[block / 256];
+        let bound = amax(x) * code_gap + scale_error + amax(values) * F32_ROUNDINGS;
+        for (x, y) in x.iter().zip(y) {
+            assert!((x - y).abs() <= bound, "block {block}: {x} became {y}, bound {bound}");
+        }
+    }
+}
+
 fn weighted_rms_error(x: &[f32], y: &[f32], weight: impl Fn(f32) -> f32) -> f32 {
     let (mut errors, mut weights) = (0.0, 0.0);
     for (x, y) in x.iter().zip(y) {
@@ -260,4 +263,23 @@ fn beyond_f16_a_block_is_not_finite_but_its_neighbours_are() {
         assert!(!found[3].is_finite(), "{format:?}");
         assert!(found[256..].iter().all(|x| x.is_finite()), "{format:?}");
     }
+}
+
+#[test]
+fn every_256_nf4_scales_have_a_scale_of_their_own() {
+    let values: Vec<f32> =
+        (0..300 * 64).map(|i| (i * i % 1009) as f32 * (1 + i / (256 * 64) * 99) as f32).collect();
+    let quantized = Nf4::quantize(&values);
+    let (blocks, scales) = (quantized.absmax().len(), quantized.absmax2());
+    assert_eq!((blocks, scales.len()), (300, 2));
+    assert!(scales[1] > 2.0 * scales[0], "{scales:?}");
+    check_nf4_errors(&values);
+}
+
+#[test]
+fn nf4_turns_nan_into_minus_the_largest_and_spreads_infinity() {
+    let found = Nf4::quantize(&[0.5, f32::NAN, -0.5, 0.5]).dequantize();
+    assert_eq!(found, [0.5, -0.5, -0.5, 0.5]);
+    let found = Nf4::quantize(&[0.5, f32::INFINITY, -0.5]).dequantize();
+    assert!(found.iter().all(|x| !x.is_finite()), "{found:?}");
 }

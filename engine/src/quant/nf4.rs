@@ -112,7 +112,8 @@ impl Nf4 {
     /// does on a CPU; on a GPU it gets the code of -1, which double quantization makes a small number). `offset` is
     /// summed in f64, so that it does not depend on the number of threads.
     ///
-    /// NaN becomes minus its block's largest magnitude. An infinity makes `offset` infinite and all values NaN.
+    /// NaN becomes minus its block's largest magnitude. An infinity makes `offset` infinite and leaves no
+    /// value finite.
     pub fn quantize(values: &[f32]) -> Self {
         let largest: Vec<f32> = values.par_chunks(BLOCK).map(magnitude).collect();
         let mut codes = vec![0; values.len().div_ceil(2)];
