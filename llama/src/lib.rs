@@ -1,1 +1,8 @@
-//! placeholder
+//! Files, text and tokens: everything between a model on disk and the `engine`'s tensors, and
+//! everything between a person's text and its token ids.
+
+mod error;
+pub mod gguf;
+mod mapped;
+
+pub use error::LlamaError;
