@@ -2,7 +2,10 @@
 //! everything between a person's text and its token ids.
 
 mod error;
+mod float;
 pub mod gguf;
 mod mapped;
+pub mod safetensors;
 
 pub use error::LlamaError;
+pub use float::Float;
