@@ -1,6 +1,7 @@
 //! Files, text and tokens: everything between a model on disk and the `engine`'s tensors, and
 //! everything between a person's text and its token ids.
 
+pub mod config;
 mod error;
 mod float;
 pub mod gguf;
