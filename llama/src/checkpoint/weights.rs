@@ -79,7 +79,7 @@ impl WeightSource for Weights<'_> {
         let weight = match storage {
             Storage::Float(float) => self.dense(float.decode(&bytes), shape),
             Storage::Blocks(format) if self.dequantized => {
-                self.dense(quant::dequantize(format, &bytes), shape)
+                self.dense(quant::dequantize(format, &bytes)?, shape)
             }
             Storage::Blocks(format) => {
                 Weight::Quantized(QuantizedMatrix::from_blocks(format, shape, &bytes, &self.device)?)
@@ -96,7 +96,7 @@ impl WeightSource for Weights<'_> {
                 let (info, storage) = self.find(gguf, name, &[len])?;
                 let values = match storage {
                     Storage::Float(float) => float.decode(gguf.data(info)),
-                    Storage::Blocks(format) => quant::dequantize(format, gguf.data(info)),
+                    Storage::Blocks(format) => quant::dequantize(format, gguf.data(info))?,
                 };
                 gguf.release(info);
                 values
@@ -161,7 +161,7 @@ mod tests {
 
     fn values(weight: Weight) -> Vec<f32> {
         match weight {
-            Weight::Dense(tensor) => tensor.into_data().to_vec().unwrap(),
+            Weight::Dense(tensor) => tensor.into_data().try_to_vec().unwrap(),
             Weight::Quantized(_) => panic!("quantized"),
         }
     }
@@ -186,7 +186,7 @@ mod tests {
         assert_eq!(values(weights.matrix(V, [4, 4]).unwrap()), repeated([0.0, 2.0, 1.0, 3.0]));
         assert_eq!(values(weights.matrix(Q, [4, 4]).unwrap()), repeated([0.0, 1.0, 2.0, 3.0]));
         let norm = weights.vector(NORM, 4).unwrap();
-        assert_eq!(norm.into_data().to_vec::<f32>().unwrap(), [1.0, 2.0, 3.0, 4.0]);
+        assert_eq!(norm.into_data().try_to_vec::<f32>().unwrap(), [1.0, 2.0, 3.0, 4.0]);
     }
 
     #[test]
@@ -215,7 +215,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let numbers: Vec<f32> = (0..96).map(|value| value as f32).collect();
         let q8_0 = TensorType::from_id(8).unwrap();
-        let blocks = quant::quantize(Format::Q8_0, &numbers);
+        let blocks = quant::quantize(Format::Q8_0, &numbers).unwrap();
         let checkpoint = open(dir.path(), small().tensor("token_embd.weight", q8_0, &[32, 3], &blocks));
         let name = "model.embed_tokens.weight";
         match checkpoint.weights(&device()).matrix(name, [3, 32]).unwrap() {
@@ -223,7 +223,7 @@ mod tests {
             Weight::Dense(_) => panic!("dense"),
         }
         let dense = checkpoint.weights(&device()).dequantized(true).matrix(name, [3, 32]).unwrap();
-        assert_eq!(values(dense), quant::dequantize(Format::Q8_0, &blocks));
+        assert_eq!(values(dense), quant::dequantize(Format::Q8_0, &blocks).unwrap());
     }
 
     #[test]

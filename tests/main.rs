@@ -1,0 +1,3 @@
+//! Tests across crates: one binary.
+
+mod conformance;
