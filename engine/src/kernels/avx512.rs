@@ -10,7 +10,7 @@ use crate::quant::{Format, Layout, TILE};
 const TOKENS: usize = 8;
 
 /// The kernel, where the machine has the instructions.
-pub(super) fn int8_tile() -> Option<super::flex::TileKernel> {
+pub(super) fn integer_tile() -> Option<super::flex::TileKernel> {
     let available = is_x86_feature_detected!("avx512f")
         && is_x86_feature_detected!("avx512bw")
         && is_x86_feature_detected!("avx512vl")
@@ -20,9 +20,9 @@ pub(super) fn int8_tile() -> Option<super::flex::TileKernel> {
 
 fn run(layout: Layout, words: &[u32], tile: usize, rows: &[Activations], out: &mut [f32]) {
     assert!(words.len() >= layout.words() && tile < layout.tiles() && out.len() >= rows.len() * TILE);
-    assert!(rows.iter().all(|x| x.codes.len() == layout.cols));
+    assert!(rows.iter().all(|x| x.high.len() == layout.cols && x.low.len() == layout.cols));
     for (rows, out) in rows.chunks(TOKENS).zip(out.chunks_mut(TOKENS * TILE)) {
-        // SAFETY: `int8_tile` hands this function out only where the instructions exist; the
+        // SAFETY: `integer_tile` hands this function out only where the instructions exist; the
         // asserts above give the bounds that the kernel's pointers stay within.
         unsafe {
             match rows.len() {
@@ -61,18 +61,20 @@ unsafe fn tile_of<const N: usize>(
         // SAFETY: 32 columns from `block * 32` lie inside the matrix and the activations.
         unsafe {
             let codes = codes(layout, words, tile, block);
-            let activation = |x: &Activations, quad: usize| {
-                let at = x.codes.as_ptr().add(block * BLOCK + 4 * quad).cast::<i32>();
+            let four = |digits: &[i8], quad: usize| {
+                let at = digits.as_ptr().add(block * BLOCK + 4 * quad).cast::<i32>();
                 _mm512_set1_epi32(at.read_unaligned())
             };
             if layout.format == Format::Q6_K {
                 for half in 0..2 {
                     let Scales { scale, min } = q6_k_scales(layout, words, tile, 2 * block + half);
                     for (sum, x) in sums.iter_mut().zip(rows) {
-                        let mut dot = _mm512_setzero_si512();
+                        let (mut high, mut low) = (_mm512_setzero_si512(), _mm512_setzero_si512());
                         for quad in 4 * half..4 * half + 4 {
-                            dot = _mm512_dpbusd_epi32(dot, codes[quad], activation(x, quad));
+                            high = _mm512_dpbusd_epi32(high, codes[quad], four(&x.high, quad));
+                            low = _mm512_dpbusd_epi32(low, codes[quad], four(&x.low, quad));
                         }
+                        let dot = _mm512_add_epi32(_mm512_slli_epi32::<8>(high), low);
                         let d = _mm512_mul_ps(scale, _mm512_set1_ps(x.scales[block]));
                         *sum = _mm512_fmadd_ps(d, _mm512_cvtepi32_ps(dot), *sum);
                         *sum = _mm512_fmadd_ps(min, _mm512_set1_ps(x.sums[2 * block + half]), *sum);
@@ -82,10 +84,12 @@ unsafe fn tile_of<const N: usize>(
             }
             let Scales { scale, min } = scales(layout, words, tile, block);
             for (sum, x) in sums.iter_mut().zip(rows) {
-                let mut dot = _mm512_setzero_si512();
+                let (mut high, mut low) = (_mm512_setzero_si512(), _mm512_setzero_si512());
                 for (quad, codes) in codes.iter().enumerate() {
-                    dot = _mm512_dpbusd_epi32(dot, *codes, activation(x, quad));
+                    high = _mm512_dpbusd_epi32(high, *codes, four(&x.high, quad));
+                    low = _mm512_dpbusd_epi32(low, *codes, four(&x.low, quad));
                 }
+                let dot = _mm512_add_epi32(_mm512_slli_epi32::<8>(high), low);
                 let d = _mm512_mul_ps(scale, _mm512_set1_ps(x.scales[block]));
                 *sum = _mm512_fmadd_ps(d, _mm512_cvtepi32_ps(dot), *sum);
                 let total = x.sums[2 * block] + x.sums[2 * block + 1];

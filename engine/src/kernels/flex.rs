@@ -15,14 +15,14 @@ pub(super) type TileKernel = fn(Layout, &[u32], usize, &[Activations], &mut [f32
 
 fn tile_kernel() -> TileKernel {
     #[cfg(target_arch = "x86_64")]
-    if let Some(kernel) = super::avx512::int8_tile() {
+    if let Some(kernel) = super::avx512::integer_tile() {
         return kernel;
     }
-    scalar::int8_tile
+    scalar::integer_tile
 }
 
-/// `y = x · Wᵀ` with activations in 8 bits: `x [tokens, cols]` → `[tokens, rows]`.
-pub(crate) fn int8_matmul(x: FlexTensor, words: &FlexTensor, layout: Layout) -> FlexTensor {
+/// `y = x · Wᵀ` with integer activations: `x [tokens, cols]` → `[tokens, rows]`.
+pub(crate) fn integer_matmul(x: FlexTensor, words: &FlexTensor, layout: Layout) -> FlexTensor {
     let x = x.to_contiguous();
     let (words, kernel) = (words.storage::<u32>(), tile_kernel());
     let rows: Vec<Activations> = match x.storage::<f32>() {

@@ -9,22 +9,22 @@ pub(crate) mod flex;
 #[cfg(feature = "flex")]
 mod scalar;
 
-/// Whether `format` multiplies with 8-bit activations. NF4's codes are not evenly spaced, so integer
+/// Whether `format` multiplies with integer activations. NF4's codes are not evenly spaced, so integer
 /// dot products do not apply to it.
 #[cfg(feature = "flex")]
-pub(crate) fn has_int8(format: crate::quant::Format) -> bool {
+pub(crate) fn has_integer(format: crate::quant::Format) -> bool {
     format != crate::quant::Format::NF4
 }
 
 /// The scalar kernel on plain slices: `x [tokens, cols]` → `[tokens, rows]`.
 #[cfg(all(test, feature = "flex"))]
-pub(crate) fn scalar_int8(x: &[f32], words: &[u32], layout: crate::quant::Layout) -> Vec<f32> {
+pub(crate) fn scalar_integer(x: &[f32], words: &[u32], layout: crate::quant::Layout) -> Vec<f32> {
     use crate::quant::TILE;
     let rows: Vec<_> = x.chunks_exact(layout.cols).map(activations::Activations::quantize).collect();
     let mut y = vec![0.0; rows.len() * layout.rows];
     for tile in 0..layout.tiles() {
         let mut out = vec![0.0; rows.len() * TILE];
-        scalar::int8_tile(layout, words, tile, &rows, &mut out);
+        scalar::integer_tile(layout, words, tile, &rows, &mut out);
         for (token, out) in out.chunks_exact(TILE).enumerate() {
             let width = TILE.min(layout.rows - tile * TILE);
             let start = token * layout.rows + tile * TILE;

@@ -9,7 +9,7 @@ use crate::quant::{Layout, TILE};
 ///
 /// Each output adds its groups of columns in order:
 /// `y += activation scale · (weight scale · Σ codes · activations) + minimum · Σ activations`.
-pub(super) fn int8_tile(layout: Layout, words: &[u32], tile: usize, rows: &[Activations], out: &mut [f32]) {
+pub(super) fn integer_tile(layout: Layout, words: &[u32], tile: usize, rows: &[Activations], out: &mut [f32]) {
     let (block_len, group) = (layout.format.block_len(), layout.format.group_len());
     let mut codes = [0u8; 256];
     for lane in 0..TILE.min(layout.rows - tile * TILE) {
@@ -21,8 +21,9 @@ pub(super) fn int8_tile(layout: Layout, words: &[u32], tile: usize, rows: &[Acti
                 let first = block * block_len + sub * group;
                 let (scale, min) = group_scale(layout, words, row, first / group);
                 for (sum, x) in sums.iter_mut().zip(rows) {
-                    let pairs = codes.iter().zip(&x.codes[first..first + group]);
-                    let dot: i32 = pairs.map(|(w, a)| i32::from(*w) * i32::from(*a)).sum();
+                    let digits = x.high[first..first + group].iter().zip(&x.low[first..first + group]);
+                    let activations = digits.map(|(high, low)| 256 * i32::from(*high) + i32::from(*low));
+                    let dot: i32 = codes.iter().zip(activations).map(|(w, a)| i32::from(*w) * a).sum();
                     let total: f32 = x.sums[first / 16..(first + group) / 16].iter().sum();
                     *sum += x.scales[first / BLOCK] * (scale * dot as f32) + min * total;
                 }
