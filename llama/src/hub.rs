@@ -1,6 +1,6 @@
 //! From a model reference to files on this machine.
 //!
-//! A reference is a short name of the [catalog], a path, or a hub name `owner/name[/FILE.gguf]` with
+//! A reference is a short name of the [catalog](crate::catalog), a path, or a hub name `owner/name[/FILE.gguf]` with
 //! an optional `@revision`. What is fetched is kept in the [cache](cache_dir) and used from there
 //! without network ever after; a moving revision such as `main` stays what it was when it was first
 //! fetched, until its folder is deleted.
@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 pub use cache::cache_dir;
 
 use crate::LlamaError;
-use crate::catalog::{self, CatalogFile, Entry};
+use crate::catalog::{CatalogFile, Entry};
 use cache::Lock;
 use download::{Downloader, Expected};
 use reference::Reference;
@@ -126,7 +126,7 @@ mod tests {
 
     use super::test_server::{Reply, Server};
     use super::*;
-    use crate::catalog::Package;
+    use crate::catalog::{self, Package};
 
     /// A model of two files, `hello` and `world`.
     const ENTRY: Entry = Entry {
@@ -211,5 +211,16 @@ mod tests {
             "{error}"
         );
         assert!(!error.contains('\n'));
+    }
+    /// The real thing, from wherever this machine can get it; kept in its cache.
+    #[test]
+    #[ignore = "fetches 180 MB"]
+    fn the_default_models_can_be_obtained() {
+        let chat = resolve(catalog::DEFAULT_MODEL).unwrap();
+        let checkpoint = crate::Checkpoint::open(&chat).unwrap();
+        assert_eq!(checkpoint.config().num_hidden_layers, 30);
+        let embedder = resolve(catalog::DEFAULT_EMBEDDER).unwrap();
+        let weights = crate::safetensors::Safetensors::open(&embedder.join("model.safetensors")).unwrap();
+        assert_eq!(weights.shape("embeddings.word_embeddings.weight"), Some(&[30522, 384][..]));
     }
 }

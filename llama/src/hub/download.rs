@@ -8,6 +8,7 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
+use ureq::config::RedirectAuthHeaders;
 use ureq::http::Response;
 use ureq::{Agent, Body};
 
@@ -58,6 +59,8 @@ impl Downloader {
             .timeout_recv_response(Some(STALL_TIMEOUT))
             .timeout_per_read(Some(STALL_TIMEOUT))
             .http_status_as_error(false)
+            // The hub answers for some files with a redirect to itself, where the token is needed too.
+            .redirect_auth_headers(RedirectAuthHeaders::SameHost)
             // A compressed answer has neither the file's length nor its ranges.
             .accept_encoding("identity")
             .user_agent(concat!("hearth/", env!("CARGO_PKG_VERSION")))
@@ -125,6 +128,12 @@ impl Downloader {
 
         let total =
             response.body().content_length().map(|rest| start.saturating_add(rest)).or(expected.bytes);
+        if let (Some(total), Some(bytes)) = (total, expected.bytes)
+            && total != bytes
+        {
+            discard(part)?;
+            return Err(Failure::Final(failed(url, format!("has {total} bytes, {bytes} were expected"))));
+        }
         let bar = progress_bar(url, start, total);
         let mut body = response.body_mut().as_reader();
         let mut buffer = vec![0; 1 << 16];
@@ -139,7 +148,8 @@ impl Downloader {
                 }
                 Err(error) => break Some(error.to_string()),
             }
-            if expected.bytes.is_some_and(|bytes| have > bytes) {
+            if total.is_some_and(|total| have > total) {
+                // A server that never ends fills no disk; the check of the length says the rest.
                 break None;
             }
         };
@@ -366,6 +376,17 @@ mod tests {
             assert!(error.contains("expected"), "{error}");
             assert!(fs::read_dir(dir.path()).unwrap().next().is_none());
         }
+    }
+
+    #[test]
+    fn a_redirect_is_followed_with_the_range() {
+        let dir = tempfile::tempdir().unwrap();
+        let server = Server::start(|request| match request.path.as_str() {
+            "/model" => Reply::status(302).header("Location: /elsewhere"),
+            _ => Reply::range_of(TEXT, request),
+        });
+        assert_eq!(fetch(&server, dir.path(), Some(&TEXT[..7])), Ok(TEXT.into()));
+        assert_eq!(server.ranges(), [Some(7), Some(7)]);
     }
 
     #[test]

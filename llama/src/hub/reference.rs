@@ -98,8 +98,20 @@ mod tests {
         assert_eq!(parse("TinyLlama/TinyLlama-1.1B_v1.0@refs/pr/1"), name(None, "refs/pr/1"));
         assert_eq!(parse("TinyLlama/TinyLlama-1.1B_v1.0/x.Q4_0.gguf"), name(Some("x.Q4_0.gguf"), "main"));
         for text in [
-            "", "a", "/a", "a/", "a//b", "../a", "a/..", "a/b/c", "a/b@", "a/b@../x", "a/b c", "./a/b",
+            "",
+            "a",
+            "/a",
+            "a/",
+            "a//b",
+            "../a",
+            "a/..",
+            "a/b/c",
+            "a/b@",
+            "a/b@../x",
+            "a/b c",
+            "./a/b",
             "a\\b/c",
+            "models/x.gguf",
         ] {
             assert_eq!(parse(text), None, "{text}");
         }

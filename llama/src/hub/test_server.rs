@@ -116,6 +116,12 @@ impl Reply {
         }
     }
 
+    /// With one more header line.
+    pub fn header(mut self, line: &str) -> Self {
+        self.headers.push(line.into());
+        self
+    }
+
     /// The connection ends after this many bytes of the body.
     pub fn cut_after(self, bytes: usize) -> Self {
         Self { cut_after: bytes, ..self }
