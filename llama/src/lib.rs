@@ -1,11 +1,13 @@
 //! Files, text and tokens: everything between a model on disk and the `engine`'s tensors, and
 //! everything between a person's text and its token ids.
 
+pub mod catalog;
 pub mod checkpoint;
 pub mod config;
 mod error;
 mod float;
 pub mod gguf;
+pub mod hub;
 mod mapped;
 pub mod safetensors;
 

@@ -256,4 +256,35 @@ mod tests {
             );
         }
     }
+    /// The same model as safetensors (half-split rotary order) and as GGUF (interleaved) is the same.
+    #[test]
+    fn a_real_model_is_the_same_in_both_formats() {
+        let Some(data) = std::env::var_os("CONFORMANCE_DATA") else {
+            eprintln!("skipped: CONFORMANCE_DATA is not set");
+            return;
+        };
+        let dir = Path::new(&data).join("stories260K");
+        let expected = Checkpoint::open(&dir.join("hf")).unwrap();
+        let Tensors::Safetensors(file) = &expected.tensors else { panic!("not safetensors") };
+        for (name, tolerance) in [("stories260K-f32.gguf", 0.0), ("stories260K-f16.gguf", 1e-3)] {
+            let checkpoint = Checkpoint::open(&dir.join(name)).unwrap();
+            assert_eq!(checkpoint.config(), expected.config());
+            let (mut weights, mut expected) = (checkpoint.weights(&device()), expected.weights(&device()));
+            for name in file.names() {
+                let (found, expected): (Vec<f32>, Vec<f32>) = match file.shape(name).unwrap() {
+                    &[len] => (
+                        weights.vector(name, len).unwrap().into_data().try_to_vec().unwrap(),
+                        expected.vector(name, len).unwrap().into_data().try_to_vec().unwrap(),
+                    ),
+                    &[rows, cols] => (
+                        values(weights.matrix(name, [rows, cols]).unwrap()),
+                        values(expected.matrix(name, [rows, cols]).unwrap()),
+                    ),
+                    other => panic!("{name}: {other:?}"),
+                };
+                let close = |(a, b): (&f32, &f32)| (a - b).abs() <= tolerance * b.abs().max(1e-3);
+                assert!(found.len() == expected.len() && found.iter().zip(&expected).all(close), "{name}");
+            }
+        }
+    }
 }
