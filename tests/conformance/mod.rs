@@ -1,0 +1,70 @@
+//! Comparisons with other implementations, on the data in the folder that `CONFORMANCE_DATA` names.
+//! Without it every test says that it was skipped.
+
+mod chat_templates;
+mod tokenizer;
+
+use std::path::PathBuf;
+
+use serde::de::DeserializeOwned;
+
+/// A path in the reference data, or `None` after saying that the test is skipped.
+fn data(path: &str) -> Option<PathBuf> {
+    from_environment("CONFORMANCE_DATA").map(|folder| folder.join(path))
+}
+
+/// The path that an environment variable holds, or `None` after saying that the test is skipped.
+fn from_environment(variable: &str) -> Option<PathBuf> {
+    let path = std::env::var_os(variable).filter(|path| !path.is_empty()).map(PathBuf::from);
+    if path.is_none() {
+        println!("skipped: {variable} is not set");
+    }
+    path
+}
+
+/// Reads a JSON file of the reference data.
+fn json<T: DeserializeOwned>(path: &std::path::Path) -> T {
+    let text = std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// What came of the cases of one file.
+struct Tally {
+    name: &'static str,
+    cases: usize,
+    failures: Vec<String>,
+}
+
+impl Tally {
+    fn new(name: &'static str) -> Self {
+        Self { name, cases: 0, failures: Vec::new() }
+    }
+
+    /// Counts a case: it passed, or the reason why not.
+    fn count(&mut self, case: impl std::fmt::Display, outcome: Result<(), String>) {
+        self.cases += 1;
+        if let Err(reason) = outcome {
+            self.failures.push(format!("{case}: {reason}"));
+        }
+    }
+
+    /// Prints the line of the table and the failing cases, then checks that none is new.
+    fn finish(self, expected_failures: &[&str]) {
+        let Self { name, cases, failures } = self;
+        println!("| {name} | {cases} cases | {} passed |", cases - failures.len());
+        for failure in &failures {
+            println!("    {failure}");
+        }
+        assert!(cases > 0, "{name}: no case");
+        let unexpected: Vec<_> = failures
+            .iter()
+            .filter(|failure| !expected_failures.iter().any(|known| failure.starts_with(known)))
+            .collect();
+        assert!(unexpected.is_empty(), "{name}: {unexpected:#?}");
+    }
+}
+
+/// Compares what came with what should.
+fn same<T: PartialEq + std::fmt::Debug>(actual: &T, expected: &T) -> Result<(), String> {
+    if actual == expected { Ok(()) } else { Err(format!("{actual:?} instead of {expected:?}")) }
+}
