@@ -1,3 +1,3 @@
-//! Tests across crates: one binary.
+//! Tests across crates, in one binary.
 
 mod conformance;

@@ -2,6 +2,7 @@
 //! everything between a person's text and its token ids.
 
 pub mod catalog;
+mod chat_template;
 pub mod checkpoint;
 pub mod config;
 mod error;
@@ -10,7 +11,10 @@ pub mod gguf;
 pub mod hub;
 mod mapped;
 pub mod safetensors;
+mod tokenizer;
 
+pub use chat_template::{ChatTemplate, Message, TemplateError};
 pub use checkpoint::Checkpoint;
 pub use error::LlamaError;
 pub use float::Float;
+pub use tokenizer::{DecodeStream, Tokenizer, TokenizerError};

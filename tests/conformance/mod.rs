@@ -1,30 +1,80 @@
-//! Against the numbers of other implementations. The data is found through `CONFORMANCE_DATA`, the
-//! models through variables of their own; a test whose data is not there says so and passes.
+//! Comparisons with other implementations, on the data in the folder that `CONFORMANCE_DATA` names.
+//! Without it every test says that it was skipped.
 
+mod chat_templates;
 mod logits;
+mod tokenizer;
 
 use std::path::PathBuf;
 
 use engine::Llama;
 use llama::Checkpoint;
+use serde::de::DeserializeOwned;
 
-/// The folder `name` of the reference data.
-fn reference(name: &str) -> Option<PathBuf> {
-    variable("CONFORMANCE_DATA").map(|root| root.join(name))
+/// A path in the reference data, or `None` after saying that the test is skipped.
+fn data(path: &str) -> Option<PathBuf> {
+    from_environment("CONFORMANCE_DATA").map(|folder| folder.join(path))
 }
 
-/// The path that an environment variable holds.
-fn variable(name: &str) -> Option<PathBuf> {
-    let value = std::env::var_os(name).filter(|value| !value.is_empty());
-    if value.is_none() {
-        println!("skipped: {name} is not set");
+/// The path that an environment variable holds, or `None` after saying that the test is skipped.
+fn from_environment(variable: &str) -> Option<PathBuf> {
+    let path = std::env::var_os(variable).filter(|path| !path.is_empty()).map(PathBuf::from);
+    if path.is_none() {
+        println!("skipped: {variable} is not set");
     }
-    value.map(PathBuf::from)
+    path
+}
+
+/// Reads a JSON file of the reference data.
+fn json<T: DeserializeOwned>(path: &std::path::Path) -> T {
+    let text = std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// What came of the cases of one file.
+struct Tally {
+    name: &'static str,
+    cases: usize,
+    failures: Vec<String>,
+}
+
+impl Tally {
+    fn new(name: &'static str) -> Self {
+        Self { name, cases: 0, failures: Vec::new() }
+    }
+
+    /// Counts a case: it passed, or the reason why not.
+    fn count(&mut self, case: impl std::fmt::Display, outcome: Result<(), String>) {
+        self.cases += 1;
+        if let Err(reason) = outcome {
+            self.failures.push(format!("{case}: {reason}"));
+        }
+    }
+
+    /// Prints the line of the table and the failing cases, then checks that none is new.
+    fn finish(self, expected_failures: &[&str]) {
+        let Self { name, cases, failures } = self;
+        println!("| {name} | {cases} cases | {} passed |", cases - failures.len());
+        for failure in &failures {
+            println!("    {failure}");
+        }
+        assert!(cases > 0, "{name}: no case");
+        let unexpected: Vec<_> = failures
+            .iter()
+            .filter(|failure| !expected_failures.iter().any(|known| failure.starts_with(known)))
+            .collect();
+        assert!(unexpected.is_empty(), "{name}: {unexpected:#?}");
+    }
+}
+
+/// Compares what came with what should.
+fn same<T: PartialEq + std::fmt::Debug>(actual: &T, expected: &T) -> Result<(), String> {
+    if actual == expected { Ok(()) } else { Err(format!("{actual:?} instead of {expected:?}")) }
 }
 
 /// SmolLM2-135M-Instruct in Q4_1 (`SMOLLM2_GGUF`), as it is or dequantized to f32.
 fn smollm2(dequantized: bool) -> Option<Llama> {
-    let checkpoint = Checkpoint::open(&variable("SMOLLM2_GGUF")?).unwrap();
+    let checkpoint = Checkpoint::open(&from_environment("SMOLLM2_GGUF")?).unwrap();
     let device = engine::device::parse(engine::device::AVAILABLE[0]).unwrap();
     let mut weights = checkpoint.weights(&device).dequantized(dequantized);
     Some(Llama::load(checkpoint.config().clone(), &mut weights, &device).unwrap())
