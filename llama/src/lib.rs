@@ -7,6 +7,7 @@ mod error;
 mod float;
 pub mod gguf;
 mod mapped;
+pub mod prompt;
 pub mod safetensors;
 
 pub use checkpoint::Checkpoint;
