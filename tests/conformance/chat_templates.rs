@@ -6,7 +6,7 @@ use llama::{ChatTemplate, Message};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Tally, data, json, same};
+use super::{Tally, reference, json, same};
 
 #[derive(Deserialize)]
 struct HuggingFaceCase {
@@ -21,7 +21,7 @@ const PROMPTS_BY_DEFAULT: &str = "ai21labs/AI21-Jamba-Large-1.6";
 
 #[test]
 fn templates_of_the_hub_render_as_in_huggingface_js() {
-    let Some(path) = data("chat_templates/hfjs_cases.json") else { return };
+    let Some(path) = reference("chat_templates/hfjs_cases.json") else { return };
     let mut tally = Tally::new("hfjs_cases.json");
     let groups: BTreeMap<String, BTreeMap<String, HuggingFaceCase>> = json(&path);
     for (name, mut case) in groups.into_values().flatten() {
@@ -47,7 +47,7 @@ const KEYWORDS_AS_NAMES: &str = "CONTEXT_KEYWORDS";
 
 #[test]
 fn jinja_features_render_as_in_python() {
-    let Some(path) = data("chat_templates/jinja_unit_cases.json") else { return };
+    let Some(path) = reference("chat_templates/jinja_unit_cases.json") else { return };
     let mut tally = Tally::new("jinja_unit_cases.json");
     for case in json::<Vec<UnitCase>>(&path) {
         let text = rendered(&case.template, &case.context);
@@ -76,7 +76,7 @@ struct LlamaCppCase {
 /// of the templates themselves is the measure.
 #[test]
 fn llama_cpps_templates_render_as_in_python() {
-    let Some(path) = data("chat_templates/llamacpp_cases.json") else { return };
+    let Some(path) = reference("chat_templates/llamacpp_cases.json") else { return };
     let file: LlamaCpp = json(&path);
     let mut tally = Tally::new("llamacpp_cases.json");
     for case in &file.cases {

@@ -5,7 +5,7 @@ use engine::{Arithmetic, Batch, Example, KvCache, Llama, Outputs};
 use safetensors::SafeTensors;
 use serde_json::Value;
 
-use super::{data, smollm2};
+use super::{reference, smollm2};
 
 /// Largest difference of a logit in f32: sums in another order through 30 layers.
 const EXACT_LOGIT: f32 = 2e-2;
@@ -41,7 +41,7 @@ fn evaluate(llama: &Llama, tokens: &[u32]) -> (Vec<f32>, f64) {
 }
 
 fn prompts() -> Option<(Vec<Value>, Vec<Vec<f32>>)> {
-    let folder = data("smollm2-logits")?;
+    let folder = reference("smollm2-logits")?;
     let prompts: Value = serde_json::from_slice(&std::fs::read(folder.join("prompts.json")).unwrap()).unwrap();
     let bytes = std::fs::read(folder.join("last_logits.safetensors")).unwrap();
     let tensors = SafeTensors::deserialize(&bytes).unwrap();
@@ -105,7 +105,7 @@ fn integer_arithmetic_stays_close() {
 
 #[test]
 fn greedy_continuations_are_the_references() {
-    let (Some(folder), Some(llama)) = (data("smollm2-logits"), smollm2(true)) else { return };
+    let (Some(folder), Some(llama)) = (reference("smollm2-logits"), smollm2(true)) else { return };
     let chats: Value = serde_json::from_slice(&std::fs::read(folder.join("greedy.json")).unwrap()).unwrap();
     for chat in chats.as_array().unwrap() {
         let gaps = chat["top1_top2_gap"].as_array().unwrap();

@@ -3,6 +3,7 @@
 
 mod chat_templates;
 mod logits;
+mod minilm;
 mod tokenizer;
 
 use std::path::PathBuf;
@@ -12,15 +13,15 @@ use llama::Checkpoint;
 use serde::de::DeserializeOwned;
 
 /// A path in the reference data, or `None` after saying that the test is skipped.
-fn data(path: &str) -> Option<PathBuf> {
-    from_environment("CONFORMANCE_DATA").map(|folder| folder.join(path))
+fn reference(path: &str) -> Option<PathBuf> {
+    variable("CONFORMANCE_DATA").map(|folder| folder.join(path))
 }
 
 /// The path that an environment variable holds, or `None` after saying that the test is skipped.
-fn from_environment(variable: &str) -> Option<PathBuf> {
-    let path = std::env::var_os(variable).filter(|path| !path.is_empty()).map(PathBuf::from);
+fn variable(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os(name).filter(|path| !path.is_empty()).map(PathBuf::from);
     if path.is_none() {
-        println!("skipped: {variable} is not set");
+        println!("skipped: {name} is not set");
     }
     path
 }
@@ -74,7 +75,7 @@ fn same<T: PartialEq + std::fmt::Debug>(actual: &T, expected: &T) -> Result<(), 
 
 /// SmolLM2-135M-Instruct in Q4_1 (`SMOLLM2_GGUF`), as it is or dequantized to f32.
 fn smollm2(dequantized: bool) -> Option<Llama> {
-    let checkpoint = Checkpoint::open(&from_environment("SMOLLM2_GGUF")?).unwrap();
+    let checkpoint = Checkpoint::open(&variable("SMOLLM2_GGUF")?).unwrap();
     let device = engine::device::parse(engine::device::AVAILABLE[0]).unwrap();
     let mut weights = checkpoint.weights(&device).dequantized(dequantized);
     Some(Llama::load(checkpoint.config().clone(), &mut weights, &device).unwrap())

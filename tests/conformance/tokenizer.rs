@@ -6,7 +6,7 @@ use llama::Tokenizer;
 use llama::gguf::Gguf;
 use serde::Deserialize;
 
-use super::{Tally, data, from_environment, json, same};
+use super::{Tally, reference, variable, json, same};
 
 #[derive(Deserialize)]
 struct Cases {
@@ -29,7 +29,7 @@ fn check(
     encode: impl Fn(&str) -> Vec<u32>,
     expected_failures: &[&str],
 ) {
-    let Some(path) = data("tokenizer/cases.json") else { return };
+    let Some(path) = reference("tokenizer/cases.json") else { return };
     let cases: Cases = json(&path);
     let mut tally = Tally::new(name);
     for (text, expected) in cases.texts.iter().zip(&cases.ids[key]) {
@@ -51,7 +51,7 @@ fn sentencepiece_models_give_sentencepieces_ids() {
         ("mistral v1, tokenizer.model", "mistral_v1", "tokenizer.model.v1"),
         ("mistral v3, tokenizer.model", "mistral_v3", "mistral_instruct_tokenizer_240323.model.v3"),
     ] {
-        let Some(folder) = data("mistral_tokenizers") else { return };
+        let Some(folder) = reference("mistral_tokenizers") else { return };
         let tokenizer = Tokenizer::from_sentencepiece(&folder.join(file)).unwrap();
         let encode = |text: &str| tokenizer.encode(text, false).unwrap();
         check(name, key, &tokenizer, encode, WRITTEN_AS_SPACE);
@@ -60,7 +60,7 @@ fn sentencepiece_models_give_sentencepieces_ids() {
 
 #[test]
 fn a_text_is_written_alike_with_every_version_of_mistrals_model() {
-    let Some(folder) = data("mistral_tokenizers") else { return };
+    let Some(folder) = reference("mistral_tokenizers") else { return };
     let open = |file: &str| Tokenizer::from_sentencepiece(&folder.join(file)).unwrap();
     let v1 = open("tokenizer.model.v1");
     let v2 = open("mistral_instruct_tokenizer_240216.model.v2");
@@ -68,7 +68,7 @@ fn a_text_is_written_alike_with_every_version_of_mistrals_model() {
     assert_eq!([v1.vocab_size(), v2.vocab_size(), v3.vocab_size()], [32000, 32768, 32768]);
     assert_eq!([v1.bos(), v2.bos(), v3.bos()], [Some(1); 3]);
     assert_eq!([v1.eos(), v2.eos(), v3.eos()], [[2]; 3]);
-    let cases: Cases = json(&data("tokenizer/cases.json").unwrap());
+    let cases: Cases = json(&reference("tokenizer/cases.json").unwrap());
     let mut tally = Tally::new("mistral v2, same pieces as v3");
     for text in &cases.texts {
         let ids = [&v2, &v3].map(|tokenizer| tokenizer.encode(text, true).unwrap());
@@ -79,7 +79,7 @@ fn a_text_is_written_alike_with_every_version_of_mistrals_model() {
 
 #[test]
 fn a_tokenizer_json_gives_transformers_ids() {
-    let Some(folder) = data("mistral_tokenizers/hf_v1") else { return };
+    let Some(folder) = reference("mistral_tokenizers/hf_v1") else { return };
     let tokenizer = Tokenizer::from_dir(&folder).unwrap();
     assert_eq!((tokenizer.bos(), tokenizer.eos()), (Some(1), [2].as_slice()));
     // transformers reads control tokens in any text.
@@ -99,7 +99,7 @@ fn a_tokenizer_json_gives_transformers_ids() {
 /// What transformers makes of the same file with `legacy=False`.
 #[test]
 fn a_metaspace_tokenizer_json_gives_transformers_ids() {
-    let Some(path) = data("mistral_tokenizers/hf_v1/tokenizer.json") else { return };
+    let Some(path) = reference("mistral_tokenizers/hf_v1/tokenizer.json") else { return };
     let mut file: serde_json::Value = json(&path);
     file["normalizer"] = serde_json::Value::Null;
     file["pre_tokenizer"] = serde_json::json!(
@@ -121,7 +121,7 @@ fn a_metaspace_tokenizer_json_gives_transformers_ids() {
 
 #[test]
 fn a_byte_level_tokenizer_json_gives_tokenizers_ids() {
-    let Some(path) = data("tokenizer/torchtune/tokenizer.json") else { return };
+    let Some(path) = reference("tokenizer/torchtune/tokenizer.json") else { return };
     let tokenizer = Tokenizer::from_file(&path).unwrap();
     let encode = |text: &str| tokenizer.encode(text, false).unwrap();
     check("torchtune, tokenizer.json", "torchtune_llama3_style_bpe_2000", &tokenizer, encode, &[]);
@@ -136,7 +136,7 @@ struct Stories {
 
 #[test]
 fn stories_vocabulary_reads_its_own_text() {
-    let Some(folder) = data("stories260K") else { return };
+    let Some(folder) = reference("stories260K") else { return };
     let gguf = Gguf::open(&folder.join("stories260K-f32.gguf")).unwrap();
     let tokenizer = Tokenizer::from_gguf(&gguf).unwrap();
     let stories: Stories = json(&folder.join("reference.json"));
@@ -177,8 +177,8 @@ struct Greedy {
 
 #[test]
 fn smollm2s_gguf_gives_transformers_ids() {
-    let Some(folder) = data("smollm2-logits") else { return };
-    let Some(path) = from_environment("SMOLLM2_GGUF") else { return };
+    let Some(folder) = reference("smollm2-logits") else { return };
+    let Some(path) = variable("SMOLLM2_GGUF") else { return };
     let gguf = Gguf::open(&path).unwrap();
     let tokenizer = Tokenizer::from_gguf(&gguf).unwrap();
     assert_eq!(tokenizer.warnings(), [""; 0]);

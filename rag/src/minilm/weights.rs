@@ -1,0 +1,30 @@
+//! A safetensors file as BERT's source of weights.
+
+use burn::tensor::{Device, Tensor, TensorData};
+use engine::{Weight, WeightSource};
+use llama::safetensors::Safetensors;
+
+use crate::RagError;
+
+/// The tensors of `file`, placed on `device`.
+pub(super) struct Weights {
+    pub file: Safetensors,
+    pub device: Device,
+}
+
+impl WeightSource for Weights {
+    type Error = RagError;
+
+    fn contains(&self, name: &str) -> bool {
+        self.file.contains(name)
+    }
+
+    fn matrix(&mut self, name: &str, shape: [usize; 2]) -> Result<Weight, RagError> {
+        let data = TensorData::new(self.file.read(name, &shape)?, shape);
+        Ok(Weight::Dense(Tensor::from_data(data, &self.device)))
+    }
+
+    fn vector(&mut self, name: &str, len: usize) -> Result<Tensor<1>, RagError> {
+        Ok(Tensor::from_data(TensorData::new(self.file.read(name, &[len])?, [len]), &self.device))
+    }
+}
