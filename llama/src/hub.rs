@@ -7,6 +7,7 @@
 
 mod cache;
 mod download;
+mod progress;
 mod python;
 mod reference;
 mod repository;

@@ -195,6 +195,8 @@ fn llama3_divisor(pair: usize, head_dim: usize, theta: f64, factor: f64) -> f64 
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::gguf::TensorType;
     use crate::gguf::sample::GgufSample;
@@ -325,6 +327,25 @@ mod tests {
         for (sample, reason) in cases {
             let error = read(sample).unwrap_err();
             assert!(error.contains("model.gguf: ") && error.contains(reason), "{error}");
+        }
+    }
+    proptest! {
+        /// Whatever the metadata says, the answer is a configuration that can be computed with, or an
+        /// error.
+        #[test]
+        fn a_damaged_file_is_an_error_and_never_a_panic(
+            edits in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..5),
+        ) {
+            let mut bytes = small().bytes();
+            for (at, byte) in edits {
+                let at = at.index(bytes.len());
+                bytes[at] = byte;
+            }
+            let mut file = tempfile::Builder::new().suffix(".gguf").tempfile().unwrap();
+            std::io::Write::write_all(&mut file, &bytes).unwrap();
+            if let Ok(config) = Gguf::open(file.path()).and_then(|gguf| from_gguf(&gguf)) {
+                prop_assert!(config.validate().is_ok());
+            }
         }
     }
 }

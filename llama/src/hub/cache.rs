@@ -5,7 +5,7 @@ use std::fs::{self, File, TryLockError};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use super::download::spinner;
+use super::progress::spinner;
 use crate::LlamaError;
 
 /// The directory that holds all fetched models: `$HEARTH_CACHE`, else `hearth` in the platform's

@@ -5,13 +5,13 @@ use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 use ureq::config::RedirectAuthHeaders;
 use ureq::http::Response;
 use ureq::{Agent, Body};
 
+use super::progress::bytes_of;
 use crate::LlamaError;
 
 /// How long to wait for a connection: short, because there is another source to try.
@@ -134,7 +134,7 @@ impl Downloader {
             discard(part)?;
             return Err(Failure::Final(failed(url, format!("has {total} bytes, {bytes} were expected"))));
         }
-        let bar = progress_bar(url, start, total);
+        let bar = bytes_of(url, start, total);
         let mut body = response.body_mut().as_reader();
         let mut buffer = vec![0; 1 << 16];
         let mut have = start;
@@ -256,29 +256,6 @@ fn discard(path: &Path) -> Result<(), LlamaError> {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(LlamaError::io(path)(error)),
         _ => Ok(()),
     }
-}
-
-/// Progress on standard error, where that is a terminal.
-fn progress_bar(url: &str, start: u64, total: Option<u64>) -> ProgressBar {
-    let template = match total {
-        Some(_) => "{msg} [{bar:30}] {bytes}/{total_bytes} {bytes_per_sec}, {eta} left",
-        None => "{msg} {bytes} {bytes_per_sec}",
-    };
-    let bar = ProgressBar::with_draw_target(total, ProgressDrawTarget::stderr());
-    if let Ok(style) = ProgressStyle::with_template(template) {
-        bar.set_style(style.progress_chars("=> "));
-    }
-    bar.set_message(url.rsplit('/').next().unwrap_or(url).to_string());
-    bar.set_position(start);
-    bar.reset_eta();
-    bar
-}
-
-/// A sign of life while something without measurable progress goes on.
-pub(super) fn spinner(message: String) -> ProgressBar {
-    let spinner = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr()).with_message(message);
-    spinner.enable_steady_tick(Duration::from_millis(200));
-    spinner
 }
 
 #[cfg(test)]

@@ -7,7 +7,8 @@ use std::process::{Command, Stdio};
 
 use zip::ZipArchive;
 
-use super::download::{sha256, spinner};
+use super::download::sha256;
+use super::progress::spinner;
 use crate::LlamaError;
 use crate::catalog::{CatalogFile, Package};
 

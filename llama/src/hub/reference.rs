@@ -59,8 +59,12 @@ impl RepositoryName {
         let (owner, name, file) = (parts.next()?, parts.next()?, parts.next());
         let file_is_gguf = file.is_none_or(|file| is_name(file) && file.ends_with(".gguf"));
         let revision_is_plain = revision.split('/').all(is_name);
-        if parts.next().is_some() || !is_name(owner) || !is_name(name) || !file_is_gguf || !revision_is_plain
-        {
+        // A mistyped path to a file is not asked of the hub.
+        let name_is_file = [".gguf", ".safetensors"].iter().any(|suffix| name.ends_with(suffix));
+        if parts.next().is_some() || !is_name(owner) || !is_name(name) || name_is_file {
+            return None;
+        }
+        if !file_is_gguf || !revision_is_plain {
             return None;
         }
         Some(Self {
