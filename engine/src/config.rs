@@ -62,9 +62,7 @@ impl LlamaConfig {
     /// # Errors
     /// A sentence naming the field that is wrong.
     pub fn validate(&self) -> Result<(), crate::EngineError> {
-        let bad = |field: &'static str, reason: String| {
-            Err(crate::EngineError::Config { field, reason })
-        };
+        let bad = |field: &'static str, reason: String| Err(crate::EngineError::Config { field, reason });
         let positive = [
             ("vocab_size", self.vocab_size),
             ("hidden_size", self.hidden_size),

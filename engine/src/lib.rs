@@ -1,26 +1,43 @@
 //! Tensors only: the Llama architecture, 4-bit block quantization, LoRA, and the ops they need on
 //! [burn]. This crate knows no path, no text and no network; `llama` feeds it.
 //!
-//! The walk through one inference step: [`Llama::forward`] → layer →
-//! [`Projection`] → ops → kernels.
+//! The walk through one inference step: [`Llama::forward`] → layer → [`Projection`] → [`ops`] →
+//! kernels. The walk through one training step: [`Finetune::step`] → layer → loss → AdamW.
 
-mod adapter;
+mod adamw;
+mod attention;
 mod batch;
 mod cache;
 mod config;
 pub mod device;
 mod error;
+mod example;
+mod finetune;
+mod kernels;
+mod layer;
 mod llama;
+mod lora;
+mod loss;
+mod mlp;
+#[cfg(all(test, feature = "flex"))]
+mod model_laws;
+mod norm;
+pub mod ops;
 mod projection;
+pub mod quant;
+mod rope;
 mod weights;
 
-pub mod quant;
-
-pub use adapter::LoraConfig;
+pub use adamw::AdamWConfig;
 pub use batch::{Batch, Outputs};
 pub use cache::{KvCache, SequenceId};
 pub use config::{LlamaConfig, RopeScaling};
 pub use error::EngineError;
-pub use llama::{Llama, LoraWeights};
+pub use example::Example;
+pub use finetune::{Finetune, StepReport};
+pub use llama::Llama;
+pub use lora::{LoraConfig, LoraWeights};
+pub use loss::Nll;
+pub use ops::quantized::Arithmetic;
 pub use projection::Projection;
 pub use weights::{Weight, WeightSource};

@@ -1,4 +1,100 @@
-//! The slot.
-/// A projection.
+//! A projection is a slot: dense or quantized, with or without an adapter. Attention and MLP do not
+//! know which.
+
+use burn::tensor::Tensor;
+
+use crate::lora::{Dropout, Lora};
+use crate::ops::quantized::Arithmetic;
+use crate::quant::{Format, QuantizedMatrix};
+use crate::{EngineError, Weight};
+
+/// `y = x · Wᵀ (+ adapter)`.
 #[derive(Debug, Clone)]
-pub struct Projection {}
+pub struct Projection {
+    weight: Weight, // [out, in]
+    pub(crate) lora: Option<Lora>,
+}
+
+impl Projection {
+    /// A projection by `weight [out, in]`.
+    pub fn new(weight: Weight) -> Self {
+        Self { weight, lora: None }
+    }
+
+    /// The frozen weight `[out, in]`.
+    pub fn weight(&self) -> &Weight {
+        &self.weight
+    }
+
+    /// `x [tokens, in]` → `[tokens, out]`.
+    pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
+        self.forward_with(x, None)
+    }
+
+    pub(crate) fn forward_with(&self, x: Tensor<2>, dropout: Option<Dropout>) -> Tensor<2> {
+        let adapted = self.lora.as_ref().map(|lora| lora.forward(x.clone(), dropout));
+        let y = match &self.weight {
+            Weight::Dense(weight) => x.matmul(weight.clone().transpose()),
+            Weight::Quantized(matrix) => matrix.matmul(x),
+        }; // [tokens, out]
+        match adapted {
+            Some(adapted) => y.add(adapted),
+            None => y,
+        }
+    }
+
+    /// `dx = dy · W` of the frozen weight: `dy [tokens, out]` → `[tokens, in]`.
+    pub(crate) fn backward_input(&self, dy: Tensor<2>) -> Tensor<2> {
+        match &self.weight {
+            Weight::Dense(weight) => dy.matmul(weight.clone()),
+            Weight::Quantized(matrix) => matrix.matmul_transposed(dy),
+        }
+    }
+
+    pub(crate) fn set_arithmetic(&mut self, arithmetic: Arithmetic) {
+        if let Weight::Quantized(matrix) = &self.weight {
+            self.weight = Weight::Quantized(matrix.clone().with_arithmetic(arithmetic));
+        }
+    }
+
+    /// Replaces a dense weight by its quantized form; a quantized one stays as it is.
+    pub(crate) fn quantize(&mut self, format: Format) -> Result<(), EngineError> {
+        if let Weight::Dense(weight) = &self.weight {
+            let (shape, device) = (weight.dims(), weight.device());
+            let values = host_values(weight.clone());
+            self.weight = Weight::Quantized(QuantizedMatrix::quantize(format, shape, &values, &device)?);
+        }
+        Ok(())
+    }
+
+    /// Adds the adapter's update to the weight, which must be dense, and drops the adapter.
+    pub(crate) fn merge(&mut self) -> Result<(), EngineError> {
+        let Some(lora) = self.lora.take() else { return Ok(()) };
+        match &self.weight {
+            Weight::Dense(weight) => {
+                let update = lora.b.clone().matmul(lora.a.clone()).mul_scalar(lora.scale); // [out, in]
+                self.weight = Weight::Dense(weight.clone().add(update));
+                Ok(())
+            }
+            Weight::Quantized(_) => {
+                self.lora = Some(lora);
+                Err(EngineError::Adapter(
+                    "merging into a quantized weight would lose it: dequantize first".into(),
+                ))
+            }
+        }
+    }
+
+    /// Replaces a quantized weight by the f32 matrix it stands for.
+    pub(crate) fn dequantize(&mut self) {
+        if let Weight::Quantized(matrix) = &self.weight {
+            self.weight = Weight::Dense(matrix.dequantize());
+        }
+    }
+}
+
+/// A float tensor's values in row-major order.
+pub(crate) fn host_values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
+    // Weights are f32 by construction; converting f32 to f32 cannot fail.
+    tensor.into_data().convert::<f32>().try_into_vec().expect("f32 data")
+}

@@ -2,10 +2,13 @@
 //! Without it every test says that it was skipped.
 
 mod chat_templates;
+mod logits;
 mod tokenizer;
 
 use std::path::PathBuf;
 
+use engine::Llama;
+use llama::Checkpoint;
 use serde::de::DeserializeOwned;
 
 /// A path in the reference data, or `None` after saying that the test is skipped.
@@ -67,4 +70,12 @@ impl Tally {
 /// Compares what came with what should.
 fn same<T: PartialEq + std::fmt::Debug>(actual: &T, expected: &T) -> Result<(), String> {
     if actual == expected { Ok(()) } else { Err(format!("{actual:?} instead of {expected:?}")) }
+}
+
+/// SmolLM2-135M-Instruct in Q4_1 (`SMOLLM2_GGUF`), as it is or dequantized to f32.
+fn smollm2(dequantized: bool) -> Option<Llama> {
+    let checkpoint = Checkpoint::open(&from_environment("SMOLLM2_GGUF")?).unwrap();
+    let device = engine::device::parse(engine::device::AVAILABLE[0]).unwrap();
+    let mut weights = checkpoint.weights(&device).dequantized(dequantized);
+    Some(Llama::load(checkpoint.config().clone(), &mut weights, &device).unwrap())
 }

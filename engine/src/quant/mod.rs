@@ -1,76 +1,43 @@
 //! Block quantization: the formats of GGUF and bitsandbytes' NF4.
+//!
+//! | format | a value is | bits a value | largest error |
+//! |---|---|---|---|
+//! | Q4_0 | d · (q - 8) | 4.5 | amax / 8 |
+//! | Q4_1 | d · q + m | 5 | range / 30 |
+//! | Q5_0 | d · (q - 16) | 5.5 | amax / 16 |
+//! | Q5_1 | d · q + m | 6 | range / 62 |
+//! | Q8_0 | d · q | 8.5 | amax / 254 |
+//! | Q4_K | d · scale · q - dmin · min | 4.5 | range / 30 + 7.5 d + dmin / 2, rms |
+//! | Q5_K | d · scale · q - dmin · min | 5.5 | range / 62 + 15.5 d + dmin / 2, rms |
+//! | Q6_K | d · scale · (q - 32) | 6.5625 | amax / 32 + 32 d, rms |
+//! | NF4 | code(q) · (map(absmax) · absmax2 + offset) | 4.127 | 0.152 amax + 0.0071 absmax2 |
+//!
+//! `amax` and `range` are those of the values that share a scale (amax: the largest magnitude), and the rounding of
+//! scales to f16 adds 1/2048 of what they scale. K formats minimize a weighted square, so theirs is the weighted
+//! root mean square of a group. `laws` holds them to it.
 
-use burn::tensor::Device;
+mod blocks;
+pub(crate) mod decode;
+mod dynamic_map;
+mod fit;
+mod format;
+mod k_quants;
+mod layout;
+mod legacy;
+mod matrix;
+mod nf4;
+pub(crate) mod pack;
 
-use crate::EngineError;
+#[cfg(test)]
+mod conformance;
+#[cfg(test)]
+mod laws;
+#[cfg(all(test, feature = "flex"))]
+mod packed_laws;
 
-/// A block format.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[allow(missing_docs, non_camel_case_types)] // the formats' own names
-pub enum Format {
-    Q4_0,
-    Q4_1,
-    Q5_0,
-    Q5_1,
-    Q8_0,
-    Q4_K,
-    Q5_K,
-    Q6_K,
-    NF4,
-}
-
-impl Format {
-    /// Elements in one block; a row must be a multiple of it.
-    pub const fn block_len(self) -> usize {
-        match self {
-            Format::Q4_K | Format::Q5_K | Format::Q6_K => 256,
-            Format::NF4 => 64,
-            _ => 32,
-        }
-    }
-
-    /// Bytes of one block on disk (GGUF formats; NF4 is not stored in blocks and gives 32, its codes).
-    pub const fn block_bytes(self) -> usize {
-        match self {
-            Format::Q4_0 => 18,
-            Format::Q4_1 => 20,
-            Format::Q5_0 => 22,
-            Format::Q5_1 => 24,
-            Format::Q8_0 => 34,
-            Format::Q4_K => 144,
-            Format::Q5_K => 176,
-            Format::Q6_K => 210,
-            Format::NF4 => 32,
-        }
-    }
-}
-
-/// A block-quantized matrix `[rows, cols]` on a device.
-#[derive(Debug, Clone)]
-pub struct QuantizedMatrix {}
-
-impl QuantizedMatrix {
-    /// Repacks a matrix stored as GGUF blocks, row after row.
-    ///
-    /// # Errors
-    /// [`EngineError::Shape`] if `bytes` is not exactly `rows * cols / block_len` blocks, or `cols`
-    /// is not a multiple of the block length.
-    pub fn from_blocks(_format: Format, _shape: [usize; 2], _bytes: &[u8], _device: &Device) -> Result<Self, EngineError> {
-        unimplemented!()
-    }
-
-    /// `[rows, cols]`.
-    pub fn shape(&self) -> [usize; 2] {
-        unimplemented!()
-    }
-}
-
-/// Quantizes `values` (whole blocks) to GGUF blocks.
-pub fn quantize(_format: Format, _values: &[f32]) -> Vec<u8> {
-    unimplemented!()
-}
-
-/// Dequantizes GGUF blocks.
-pub fn dequantize(_format: Format, _blocks: &[u8]) -> Vec<f32> {
-    unimplemented!()
-}
+pub use blocks::{dequantize, quantize};
+pub use dynamic_map::dynamic_map;
+pub use format::Format;
+pub use layout::{Layout, TILE};
+pub use matrix::QuantizedMatrix;
+pub use nf4::{NF4_CODE, Nf4};

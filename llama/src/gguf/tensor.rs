@@ -4,6 +4,8 @@ use std::ops::Range;
 
 use engine::quant::Format;
 
+use crate::float::Float;
+
 /// How a tensor's numbers are stored: one of ggml's types.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TensorType {
@@ -16,12 +18,8 @@ pub struct TensorType {
 /// The types that the engine can load.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Storage {
-    /// 32-bit floating point.
-    F32,
-    /// IEEE half precision.
-    F16,
-    /// bfloat16.
-    BF16,
+    /// Floating point.
+    Float(Float),
     /// Quantized blocks.
     Blocks(Format),
 }
@@ -92,9 +90,9 @@ impl TensorType {
     /// How the engine loads it, if it can.
     pub fn storage(self) -> Option<Storage> {
         Some(match self.name {
-            "F32" => Storage::F32,
-            "F16" => Storage::F16,
-            "BF16" => Storage::BF16,
+            "F32" => Storage::Float(Float::F32),
+            "F16" => Storage::Float(Float::F16),
+            "BF16" => Storage::Float(Float::BF16),
             "Q4_0" => Storage::Blocks(Format::Q4_0),
             "Q4_1" => Storage::Blocks(Format::Q4_1),
             "Q5_0" => Storage::Blocks(Format::Q5_0),

@@ -1,0 +1,63 @@
+//! Grouped-query self-attention.
+
+use burn::tensor::Tensor;
+
+use crate::layer::Pass;
+use crate::{LlamaConfig, Projection, WeightSource};
+
+/// The attention block of one layer.
+#[derive(Debug, Clone)]
+pub(crate) struct Attention {
+    pub q_proj: Projection,
+    pub k_proj: Projection,
+    pub v_proj: Projection,
+    pub o_proj: Projection,
+    head_dim: usize,
+}
+
+/// How a step's queries meet keys and values: over a paged cache, or causally within each sequence.
+pub(crate) trait Attend {
+    /// `q [tokens, heads, head_dim]`, `k`, `v [tokens, kv_heads, head_dim]`, rotated, of layer
+    /// `layer` → `[tokens, heads, head_dim]`.
+    fn attend(&mut self, layer: usize, q: Tensor<3>, k: Tensor<3>, v: Tensor<3>) -> Tensor<3>;
+}
+
+impl Attention {
+    pub fn load<S: WeightSource>(
+        config: &LlamaConfig,
+        prefix: &str,
+        source: &mut S,
+    ) -> Result<Self, S::Error> {
+        let hidden = config.hidden_size;
+        let queries = config.num_attention_heads * config.head_dim;
+        let keys = config.num_key_value_heads * config.head_dim;
+        let mut projection = |name: &str, shape| {
+            source.matrix(&format!("{prefix}.self_attn.{name}.weight"), shape).map(Projection::new)
+        };
+        Ok(Self {
+            q_proj: projection("q_proj", [queries, hidden])?,
+            k_proj: projection("k_proj", [keys, hidden])?,
+            v_proj: projection("v_proj", [keys, hidden])?,
+            o_proj: projection("o_proj", [hidden, queries])?,
+            head_dim: config.head_dim,
+        })
+    }
+
+    pub fn forward(&self, layer: usize, x: Tensor<2>, pass: &mut Pass) -> Tensor<2> {
+        let [tokens, _hidden] = x.dims();
+        let q = self.q_proj.forward_with(x.clone(), pass.dropout); // [tokens, heads * head_dim]
+        let k = self.k_proj.forward_with(x.clone(), pass.dropout); // [tokens, kv_heads * head_dim]
+        let v = self.v_proj.forward_with(x, pass.dropout); // [tokens, kv_heads * head_dim]
+
+        let heads = |x: Tensor<2>| {
+            let [_, width] = x.dims();
+            x.reshape([tokens, width / self.head_dim, self.head_dim])
+        };
+        let q = pass.rotation.apply(heads(q)); // [tokens, heads, head_dim]
+        let k = pass.rotation.apply(heads(k)); // [tokens, kv_heads, head_dim]
+        let y = pass.attend.attend(layer, q, k, heads(v)); // [tokens, heads, head_dim]
+
+        let [_, heads, head_dim] = y.dims();
+        self.o_proj.forward_with(y.reshape([tokens, heads * head_dim]), pass.dropout) // [tokens, hidden]
+    }
+}

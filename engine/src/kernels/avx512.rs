@@ -1,0 +1,251 @@
+//! AVX-512 with VNNI: 16 lanes are 16 output rows. One 64-byte load brings 8 columns of 16 rows, two
+//! masks split its nibbles, and each `vpdpbusd` adds 4 products to every row's sum.
+
+use std::arch::x86_64::*;
+
+use super::activations::{Activations, BLOCK};
+use crate::quant::{Format, Layout, TILE};
+
+/// Rows of activations that share one pass over a tile's weights.
+const TOKENS: usize = 8;
+
+/// The kernel, where the machine has the instructions.
+pub(super) fn integer_tile() -> Option<super::flex::TileKernel> {
+    let available = is_x86_feature_detected!("avx512f")
+        && is_x86_feature_detected!("avx512bw")
+        && is_x86_feature_detected!("avx512vl")
+        && is_x86_feature_detected!("avx512vnni");
+    available.then_some(run as super::flex::TileKernel)
+}
+
+fn run(layout: Layout, words: &[u32], tile: usize, rows: &[Activations], out: &mut [f32]) {
+    assert!(words.len() >= layout.words() && tile < layout.tiles() && out.len() >= rows.len() * TILE);
+    assert!(rows.iter().all(|x| x.high.len() == layout.cols && x.low.len() == layout.cols));
+    for (rows, out) in rows.chunks(TOKENS).zip(out.chunks_mut(TOKENS * TILE)) {
+        // SAFETY: `integer_tile` hands this function out only where the instructions exist; the
+        // asserts above give the bounds that the kernel's pointers stay within.
+        unsafe {
+            match rows.len() {
+                1 => tile_of::<1>(layout, words, tile, rows, out),
+                2 => tile_of::<2>(layout, words, tile, rows, out),
+                3 => tile_of::<3>(layout, words, tile, rows, out),
+                4 => tile_of::<4>(layout, words, tile, rows, out),
+                5 => tile_of::<5>(layout, words, tile, rows, out),
+                6 => tile_of::<6>(layout, words, tile, rows, out),
+                7 => tile_of::<7>(layout, words, tile, rows, out),
+                _ => tile_of::<TOKENS>(layout, words, tile, rows, out),
+            }
+        }
+    }
+}
+
+/// Scale and minimum of 16 rows for one group of columns.
+struct Scales {
+    scale: __m512,
+    min: __m512,
+}
+
+/// # Safety
+/// AVX-512 F, BW, VL and VNNI; `words` holds `layout`, `tile` is one of its tiles, `rows` are `N`
+/// rows of `layout.cols` activations and `out` has `N * 16` places.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+unsafe fn tile_of<const N: usize>(
+    layout: Layout,
+    words: &[u32],
+    tile: usize,
+    rows: &[Activations],
+    out: &mut [f32],
+) {
+    let mut sums = [_mm512_setzero_ps(); N];
+    for block in 0..layout.cols / BLOCK {
+        // SAFETY: 32 columns from `block * 32` lie inside the matrix and the activations.
+        unsafe {
+            let codes = codes(layout, words, tile, block);
+            let four = |digits: &[i8], quad: usize| {
+                let at = digits.as_ptr().add(block * BLOCK + 4 * quad).cast::<i32>();
+                _mm512_set1_epi32(at.read_unaligned())
+            };
+            if layout.format == Format::Q6_K {
+                for half in 0..2 {
+                    let Scales { scale, min } = q6_k_scales(layout, words, tile, 2 * block + half);
+                    for (sum, x) in sums.iter_mut().zip(rows) {
+                        let (mut high, mut low) = (_mm512_setzero_si512(), _mm512_setzero_si512());
+                        for quad in 4 * half..4 * half + 4 {
+                            high = _mm512_dpbusd_epi32(high, codes[quad], four(&x.high, quad));
+                            low = _mm512_dpbusd_epi32(low, codes[quad], four(&x.low, quad));
+                        }
+                        let dot = _mm512_add_epi32(_mm512_slli_epi32::<8>(high), low);
+                        let d = _mm512_mul_ps(scale, _mm512_set1_ps(x.scales[block]));
+                        *sum = _mm512_fmadd_ps(d, _mm512_cvtepi32_ps(dot), *sum);
+                        *sum = _mm512_fmadd_ps(min, _mm512_set1_ps(x.sums[2 * block + half]), *sum);
+                    }
+                }
+                continue;
+            }
+            let Scales { scale, min } = scales(layout, words, tile, block);
+            for (sum, x) in sums.iter_mut().zip(rows) {
+                let (mut high, mut low) = (_mm512_setzero_si512(), _mm512_setzero_si512());
+                for (quad, codes) in codes.iter().enumerate() {
+                    high = _mm512_dpbusd_epi32(high, *codes, four(&x.high, quad));
+                    low = _mm512_dpbusd_epi32(low, *codes, four(&x.low, quad));
+                }
+                let dot = _mm512_add_epi32(_mm512_slli_epi32::<8>(high), low);
+                let d = _mm512_mul_ps(scale, _mm512_set1_ps(x.scales[block]));
+                *sum = _mm512_fmadd_ps(d, _mm512_cvtepi32_ps(dot), *sum);
+                let total = x.sums[2 * block] + x.sums[2 * block + 1];
+                *sum = _mm512_fmadd_ps(min, _mm512_set1_ps(total), *sum);
+            }
+        }
+    }
+    for (sum, out) in sums.iter().zip(out.chunks_exact_mut(TILE)) {
+        // SAFETY: `out` has 16 places.
+        unsafe { _mm512_storeu_ps(out.as_mut_ptr(), *sum) };
+    }
+}
+
+/// The codes of 32 columns of 16 rows: vector `quad` holds columns `4 quad .. 4 quad + 4`, a row a lane.
+///
+/// # Safety
+/// As [`tile_of`]; `block` counts groups of 32 columns.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+#[inline]
+unsafe fn codes(layout: Layout, words: &[u32], tile: usize, block: usize) -> [__m512i; 8] {
+    let mut codes = [_mm512_setzero_si512(); 8];
+    // SAFETY: every load is of 16 words of this tile's planes, as `Layout` counts them.
+    unsafe {
+        let load = |at: usize| _mm512_loadu_si512(words.as_ptr().add(at).cast());
+        let start = layout.codes().start + tile * layout.tile_codes();
+        if layout.format == Format::Q8_0 {
+            for (quad, codes) in codes.iter_mut().enumerate() {
+                *codes = load(start + (block * 8 + quad) * TILE);
+            }
+            return codes;
+        }
+        let nibble = _mm512_set1_epi8(15);
+        for pair in 0..4 {
+            let word = load(start + (block * 4 + pair) * TILE);
+            codes[2 * pair] = _mm512_and_si512(word, nibble);
+            codes[2 * pair + 1] = _mm512_and_si512(_mm512_srli_epi32::<4>(word), nibble);
+        }
+        let high = layout.high().start + tile * layout.tile_high();
+        match layout.format {
+            Format::Q5_0 | Format::Q5_1 | Format::Q5_K => {
+                let word = load(high + block * TILE);
+                let bit = _mm512_set1_epi8(1);
+                for (quad, codes) in codes.iter_mut().enumerate() {
+                    let top = _mm512_and_si512(_mm512_srlv_epi32(word, _mm512_set1_epi32(quad as i32)), bit);
+                    *codes = _mm512_or_si512(*codes, _mm512_slli_epi32::<4>(top));
+                }
+            }
+            Format::Q6_K => {
+                let bits = _mm512_set1_epi8(3);
+                for (quad, codes) in codes.iter_mut().enumerate() {
+                    let word = load(high + (block * 2 + quad / 4) * TILE);
+                    let shift = _mm512_set1_epi32(2 * (quad % 4) as i32);
+                    let top = _mm512_and_si512(_mm512_srlv_epi32(word, shift), bits);
+                    *codes = _mm512_or_si512(*codes, _mm512_slli_epi32::<4>(top));
+                }
+            }
+            _ => {}
+        }
+    }
+    codes
+}
+
+/// Scales and minima of 16 rows for the 32 columns of `block` (all formats but Q6_K).
+///
+/// # Safety
+/// As [`codes`].
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+#[inline]
+unsafe fn scales(layout: Layout, words: &[u32], tile: usize, block: usize) -> Scales {
+    let start = layout.scales().start + tile * layout.tile_scales();
+    // SAFETY: every load is of this tile's scales, as `Layout` counts them.
+    unsafe {
+        let pair = |index: usize| {
+            let word = _mm512_loadu_si512(words.as_ptr().add(start + index * TILE).cast());
+            let low = _mm512_cvtepi32_epi16(word);
+            let high = _mm512_cvtepi32_epi16(_mm512_srli_epi32::<16>(word));
+            (_mm512_cvtph_ps(low), _mm512_cvtph_ps(high))
+        };
+        match layout.format {
+            Format::Q4_1 | Format::Q5_1 => {
+                let (scale, min) = pair(block);
+                Scales { scale, min }
+            }
+            Format::Q4_K | Format::Q5_K => {
+                let (d, m) = pair(block / 8);
+                let (six_scale, six_min) = six_bit_pairs(layout, words, tile, block);
+                let scale = _mm512_mul_ps(d, _mm512_cvtepi32_ps(six_scale));
+                let min = _mm512_mul_ps(m, _mm512_cvtepi32_ps(six_min));
+                Scales { scale, min: _mm512_sub_ps(_mm512_setzero_ps(), min) }
+            }
+            _ => {
+                let scale = halves(words, start + block * (TILE / 2));
+                let offset = match layout.format {
+                    Format::Q4_0 => -8.0,
+                    Format::Q5_0 => -16.0,
+                    _ => -128.0,
+                };
+                Scales { scale, min: _mm512_mul_ps(scale, _mm512_set1_ps(offset)) }
+            }
+        }
+    }
+}
+
+/// 16 f16 from 8 words.
+///
+/// # Safety
+/// AVX-512 F; 8 words from `at` lie inside `words`.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+#[inline]
+unsafe fn halves(words: &[u32], at: usize) -> __m512 {
+    // SAFETY: the caller's.
+    unsafe { _mm512_cvtph_ps(_mm256_loadu_si256(words.as_ptr().add(at).cast())) }
+}
+
+/// The 6-bit scales and minima of 16 rows (`get_scale_min_k4` on lanes).
+///
+/// # Safety
+/// As [`codes`]; the format is Q4_K or Q5_K.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+#[inline]
+unsafe fn six_bit_pairs(layout: Layout, words: &[u32], tile: usize, block: usize) -> (__m512i, __m512i) {
+    let start = layout.sub_scales().start + tile * layout.tile_sub_scales() + block / 8 * 3 * TILE;
+    let sub = block % 8;
+    let shift = _mm512_set1_epi32(8 * (sub % 4) as i32);
+    // SAFETY: three times 16 words of this super-block's sub-scales.
+    let byte = |word: usize| unsafe {
+        let word = _mm512_loadu_si512(words.as_ptr().add(start + word * TILE).cast());
+        _mm512_and_si512(_mm512_srlv_epi32(word, shift), _mm512_set1_epi32(255))
+    };
+    let (a, b) = (byte(0), byte(1));
+    if sub < 4 {
+        let six = _mm512_set1_epi32(63);
+        return (_mm512_and_si512(a, six), _mm512_and_si512(b, six));
+    }
+    let c = byte(2);
+    let top = |t| _mm512_slli_epi32::<4>(_mm512_srli_epi32::<6>(t));
+    let scale = _mm512_or_si512(_mm512_and_si512(c, _mm512_set1_epi32(15)), top(a));
+    (scale, _mm512_or_si512(_mm512_srli_epi32::<4>(c), top(b)))
+}
+
+/// Scales and minima of 16 rows for 16 columns of a Q6_K matrix.
+///
+/// # Safety
+/// As [`codes`]; `group` counts groups of 16 columns.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+#[inline]
+unsafe fn q6_k_scales(layout: Layout, words: &[u32], tile: usize, group: usize) -> Scales {
+    let (block, sub) = (group / 16, group % 16);
+    let at = layout.sub_scales().start + tile * layout.tile_sub_scales() + (block * 4 + sub / 4) * TILE;
+    let d = layout.scales().start + tile * layout.tile_scales() + block * (TILE / 2);
+    // SAFETY: 16 words of sub-scales and 8 of scales of this super-block.
+    unsafe {
+        let word = _mm512_loadu_si512(words.as_ptr().add(at).cast());
+        let up = _mm512_sllv_epi32(word, _mm512_set1_epi32(24 - 8 * (sub % 4) as i32));
+        let signed = _mm512_srai_epi32::<24>(up);
+        let scale = _mm512_mul_ps(halves(words, d), _mm512_cvtepi32_ps(signed));
+        Scales { scale, min: _mm512_mul_ps(scale, _mm512_set1_ps(-32.0)) }
+    }
+}

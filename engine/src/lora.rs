@@ -1,0 +1,106 @@
+//! Low-rank adaptation.
+//!
+//! ```text
+//!            x [tokens, in]
+//!          ┌────┴──────────┐
+//!          │            dropout            only in training
+//!     W [out, in]       A [r, in]          A: Kaiming-uniform, B: 0, so the adapter starts as nothing
+//!       frozen          B [out, r]
+//!          │               │ · α/r
+//!          └──────(+)──────┘
+//!            y [tokens, out]
+//! ```
+//!
+//! Source: Hu et al. 2021, arXiv:2106.09685; orientation and names as PEFT's.
+
+use burn::tensor::{Device, Tensor, TensorData};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+/// What a LoRA adapter looks like, under PEFT's names (`adapter_config.json`).
+#[derive(Debug, Clone, PartialEq)]
+pub struct LoraConfig {
+    /// Rank of the update.
+    pub r: usize,
+    /// Numerator of the scale `lora_alpha / r`.
+    pub lora_alpha: f32,
+    /// Probability that an input of A is dropped in training.
+    pub lora_dropout: f32,
+    /// Names of the projections that carry an adapter, as `q_proj`.
+    pub target_modules: Vec<String>,
+}
+
+/// One adapter pair by module name.
+#[derive(Debug, Clone)]
+pub struct LoraWeights {
+    /// The projection's name, `model.layers.0.self_attn.q_proj`.
+    pub module: String,
+    /// `A [r, in]`.
+    pub a: Tensor<2>,
+    /// `B [out, r]`.
+    pub b: Tensor<2>,
+}
+
+/// The adapter of one projection.
+#[derive(Debug, Clone)]
+pub(crate) struct Lora {
+    pub a: Tensor<2>, // [r, in]
+    pub b: Tensor<2>, // [out, r]
+    pub scale: f32,
+    /// Distinguishes the projections' dropout masks.
+    pub index: u64,
+}
+
+/// Dropout of one micro-batch: the mask is a pure function of `key`, the projection and the place,
+/// so that recomputing a layer or resuming a run sees the same mask.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Dropout {
+    pub probability: f32,
+    pub key: u64,
+}
+
+impl Lora {
+    /// `A` as PEFT starts it: Kaiming-uniform with `a = sqrt(5)`, that is uniform in `±1/sqrt(in)`.
+    pub fn initial_a(r: usize, inputs: usize, seed: u64, index: u64, device: &Device) -> Tensor<2> {
+        let mut rng = ChaCha8Rng::seed_from_u64(mix(seed, index));
+        let bound = 1.0 / (inputs as f32).sqrt();
+        let values: Vec<f32> = (0..r * inputs).map(|_| rng.random_range(-bound..bound)).collect();
+        Tensor::from_data(TensorData::new(values, [r, inputs]), device)
+    }
+
+    /// `(α/r) · B(A(dropout(x)))`: `x [tokens, in]` → `[tokens, out]`.
+    pub fn forward(&self, x: Tensor<2>, dropout: Option<Dropout>) -> Tensor<2> {
+        let x = match dropout {
+            Some(dropout) if dropout.probability > 0.0 => x.clone().mul(dropout.mask(&x, self.index)),
+            _ => x,
+        };
+        let low = x.matmul(self.a.clone().transpose()); // [tokens, r]
+        low.matmul(self.b.clone().transpose()).mul_scalar(self.scale)
+    }
+}
+
+impl Dropout {
+    /// 0 where an element is dropped, `1 / (1 − p)` where it is kept; as `x`.
+    fn mask(self, x: &Tensor<2>, index: u64) -> Tensor<2> {
+        let [tokens, inputs] = x.dims();
+        let threshold = (f64::from(self.probability) * 65536.0).round() as u16;
+        let keep = 1.0 / (1.0 - f32::from(threshold) / 65536.0);
+        let base = mix(self.key, index);
+        let mut mask = Vec::with_capacity(tokens * inputs + 3);
+        // Four 16-bit draws a hash.
+        for block in 0..(tokens * inputs).div_ceil(4) as u64 {
+            let bits = mix(base, block);
+            mask.extend((0..4).map(|i| if (bits >> (16 * i)) as u16 >= threshold { keep } else { 0.0 }));
+        }
+        mask.truncate(tokens * inputs);
+        Tensor::from_data(TensorData::new(mask, [tokens, inputs]), &x.device())
+    }
+}
+
+/// splitmix64's finalizer over both words.
+pub(crate) fn mix(seed: u64, index: u64) -> u64 {
+    let mut z = seed ^ index.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}

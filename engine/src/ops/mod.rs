@@ -1,0 +1,12 @@
+//! The ops a Llama needs beyond burn's own. Each is written with ordinary burn ops, which is its
+//! reference; where a backend has a kernel, a backend extension overrides it.
+
+pub(crate) mod attention;
+mod dequantize;
+pub mod quantized;
+pub(crate) mod rms_norm;
+pub(crate) mod rotary;
+pub(crate) mod swiglu;
+
+#[cfg(all(test, feature = "flex"))]
+pub(crate) use dequantize::dequantize as reference_dequantize;

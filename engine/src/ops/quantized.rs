@@ -1,0 +1,161 @@
+//! Products with a block-quantized matrix: a backend extension whose default bodies dequantize with
+//! ordinary burn ops and are the reference; `Flex` overrides them with CPU kernels.
+
+#[cfg(feature = "flex")]
+use burn::backend::Flex;
+#[cfg(feature = "ndarray")]
+use burn::backend::NdArray;
+use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
+use burn::backend::autodiff::grads::Gradients;
+use burn::backend::autodiff::ops::{Backward, Ops, OpsKind, unary};
+use burn::backend::tensor::{FloatTensor, IntTensor};
+use burn::backend::{Autodiff, AutodiffBackend, Backend, Dispatch, backend_extension};
+use burn::tensor::{DType, Int, Tensor, TensorData};
+
+use super::dequantize;
+use crate::quant::Layout;
+
+/// How a quantized matrix multiplies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Arithmetic {
+    /// Activations rounded to integers in blocks of 32, integer dot products within a block, f32
+    /// between blocks: the fast path. The integers are of two 8-bit digits: with one digit, as in
+    /// llama.cpp, the rounding of a short prompt's activations moves its likelihood by up to 0.04
+    /// nats a token. Formats and backends without it compute exactly, and so does anything that
+    /// takes part in automatic differentiation.
+    #[default]
+    Integer,
+    /// The weights dequantized, everything in f32.
+    Exact,
+}
+
+/// Ops on packed words (see [`Layout`]); all floats are f32.
+#[backend_extension(Flex: cfg(feature = "flex"), NdArray: cfg(feature = "ndarray"), Autodiff)]
+pub trait QuantizedOps: Backend {
+    /// `W [rows, cols]` in f32.
+    fn dequantize_packed(words: IntTensor<Self>, layout: Layout) -> FloatTensor<Self> {
+        dequantize::dequantize::<Self>(words, layout)
+    }
+
+    /// The rows `ids [n]` (i32) of `W`: `[n, cols]`.
+    fn dequantize_rows(words: IntTensor<Self>, ids: IntTensor<Self>, layout: Layout) -> FloatTensor<Self> {
+        Self::float_select(Self::dequantize_packed(words, layout), 0, ids)
+    }
+
+    /// `y = x · Wᵀ`: `x [tokens, cols]` → `[tokens, rows]`.
+    fn quantized_matmul(
+        x: FloatTensor<Self>,
+        words: IntTensor<Self>,
+        layout: Layout,
+        _arithmetic: Arithmetic,
+    ) -> FloatTensor<Self> {
+        let weight = Self::dequantize_packed(words, layout); // [rows, cols]
+        Self::float_matmul(x, Self::float_transpose(weight))
+    }
+
+    /// `dx = dy · W`: `dy [tokens, rows]` → `[tokens, cols]`.
+    fn quantized_matmul_transposed(
+        dy: FloatTensor<Self>,
+        words: IntTensor<Self>,
+        layout: Layout,
+    ) -> FloatTensor<Self> {
+        Self::float_matmul(dy, Self::dequantize_packed(words, layout))
+    }
+}
+
+#[cfg(feature = "ndarray")]
+impl QuantizedOps for NdArray {}
+
+#[cfg(feature = "flex")]
+impl QuantizedOps for Flex {
+    fn dequantize_packed(words: IntTensor<Self>, layout: Layout) -> FloatTensor<Self> {
+        crate::kernels::flex::dequantize(&words, layout)
+    }
+
+    fn dequantize_rows(words: IntTensor<Self>, ids: IntTensor<Self>, layout: Layout) -> FloatTensor<Self> {
+        crate::kernels::flex::dequantize_rows(&words, &ids, layout)
+    }
+
+    fn quantized_matmul(
+        x: FloatTensor<Self>,
+        words: IntTensor<Self>,
+        layout: Layout,
+        arithmetic: Arithmetic,
+    ) -> FloatTensor<Self> {
+        if arithmetic == Arithmetic::Integer && crate::kernels::has_integer(layout.format) {
+            return crate::kernels::flex::integer_matmul(x, &words, layout);
+        }
+        let weight = Self::dequantize_packed(words, layout); // [rows, cols]
+        <Self as burn::backend::ops::FloatTensorOps<Self>>::float_matmul(x, weight.transpose(0, 1))
+    }
+}
+
+/// The weight is frozen: only `x` has a gradient, `dx = dy · W`.
+#[derive(Debug)]
+struct FrozenMatmul;
+
+impl<B: QuantizedOps> Backward<B, 1> for FrozenMatmul {
+    type State = (IntTensor<B>, Layout);
+
+    fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _checkpointer: &mut Checkpointer) {
+        let (words, layout) = ops.state;
+        unary::<B, _>(ops.parents, ops.node, grads, |dy| B::quantized_matmul_transposed(dy, words, layout));
+    }
+}
+
+impl<B: QuantizedOps, C: CheckpointStrategy> QuantizedOps for Autodiff<B, C> {
+    fn dequantize_packed(words: IntTensor<Self>, layout: Layout) -> FloatTensor<Self> {
+        Self::from_inner(B::dequantize_packed(words, layout))
+    }
+
+    fn quantized_matmul(
+        x: FloatTensor<Self>,
+        words: IntTensor<Self>,
+        layout: Layout,
+        _arithmetic: Arithmetic,
+    ) -> FloatTensor<Self> {
+        let node = x.node();
+        let y = B::quantized_matmul(x.into_primitive(), words.clone(), layout, Arithmetic::Exact);
+        match FrozenMatmul.prepare::<C>([node]).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => prep.finish((words, layout), y),
+            OpsKind::UnTracked(prep) => prep.finish(y),
+        }
+    }
+}
+
+pub(crate) fn matmul(
+    x: Tensor<2>,
+    words: Tensor<1, Int>,
+    layout: Layout,
+    arithmetic: Arithmetic,
+) -> Tensor<2> {
+    let [_tokens, cols] = x.dims();
+    assert_eq!(cols, layout.cols, "x has {cols} columns, the matrix {}", layout.cols);
+    Tensor::from_dispatch(Dispatch::quantized_matmul(
+        x.into_dispatch(),
+        words.into_dispatch(),
+        layout,
+        arithmetic,
+    ))
+}
+
+pub(crate) fn matmul_transposed(dy: Tensor<2>, words: Tensor<1, Int>, layout: Layout) -> Tensor<2> {
+    let [_tokens, rows] = dy.dims();
+    assert_eq!(rows, layout.rows, "dy has {rows} columns, the matrix {} rows", layout.rows);
+    Tensor::from_dispatch(Dispatch::quantized_matmul_transposed(
+        dy.into_dispatch(),
+        words.into_dispatch(),
+        layout,
+    ))
+}
+
+pub(crate) fn dequantize(words: Tensor<1, Int>, layout: Layout) -> Tensor<2> {
+    Tensor::from_dispatch(Dispatch::dequantize_packed(words.into_dispatch(), layout))
+}
+
+pub(crate) fn rows(words: Tensor<1, Int>, layout: Layout, ids: &[u32]) -> Tensor<2> {
+    let ids: Vec<i32> = ids.iter().map(|id| *id as i32).collect();
+    let data = TensorData::new(ids.clone(), [ids.len()]);
+    let ids = Tensor::<1, Int>::from_data(data, (&words.device(), DType::I32));
+    Tensor::from_dispatch(Dispatch::dequantize_rows(words.into_dispatch(), ids.into_dispatch(), layout))
+}

@@ -1,0 +1,109 @@
+//! GGUF blocks to floats and back, for every format.
+
+use bytemuck::Pod;
+use rayon::prelude::*;
+
+use super::Format;
+use super::k_quants::{BlockQ4_K, BlockQ5_K, BlockQ6_K};
+use super::legacy::{BlockQ4_0, BlockQ4_1, BlockQ5_0, BlockQ5_1, BlockQ8_0};
+use crate::EngineError;
+
+/// Elements that one task works on at least, so that handing it out costs little.
+const GRAIN: usize = 16 * 1024;
+
+/// `LEN` values as a file stores them.
+pub(crate) trait Block<const LEN: usize>: Pod + Send + Sync {
+    /// The block that ggml's reference quantizer makes of `values`.
+    fn quantize(values: &[f32; LEN]) -> Self;
+
+    /// The values that ggml's dequantizer makes of the block.
+    fn dequantize(&self) -> [f32; LEN];
+}
+
+/// Quantizes `values` to GGUF blocks, byte for byte as ggml's reference quantizers do
+/// (`quantize_row_*_ref`; no importance matrix, no fused multiply-add).
+///
+/// A scale is kept as f16, so a block whose scale is below f16's smallest number dequantizes to zeros (or to its
+/// minimum), and one whose scale or minimum is above its largest, 65504, to NaN or infinities. So does one with an
+/// infinity in it. (In Q6_K, magnitudes above about 1e12 overflow the fit, and their group becomes zeros.)
+///
+/// A NaN among numbers becomes one of its block's values, 0 in Q8_0, and leaves the others what they are; in the
+/// K formats its group is fitted to its range without a search (Q4_K, Q5_K) or becomes zeros (Q6_K). Only then, and
+/// where a scale is so small that its reciprocal overflows, may bytes differ from ggml's, which are undefined there.
+///
+/// # Errors
+/// [`EngineError::Shape`] if `values` is not a whole number of blocks, or the format is NF4, which has no
+/// blocks (see [`Nf4`](super::Nf4)).
+pub fn quantize(format: Format, values: &[f32]) -> Result<Vec<u8>, EngineError> {
+    match format {
+        Format::Q4_0 => encode::<BlockQ4_0, _>(format, values),
+        Format::Q4_1 => encode::<BlockQ4_1, _>(format, values),
+        Format::Q5_0 => encode::<BlockQ5_0, _>(format, values),
+        Format::Q5_1 => encode::<BlockQ5_1, _>(format, values),
+        Format::Q8_0 => encode::<BlockQ8_0, _>(format, values),
+        Format::Q4_K => encode::<BlockQ4_K, _>(format, values),
+        Format::Q5_K => encode::<BlockQ5_K, _>(format, values),
+        Format::Q6_K => encode::<BlockQ6_K, _>(format, values),
+        Format::NF4 => Err(no_blocks()),
+    }
+}
+
+/// Dequantizes GGUF blocks, bit for bit as ggml does (`dequantize_row_*`).
+///
+/// # Errors
+/// [`EngineError::Shape`] if `bytes` is not a whole number of blocks, or the format is NF4, which has no
+/// blocks (see [`Nf4`](super::Nf4)).
+pub fn dequantize(format: Format, bytes: &[u8]) -> Result<Vec<f32>, EngineError> {
+    match format {
+        Format::Q4_0 => decode::<BlockQ4_0, _>(format, bytes),
+        Format::Q4_1 => decode::<BlockQ4_1, _>(format, bytes),
+        Format::Q5_0 => decode::<BlockQ5_0, _>(format, bytes),
+        Format::Q5_1 => decode::<BlockQ5_1, _>(format, bytes),
+        Format::Q8_0 => decode::<BlockQ8_0, _>(format, bytes),
+        Format::Q4_K => decode::<BlockQ4_K, _>(format, bytes),
+        Format::Q5_K => decode::<BlockQ5_K, _>(format, bytes),
+        Format::Q6_K => decode::<BlockQ6_K, _>(format, bytes),
+        Format::NF4 => Err(no_blocks()),
+    }
+}
+
+fn encode<B: Block<LEN>, const LEN: usize>(format: Format, values: &[f32]) -> Result<Vec<u8>, EngineError> {
+    let (values, rest) = values.as_chunks::<LEN>();
+    if !rest.is_empty() {
+        return Err(not_whole(format, values.len() * LEN + rest.len(), "values", LEN));
+    }
+    let mut bytes = vec![0; values.len() * size_of::<B>()];
+    bytes
+        .par_chunks_exact_mut(size_of::<B>())
+        .zip(values)
+        .with_min_len(GRAIN / LEN)
+        .for_each(|(bytes, values)| bytes.copy_from_slice(bytemuck::bytes_of(&B::quantize(values))));
+    Ok(bytes)
+}
+
+fn decode<B: Block<LEN>, const LEN: usize>(format: Format, bytes: &[u8]) -> Result<Vec<f32>, EngineError> {
+    if !bytes.len().is_multiple_of(size_of::<B>()) {
+        return Err(not_whole(format, bytes.len(), "bytes", size_of::<B>()));
+    }
+    let mut values = vec![0.0; bytes.len() / size_of::<B>() * LEN];
+    values
+        .as_chunks_mut::<LEN>()
+        .0
+        .par_iter_mut()
+        .zip(bytes.par_chunks_exact(size_of::<B>()))
+        .with_min_len(GRAIN / LEN)
+        // Unaligned, because a tensor may start anywhere in a mapped file.
+        .for_each(|(values, bytes)| *values = bytemuck::pod_read_unaligned::<B>(bytes).dequantize());
+    Ok(values)
+}
+
+fn not_whole(format: Format, len: usize, unit: &str, block: usize) -> EngineError {
+    EngineError::Shape {
+        what: format!("{format:?} blocks"),
+        reason: format!("{len} {unit} are not a multiple of the {block} in a block"),
+    }
+}
+
+fn no_blocks() -> EngineError {
+    EngineError::Shape { what: "NF4".into(), reason: "has no GGUF blocks; use engine::quant::Nf4".into() }
+}

@@ -1,0 +1,42 @@
+//! The block formats and their sizes.
+
+/// A block format.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[allow(missing_docs, non_camel_case_types)] // the formats' own names
+pub enum Format {
+    Q4_0,
+    Q4_1,
+    Q5_0,
+    Q5_1,
+    Q8_0,
+    Q4_K,
+    Q5_K,
+    Q6_K,
+    NF4,
+}
+
+impl Format {
+    /// Elements in one block; a row must be a multiple of it.
+    pub const fn block_len(self) -> usize {
+        match self {
+            Format::Q4_K | Format::Q5_K | Format::Q6_K => 256,
+            Format::NF4 => 64,
+            _ => 32,
+        }
+    }
+
+    /// Bytes of one block on disk (GGUF formats; NF4 is not stored in blocks and gives 32, its codes).
+    pub const fn block_bytes(self) -> usize {
+        match self {
+            Format::Q4_0 => 18,
+            Format::Q4_1 => 20,
+            Format::Q5_0 => 22,
+            Format::Q5_1 => 24,
+            Format::Q8_0 => 34,
+            Format::Q4_K => 144,
+            Format::Q5_K => 176,
+            Format::Q6_K => 210,
+            Format::NF4 => 32,
+        }
+    }
+}

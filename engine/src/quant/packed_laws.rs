@@ -1,0 +1,179 @@
+//! The laws of packed matrices, on random shapes: packing loses nothing, every kernel equals the
+//! reference body, and a row's result depends on that row alone.
+
+use burn::backend::Flex;
+use burn::tensor::{Device, Tensor, TensorData};
+use proptest::prelude::*;
+
+use super::layout::Layout;
+use super::{Format, QuantizedMatrix, decode, pack, quantize};
+use crate::ops::quantized::Arithmetic;
+use crate::projection::host_values;
+
+const FORMATS: [Format; 9] = [
+    Format::Q4_0,
+    Format::Q4_1,
+    Format::Q5_0,
+    Format::Q5_1,
+    Format::Q8_0,
+    Format::Q4_K,
+    Format::Q5_K,
+    Format::Q6_K,
+    Format::NF4,
+];
+
+/// f32 sums of a few hundred products in another order.
+const REORDERED: f32 = 2e-5;
+/// Activations rounded to half a step of 1/32512 of their block's largest.
+const ROUNDED: f32 = 2e-4;
+
+fn device() -> Device {
+    Device::flex()
+}
+
+/// A pseudo-random matrix; deterministic in its arguments.
+fn values(len: usize, seed: u64) -> Vec<f32> {
+    let unit = |i| (crate::lora::mix(seed, i) >> 40) as f32 / (1u64 << 24) as f32 - 0.5;
+    (0..len as u64).map(unit).collect()
+}
+
+fn tensor(values: Vec<f32>, shape: [usize; 2]) -> Tensor<2> {
+    Tensor::from_data(TensorData::new(values, shape), &device())
+}
+
+fn matrix(format: Format, rows: usize, cols: usize, seed: u64) -> QuantizedMatrix {
+    QuantizedMatrix::quantize(format, [rows, cols], &values(rows * cols, seed), &device()).unwrap()
+}
+
+/// The relative size of the difference.
+fn distance(a: &[f32], b: &[f32]) -> f32 {
+    let norm = |values: &mut dyn Iterator<Item = f32>| values.map(|v| v * v).sum::<f32>().sqrt();
+    norm(&mut a.iter().zip(b).map(|(a, b)| a - b)) / norm(&mut b.iter().copied()).max(1e-20)
+}
+
+#[test]
+fn packing_loses_nothing() {
+    for format in FORMATS.into_iter().filter(|format| *format != Format::NF4) {
+        for rows in [1, 15, 16, 33] {
+            let cols = 3 * format.block_len();
+            let blocks = quantize(format, &values(rows * cols, 1)).unwrap();
+            let matrix = QuantizedMatrix::from_blocks(format, [rows, cols], &blocks, &device()).unwrap();
+            assert_eq!(matrix.to_blocks().unwrap(), blocks, "{format:?}, {rows} rows");
+        }
+    }
+}
+
+#[test]
+fn packing_nf4_loses_nothing() {
+    let (rows, cols) = (35, 64 * 9); // 315 blocks: two second-level scales
+    let nf4 = super::Nf4::quantize(&values(rows * cols, 2));
+    let matrix = QuantizedMatrix::from_nf4([rows, cols], &nf4, &device()).unwrap();
+    assert_eq!(matrix.to_nf4().unwrap(), nf4);
+    assert_eq!(host_values(matrix.dequantize()), nf4.dequantize());
+}
+
+#[test]
+fn packed_values_are_the_blocks_values_bit_for_bit() {
+    for format in FORMATS.into_iter().filter(|format| *format != Format::NF4) {
+        let (rows, cols) = (19, 2 * format.block_len());
+        let blocks = quantize(format, &values(rows * cols, 3)).unwrap();
+        let matrix = QuantizedMatrix::from_blocks(format, [rows, cols], &blocks, &device()).unwrap();
+        let expected = super::dequantize(format, &blocks).unwrap();
+        assert_eq!(host_values(matrix.dequantize()), expected, "{format:?}");
+        let row = &host_values(matrix.rows(&[17]))[..];
+        assert_eq!(row, &expected[17 * cols..18 * cols], "{format:?}");
+    }
+}
+
+#[test]
+fn the_reference_body_is_the_kernel_bit_for_bit() {
+    for format in FORMATS {
+        let (rows, cols) = (21, 2 * format.block_len());
+        let layout = Layout { format, rows, cols };
+        let values = values(rows * cols, 4);
+        let words = match format {
+            Format::NF4 => pack::pack_nf4(layout, &super::Nf4::quantize(&values)),
+            _ => pack::pack(layout, &quantize(format, &values).unwrap()),
+        };
+        let words = burn::backend::flex::FlexTensor::from_data(TensorData::new(words, [layout.words()]));
+        let reference = crate::ops::reference_dequantize::<Flex>(words.clone(), layout);
+        let expected: Vec<f32> = crate::kernels::flex::dequantize(&words, layout).storage::<f32>().to_vec();
+        let found = reference.to_contiguous();
+        assert_eq!(found.storage::<f32>(), &expected[..], "{format:?}");
+    }
+}
+
+#[test]
+fn exact_products_equal_the_dense_ones() {
+    for format in FORMATS {
+        let (rows, cols) = (37, 2 * format.block_len());
+        let matrix = matrix(format, rows, cols, 5).with_arithmetic(Arithmetic::Exact);
+        let x = tensor(values(3 * cols, 6), [3, cols]);
+        let dense = x.clone().matmul(matrix.dequantize().transpose());
+        assert!(distance(&host_values(matrix.matmul(x)), &host_values(dense)) < REORDERED, "{format:?}");
+        let dy = tensor(values(3 * rows, 7), [3, rows]);
+        let dense = dy.clone().matmul(matrix.dequantize());
+        assert!(distance(&host_values(matrix.matmul_transposed(dy)), &host_values(dense)) < REORDERED);
+    }
+}
+
+#[test]
+fn wrong_shapes_are_refused() {
+    let bytes = vec![0; 18];
+    for shape in [[1, 31], [2, 32], [0, 32], [usize::MAX, 32]] {
+        let result = QuantizedMatrix::from_blocks(Format::Q4_0, shape, &bytes, &device());
+        assert!(result.is_err(), "{shape:?}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(40))]
+
+    #[test]
+    fn integer_products_are_close_and_kernels_agree(
+        format in prop::sample::select(&FORMATS[..8]),
+        rows in 1usize..70,
+        blocks in 1usize..5,
+        tokens in 1usize..20,
+        seed: u64,
+    ) {
+        let cols = blocks * format.block_len();
+        let layout = Layout { format, rows, cols };
+        let matrix = matrix(format, rows, cols, seed);
+        let x = values(tokens * cols, seed ^ 1);
+        let found = host_values(matrix.matmul(tensor(x.clone(), [tokens, cols])));
+        let exact = matrix.clone().with_arithmetic(Arithmetic::Exact);
+        let expected = host_values(exact.matmul(tensor(x.clone(), [tokens, cols])));
+        prop_assert!(distance(&found, &expected) < ROUNDED, "{}", distance(&found, &expected));
+
+        let words = pack::pack(layout, &matrix.to_blocks().unwrap());
+        let scalar = crate::kernels::scalar_integer(&x, &words, layout);
+        prop_assert!(distance(&found, &scalar) < REORDERED, "{}", distance(&found, &scalar));
+    }
+
+    #[test]
+    fn a_row_depends_on_itself_alone(
+        format in prop::sample::select(&FORMATS[..8]),
+        rows in 1usize..70,
+        tokens in 2usize..20,
+        seed: u64,
+    ) {
+        let cols = 2 * format.block_len();
+        let matrix = matrix(format, rows, cols, seed);
+        let x = values(tokens * cols, seed ^ 2);
+        let together = host_values(matrix.matmul(tensor(x.clone(), [tokens, cols])));
+        for (token, x) in x.chunks_exact(cols).enumerate() {
+            let alone = host_values(matrix.matmul(tensor(x.to_vec(), [1, cols])));
+            prop_assert_eq!(&together[token * rows..(token + 1) * rows], &alone[..]);
+        }
+    }
+
+    #[test]
+    fn group_scales_never_panic_on_any_bits(words in prop::collection::vec(any::<u32>(), 4096), row in 0usize..16) {
+        for format in FORMATS {
+            let layout = Layout { format, rows: 16, cols: 256 };
+            let mut out = vec![0.0; layout.cols];
+            decode::dequantize_row(layout, &words[..layout.words()], row, &mut out);
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! The order of rows in GGUF's query and key projections.
+//!
+//! Rotary embeddings turn pairs of channels. Hugging Face pairs channel `i` of a head with channel
+//! `i + head_dim / 2`; GGUF's Llama pairs `2i` with `2i + 1`, and its converter moves the rows of
+//! `q_proj` and `k_proj` accordingly. Here they are moved back:
+//!
+//! ```text
+//! GGUF:          0 h 1 h+1 2 h+2 …       (h = head_dim / 2)
+//! Hugging Face:  0 1 2 … h h+1 h+2 …
+//! ```
+//!
+//! A row of a block format is a whole number of blocks, so rows move as bytes and stay quantized.
+
+/// The rows of a projection whose output is `rows / head_dim` heads, in Hugging Face's order. Rows
+/// that are no whole heads are left as they are, as are `bytes` that are no whole rows.
+pub(super) fn undo(bytes: &[u8], rows: usize, head_dim: usize) -> Vec<u8> {
+    let row_bytes = bytes.len().checked_div(rows).unwrap_or(0);
+    let head_bytes = row_bytes.saturating_mul(head_dim);
+    if head_bytes == 0 || !bytes.len().is_multiple_of(head_bytes) || !head_dim.is_multiple_of(2) {
+        return bytes.to_vec();
+    }
+    let mut out = Vec::with_capacity(bytes.len());
+    for head in bytes.chunks_exact(head_bytes) {
+        for half in 0..2 {
+            for row in head.chunks_exact(row_bytes).skip(half).step_by(2) {
+                out.extend_from_slice(row);
+            }
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// What llama.cpp's converter does to a projection: `[heads, 2, half, cols]` with the two middle
+    /// axes swapped.
+    fn permute(bytes: &[u8], rows: usize, head_dim: usize) -> Vec<u8> {
+        let row_bytes = bytes.len() / rows;
+        let half = head_dim / 2;
+        (0..rows)
+            .flat_map(|row| {
+                let (head, within) = (row / head_dim, row % head_dim);
+                let source = head * head_dim + (within % 2) * half + within / 2;
+                bytes[source * row_bytes..][..row_bytes].to_vec()
+            })
+            .collect()
+    }
+
+    #[test]
+    fn interleaved_rows_become_two_halves() {
+        assert_eq!(undo(&[0, 3, 1, 4, 2, 5, 6, 9, 7, 10, 8, 11], 12, 6), (0..12).collect::<Vec<u8>>());
+    }
+
+    #[test]
+    fn what_is_no_whole_heads_is_left_alone() {
+        assert_eq!(undo(&[1, 2, 3], 3, 2), [1, 2, 3]);
+        assert_eq!(undo(&[1, 2, 3], 0, 2), [1, 2, 3]);
+        assert_eq!(undo(&[], 4, 2), [0; 0]);
+    }
+
+    proptest! {
+        #[test]
+        fn the_converter_is_undone(heads in 1usize..4, half in 1usize..5, row_bytes in 1usize..4) {
+            let rows = heads * half * 2;
+            let bytes: Vec<u8> = (0..rows * row_bytes).map(|byte| byte as u8).collect();
+            prop_assert_eq!(undo(&permute(&bytes, rows, half * 2), rows, half * 2), bytes);
+        }
+    }
+}
