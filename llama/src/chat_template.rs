@@ -22,7 +22,6 @@ use minijinja::{Environment, ErrorKind, Value};
 use serde::{Deserialize, Serialize};
 
 use crate::gguf::Gguf;
-use crate::tokenizer::{Tokenizer, TokenizerError};
 
 /// One message of a conversation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,9 +60,6 @@ pub enum TemplateError {
         /// What is wrong with it.
         reason: String,
     },
-    /// The rendered conversation cannot be tokenized.
-    #[error(transparent)]
-    Tokenizer(#[from] TokenizerError),
 }
 
 /// A chat template, compiled. Cloning is cheap.
@@ -108,32 +104,22 @@ impl ChatTemplate {
         })
     }
 
-    /// Compiles a template with the special tokens of the model's tokenizer.
-    ///
-    /// # Errors
-    /// If `source` is no Jinja.
-    pub fn with_tokenizer(source: &str, tokenizer: &Tokenizer) -> Result<Self, TemplateError> {
-        let spelled = |id: Option<u32>| id.and_then(|id| tokenizer.id_to_token(id)).unwrap_or_default();
-        let (bos, eos) = (spelled(tokenizer.bos()), spelled(tokenizer.eos().first().copied()));
-        Self::new(source, &bos, &eos)
-    }
-
     /// The template of a model's folder: chat_template.jinja, or tokenizer_config.json's
     /// `chat_template` (of several named ones, the one called `default`).
     ///
     /// # Errors
     /// If one of the files cannot be read or the template is no Jinja.
-    pub fn from_dir(folder: &Path, tokenizer: &Tokenizer) -> Result<Option<Self>, TemplateError> {
-        source::in_folder(folder)?.map(|source| Self::with_tokenizer(&source, tokenizer)).transpose()
+    pub fn from_dir(folder: &Path, bos: &str, eos: &str) -> Result<Option<Self>, TemplateError> {
+        source::in_folder(folder)?.map(|source| Self::new(&source, bos, eos)).transpose()
     }
 
     /// The template that a GGUF carries.
     ///
     /// # Errors
     /// If it is no Jinja.
-    pub fn from_gguf(gguf: &Gguf, tokenizer: &Tokenizer) -> Result<Option<Self>, TemplateError> {
+    pub fn from_gguf(gguf: &Gguf, bos: &str, eos: &str) -> Result<Option<Self>, TemplateError> {
         let source = gguf.metadata("tokenizer.chat_template").and_then(|value| value.as_str());
-        source.map(|source| Self::with_tokenizer(source, tokenizer)).transpose()
+        source.map(|source| Self::new(source, bos, eos)).transpose()
     }
 
     /// The template as it was written; who trains with it saves it beside the adapter.
@@ -148,24 +134,6 @@ impl ChatTemplate {
     /// If the template refuses the conversation or fails on it.
     pub fn render(&self, messages: &[Message], add_generation_prompt: bool) -> Result<String, TemplateError> {
         self.render_with(messages, add_generation_prompt, BTreeMap::<&str, bool>::new())
-    }
-
-    /// The token ids of a conversation. Control tokens that the messages contain are text.
-    ///
-    /// # Errors
-    /// If the template refuses the conversation or fails on it, or the tokenizer cannot write it.
-    pub fn encode(
-        &self,
-        tokenizer: &Tokenizer,
-        messages: &[Message],
-        add_generation_prompt: bool,
-    ) -> Result<Vec<u32>, TemplateError> {
-        let shielded = messages.iter().map(|message| Message {
-            role: tokenizer.shield(&message.role),
-            content: tokenizer.shield(&message.content),
-        });
-        let messages: Vec<Message> = shielded.collect();
-        Ok(tokenizer.encode_with_control(&self.render(&messages, add_generation_prompt)?)?)
     }
 
     /// Renders with more variables, a map such as `{"tools": […], "enable_thinking": false}`. They

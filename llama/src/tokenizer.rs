@@ -3,8 +3,7 @@
 //! All three become a [`tokenizers::Tokenizer`] with the same pipeline; what differs is who wrote the
 //! lists. **Control tokens**, such as `<|im_end|>`, are never read from a person's text:
 //! [`Tokenizer::encode`] writes their spelling with ordinary tokens. Only a chat template may write
-//! them, and [`ChatTemplate::encode`](crate::ChatTemplate::encode) keeps what it writes and what a
-//! message contains apart.
+//! them, and [`Tokenizer::encode_chat`] keeps what it writes and what a message contains apart.
 
 mod byte_level;
 mod charsmap;
@@ -24,6 +23,7 @@ use std::sync::Arc;
 
 use tokenizers::{AddedVocabulary, Model, NormalizerWrapper, OffsetType, PreTokenizer};
 
+use crate::chat_template::{ChatTemplate, Message, TemplateError};
 use crate::gguf::Gguf;
 
 use companions::Companions;
@@ -74,6 +74,9 @@ pub enum TokenizerError {
         /// Why.
         reason: String,
     },
+    /// A conversation that the chat template refuses.
+    #[error(transparent)]
+    Template(#[from] TemplateError),
 }
 
 impl TokenizerError {
@@ -178,6 +181,25 @@ impl Tokenizer {
         model.get_model().tokenize_in_pretokenized(&mut words, None).map_err(TokenizerError::text)?;
         let encoding = words.into_encoding(None, 0, OffsetType::None).map_err(TokenizerError::text)?;
         Ok(encoding.get_ids().to_vec())
+    }
+
+    /// The ids of a conversation as `template` writes it. Control tokens that the messages contain are
+    /// text.
+    ///
+    /// # Errors
+    /// If the template refuses the conversation or the tokenizer cannot write it.
+    pub fn encode_chat(
+        &self,
+        template: &ChatTemplate,
+        messages: &[Message],
+        add_generation_prompt: bool,
+    ) -> Result<Vec<u32>, TokenizerError> {
+        let shielded = messages.iter().map(|message| Message {
+            role: self.shield(&message.role),
+            content: self.shield(&message.content),
+        });
+        let messages: Vec<Message> = shielded.collect();
+        self.encode_with_control(&template.render(&messages, add_generation_prompt)?)
     }
 
     /// `text` with every control token in it made unrecognizable to
