@@ -171,14 +171,15 @@ fn number(value: &Value) -> String {
 
 #[cfg(test)]
 mod tests {
-    use minijinja::{Environment, context};
+    use minijinja::value::Serde;
+    use minijinja::{Environment, Value, context};
 
     fn rendered(expression: &str) -> String {
         let mut environment = Environment::new();
         environment.add_filter("tojson", super::tojson);
         let value = serde_json::json!({"b": [1, 2.5, null, true], "a": "<é\"\n\u{1}😀>", "e": {}, "f": []});
         let source = format!("{{{{ {expression} }}}}");
-        environment.render_str(&source, context! { value }).unwrap()
+        environment.render_str(&source, context! { value => Value::from(Serde(value)) }).unwrap()
     }
 
     #[test]

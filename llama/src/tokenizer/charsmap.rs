@@ -55,3 +55,42 @@ fn label(unit: usize) -> usize {
 fn offset(unit: usize) -> usize {
     (unit >> 10) << ((unit & (1 << 9)) >> 6)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::validate;
+
+    /// A trie of `units`, and the replacements.
+    fn charsmap(units: &[u32], replacements: &str) -> Vec<u8> {
+        let mut bytes = u32::try_from(units.len() * 4).unwrap().to_le_bytes().to_vec();
+        bytes.extend(units.iter().flat_map(|unit| unit.to_le_bytes()));
+        bytes.extend(replacements.bytes());
+        bytes
+    }
+
+    /// A trie that replaces `a` by the text at `at`: the root's children start at 256, and those of `a`
+    /// at 512, where its leaf is.
+    fn a_becomes(at: u32) -> Vec<u32> {
+        let mut units = vec![0; 768];
+        units[0] = 256 << 10;
+        units[256 ^ 97] = 97 | 1 << 8 | (256 ^ 97 ^ 512) << 10;
+        units[512] = at;
+        units
+    }
+
+    #[test]
+    fn a_walk_that_leaves_the_file_is_an_error() {
+        assert_eq!(validate(&charsmap(&[0; 256], "")), Ok(()));
+        assert_eq!(validate(&charsmap(&a_becomes(0), "x\0")), Ok(()));
+        for damaged in [
+            Vec::new(),
+            vec![9, 0, 0, 0],
+            charsmap(&[], ""),
+            charsmap(&[0; 255], ""),
+            charsmap(&[u32::MAX; 256], ""),
+            charsmap(&a_becomes(9), "x\0"),
+        ] {
+            assert!(validate(&damaged).is_err());
+        }
+    }
+}

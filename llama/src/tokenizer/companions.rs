@@ -7,6 +7,7 @@ use serde::de::DeserializeOwned;
 use tokenizers::AddedToken;
 
 use super::TokenizerError;
+use super::parts::is_control_name;
 
 /// What the files of a model's folder say about its tokens.
 #[derive(Debug, Default)]
@@ -105,7 +106,10 @@ impl Companions {
             add_eos: tokenizer.add_eos_token,
             is_llama: tokenizer.tokenizer_class.contains("Llama"),
             added: added
-                .map(|(id, token)| (id, AddedToken::from(token.content, token.special).normalized(false)))
+                .map(|(id, Described { content, special })| {
+                    let special = special || is_control_name(&content);
+                    (id, AddedToken::from(content, special).normalized(false))
+                })
                 .collect(),
         })
     }

@@ -2,7 +2,7 @@
 
 use crate::gguf::Gguf;
 
-use super::parts::{END_OF_GENERATION, Parts};
+use super::parts::{Parts, is_control_name};
 use super::pieces::{Kind, Piece};
 use super::pre_tokenizer::PreTokenizer;
 use super::sentencepiece::{Algorithm, SentencePiece};
@@ -168,9 +168,7 @@ impl GgufVocab {
         let kind = |id: u32, text: &str| {
             let written = types.get(id as usize).and_then(|kind| Kind::from_id(*kind));
             match written {
-                // Converters have left out types, and called tokens that end an answer normal text:
-                // a person could then type them.
-                _ if END_OF_GENERATION.contains(&text) => Kind::Control,
+                _ if is_control_name(text) => Kind::Control,
                 Some(kind) if kind != Kind::Normal => kind,
                 _ if unknown == Some(id) => Kind::Unknown,
                 _ if control.contains(&Some(id)) => Kind::Control,

@@ -29,6 +29,13 @@ pub(super) const END_OF_GENERATION: [&str; 12] = [
     "<｜end▁of▁sentence｜>",
 ];
 
+/// Whether a token is a control token by its spelling, whatever a file says. Some files call such tokens
+/// text or user-defined, and a person could then type them. The rule is that of llama.cpp's converter.
+pub(super) fn is_control_name(token: &str) -> bool {
+    let within = |open, close| token.starts_with(open) && token.ends_with(close) && token.len() > 4;
+    within("<|", "|>") || within("<｜", "｜>") || END_OF_GENERATION.contains(&token)
+}
+
 /// A tokenizer before it is put together.
 pub(super) struct Parts {
     pub(super) model: tokenizers::Tokenizer,
