@@ -10,6 +10,7 @@ mod float;
 pub mod gguf;
 pub mod hub;
 mod mapped;
+pub mod prompt;
 pub mod safetensors;
 mod tokenizer;
 

@@ -1,0 +1,75 @@
+//! What can go wrong between a folder of documents and a list of hits.
+
+use std::path::{Path, PathBuf};
+
+/// An error of this crate. Each names the file it is about.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RagError {
+    /// A file or folder that cannot be read or written.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// The operating system's reason.
+        source: std::io::Error,
+    },
+    /// A line of a JSONL file that is not a document.
+    #[error("{}, line {line}: {reason}", path.display())]
+    Line {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A knowledge base without a single document.
+    #[error("{}: no documents; expected .md, .markdown, .txt or .jsonl files", path.display())]
+    NoDocuments {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A file that is there but is not what it should be.
+    #[error("{}: {reason}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A text that the embedder could not turn into a vector.
+    #[error("embedder {embedder}: {reason}")]
+    Embedding {
+        /// The embedder's id.
+        embedder: String,
+        /// Why not.
+        reason: String,
+    },
+    /// An option outside its range.
+    #[error("{option} is {value}; it must be {expected}")]
+    Option {
+        /// The option's name.
+        option: &'static str,
+        /// What it was set to.
+        value: String,
+        /// What it may be.
+        expected: String,
+    },
+    /// A weight that does not fit the model.
+    #[error(transparent)]
+    Engine(#[from] engine::EngineError),
+}
+
+impl RagError {
+    /// For `map_err` on operations on `path`.
+    pub(crate) fn io(path: &Path) -> impl FnOnce(std::io::Error) -> RagError + use<> {
+        let path = path.to_path_buf();
+        move |source| RagError::Io { path, source }
+    }
+
+    /// `path` is not what it should be.
+    pub(crate) fn file(path: &Path, reason: impl ToString) -> RagError {
+        RagError::File { path: path.to_path_buf(), reason: reason.to_string() }
+    }
+}

@@ -1,0 +1,52 @@
+//! Hits to the context of a prompt; `llama::grounded_prompt` puts it there.
+
+use crate::Hit;
+
+/// Joins `hits` to one text of at most `budget` tokens, as `count` counts them: each hit as its title
+/// and its passage, with an empty line between hits. Hits are whole or left out; one that does not fit
+/// gives way to a later, shorter one.
+///
+/// # Errors
+/// Those of `count`.
+pub fn join_hits<E>(
+    hits: &[Hit],
+    budget: usize,
+    count: impl Fn(&str) -> Result<usize, E>,
+) -> Result<String, E> {
+    let mut context = String::new();
+    for hit in hits {
+        let gap = if context.is_empty() { "" } else { "\n\n" };
+        let longer = format!("{context}{gap}{}\n{}", hit.title, hit.text.trim());
+        if count(&longer)? <= budget {
+            context = longer;
+        }
+    }
+    Ok(context)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use super::*;
+
+    fn hit(title: &str, text: &str) -> Hit {
+        Hit { text: text.into(), title: title.into(), source: String::new(), score: 1.0 }
+    }
+
+    fn words(text: &str) -> Result<usize, Infallible> {
+        Ok(text.split_whitespace().count())
+    }
+
+    #[test]
+    fn keeps_the_order_and_leaves_out_what_does_not_fit() {
+        let hits = [hit("A", "one two three"), hit("B", "one two three four"), hit("C", "one\n")];
+        assert_eq!(
+            join_hits(&hits, 11, words).unwrap(),
+            "A\none two three\n\nB\none two three four\n\nC\none"
+        );
+        assert_eq!(join_hits(&hits, 6, words).unwrap(), "A\none two three\n\nC\none");
+        assert_eq!(join_hits(&hits, 1, words).unwrap(), "");
+        assert_eq!(join_hits(&[], 100, words).unwrap(), "");
+    }
+}
