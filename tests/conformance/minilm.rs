@@ -1,0 +1,54 @@
+//! Twelve sentences against sentence-transformers 6.2.
+
+use std::fs;
+use std::path::Path;
+
+use rag::{Embedder, MiniLm};
+
+use super::{reference, variable};
+
+/// Two f32 implementations of the same sums in another order.
+const TOLERANCE: f32 = 1e-4;
+
+#[test]
+fn embeddings_are_those_of_sentence_transformers() {
+    let (Some(data), Some(model)) = (reference("minilm"), variable("MINILM_DIR")) else { return };
+    let sentences: Vec<String> =
+        serde_json::from_slice(&fs::read(data.join("minilm_sentences.json")).unwrap()).unwrap();
+    let sentences: Vec<&str> = sentences.iter().map(String::as_str).collect();
+    let expected = read_npy(&data.join("minilm_embeddings.npy"));
+
+    let device = engine::device::parse(engine::device::AVAILABLE[0]).unwrap();
+    let embedder = MiniLm::open(&model, &device).unwrap();
+    let actual = embedder.embed(&sentences).unwrap();
+
+    assert_eq!((actual.len(), embedder.dim()), (expected.len(), expected[0].len()));
+    let (mut largest, mut worst) = (0f32, 1f32);
+    for (actual, expected) in actual.iter().zip(&expected) {
+        let difference = actual.iter().zip(expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        let cosine = actual.iter().zip(expected).map(|(a, b)| a * b).sum::<f32>();
+        largest = largest.max(difference);
+        worst = worst.min(cosine);
+    }
+    println!("minilm: {} sentences, largest difference {largest:.1e}, least cosine {worst:.7}", actual.len());
+    assert!(largest <= TOLERANCE, "largest difference {largest}");
+    assert!(worst > 0.9999, "least cosine {worst}");
+}
+
+/// A two-dimensional little-endian f32 array in NumPy's format: magic, version, header, numbers.
+fn read_npy(path: &Path) -> Vec<Vec<f32>> {
+    let bytes = fs::read(path).unwrap();
+    assert_eq!(&bytes[..8], b"\x93NUMPY\x01\x00", "version 1.0");
+    let header_len = usize::from(u16::from_le_bytes([bytes[8], bytes[9]]));
+    let (header, numbers) = bytes[10..].split_at(header_len);
+    let header = std::str::from_utf8(header).unwrap();
+    assert!(header.contains("'descr': '<f4'") && header.contains("'fortran_order': False"), "{header}");
+    let (_, shape) = header.split_once("'shape': (").unwrap();
+    let (shape, _) = shape.split_once(')').unwrap();
+    let shape: Vec<usize> = shape.split(',').map(|n| n.trim().parse().unwrap()).collect();
+    let [rows, columns] = shape[..] else { panic!("two dimensions: {shape:?}") };
+    assert_eq!(numbers.len(), rows * columns * 4);
+    let numbers: Vec<f32> =
+        numbers.chunks_exact(4).map(|bytes| f32::from_le_bytes(bytes.try_into().unwrap())).collect();
+    numbers.chunks(columns).map(<[f32]>::to_vec).collect()
+}
