@@ -59,6 +59,9 @@ pub enum RagError {
     /// A weight that does not fit the model.
     #[error(transparent)]
     Engine(#[from] engine::EngineError),
+    /// A model file that cannot be read.
+    #[error(transparent)]
+    Llama(#[from] llama::LlamaError),
 }
 
 impl RagError {

@@ -2,10 +2,12 @@
 
 mod weights;
 
-use std::fs;
+use std::fs::{self, File};
+use std::io;
 use std::path::Path;
 
 use burn::tensor::{Device, Tensor};
+use llama::safetensors::Safetensors;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -13,7 +15,7 @@ use tokenizers::Tokenizer;
 
 use crate::bert::{Bert, BertConfig};
 use crate::{Embedder, RagError};
-use weights::Safetensors;
+use weights::Weights;
 
 /// Tokens of one forward pass: enough to keep the matrix products busy, little enough that the
 /// activations stay in megabytes.
@@ -47,11 +49,10 @@ impl MiniLm {
         let tokenizer = open_tokenizer(&tokenizer_json).map_err(|e| RagError::file(&tokenizer_path, e))?;
 
         let weights_path = folder.join("model.safetensors");
-        let bytes = fs::read(&weights_path).map_err(RagError::io(&weights_path))?;
-        let mut weights = Safetensors::parse(&weights_path, &bytes, device)?;
-        let bert = Bert::load(config, &mut weights, device)?;
+        let file = Safetensors::open(&weights_path)?;
+        let bert = Bert::load(config, &mut Weights { file, device: device.clone() }, device)?;
 
-        let id = model_id(&[&bytes, &tokenizer_json, max_tokens.to_string().as_bytes()]);
+        let id = model_id(&weights_path, &tokenizer_json, max_tokens)?;
         Ok(MiniLm { id, bert, tokenizer, max_tokens })
     }
 
@@ -170,13 +171,13 @@ fn open_tokenizer(json: &[u8]) -> tokenizers::Result<Tokenizer> {
     Ok(tokenizer)
 }
 
-/// Digest of everything that decides the vectors.
-fn model_id(parts: &[&[u8]]) -> String {
+/// A digest of everything that decides the vectors.
+fn model_id(weights: &Path, tokenizer_json: &[u8], max_tokens: usize) -> Result<String, RagError> {
     let mut digest = Sha256::new();
-    for part in parts {
-        digest.update((part.len() as u64).to_le_bytes());
-        digest.update(part);
-    }
+    let mut file = File::open(weights).map_err(RagError::io(weights))?;
+    io::copy(&mut file, &mut digest).map_err(RagError::io(weights))?;
+    digest.update(tokenizer_json);
+    digest.update(max_tokens.to_le_bytes());
     let hex: String = digest.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-    format!("bert-{hex}")
+    Ok(format!("bert-{hex}"))
 }
