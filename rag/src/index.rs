@@ -14,9 +14,10 @@ use file::Key;
 use graph::Graph;
 pub(crate) use vector::UnitVector;
 
-/// Most chunks that are searched by comparing the query with every one of them, which is exact. Beyond,
-/// a graph is searched, which is not, but does not slow down with every chunk added.
-const EXACT_LIMIT: usize = 10_000;
+/// Most chunks that are searched by comparing the query with every one of them. Up to here that is exact
+/// *and* faster than a graph, which costs minutes to build: with vectors of 384, measured on 2 busy
+/// cores, 1.6 ms against 2.5 ms at 10,000 chunks, 9.4 ms against 11.7 ms at 30,000.
+const EXACT_LIMIT: usize = 50_000;
 
 /// Every chunk of a knowledge base with its vector.
 ///
@@ -83,11 +84,11 @@ impl Index {
         };
         let key = Key::new(documents, embedder);
         let reason = match file::load(path, &key) {
-            Ok((chunks, vectors)) => return Ok((Index::assemble(chunks, vectors), Origin::Cache)),
+            Ok(index) => return Ok((index, Origin::Cache)),
             Err(reason) => reason,
         };
         let index = Index::build(documents, embedder)?;
-        file::save(path, &key, &index.chunks, &index.vectors)?;
+        file::save(path, &key, &index)?;
         Ok((index, Origin::Built { reason }))
     }
 
@@ -104,12 +105,8 @@ impl Index {
             chunks.iter().map(|chunk| chunk.passage(embedder)).collect::<Result<_, _>>()?;
         let passages: Vec<&str> = passages.iter().map(String::as_str).collect();
         let vectors = UnitVector::embed(embedder, &passages)?;
-        Ok(Index::assemble(chunks, vectors))
-    }
-
-    fn assemble(chunks: Vec<Chunk>, vectors: Vec<UnitVector>) -> Index {
         let graph = (vectors.len() > EXACT_LIMIT).then(|| Graph::build(&vectors));
-        Index { chunks, vectors, graph }
+        Ok(Index { chunks, vectors, graph })
     }
 
     /// The `k` chunks nearest to `query`, best first; fewer if the index has fewer.
@@ -214,6 +211,21 @@ mod tests {
     }
 
     #[test]
+    fn a_graph_is_kept_in_the_cache_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = folder.path().join("index");
+        let (documents, embedder) =
+            (documents(&["cancel an order", "track a parcel"]), BagOfWords::default());
+        let mut index = Index::build(&documents, &embedder).unwrap();
+        index.graph = Some(Graph::build(&index.vectors));
+        file::save(&cache, &Key::new(&documents, &embedder), &index).unwrap();
+        let (again, origin) = Index::open_or_build(&documents, &embedder, Some(&cache)).unwrap();
+        assert!(origin == Origin::Cache && again.graph.is_some());
+        assert_eq!(again.vectors, index.vectors);
+        assert_eq!(best(&again, "track my parcel"), "1.md");
+    }
+
+    #[test]
     fn a_damaged_cache_is_rebuilt() {
         let folder = tempfile::tempdir().unwrap();
         let cache = folder.path().join("index");
@@ -221,9 +233,9 @@ mod tests {
         let open = || Index::open_or_build(&documents, &BagOfWords::default(), Some(&cache)).unwrap();
         open();
         let whole = std::fs::read(&cache).unwrap();
-        let mut not_a_number = whole.clone();
-        not_a_number.splice(whole.len() - 4.., f32::NAN.to_le_bytes());
-        let damaged = [whole[..whole.len() - 1].to_vec(), not_a_number, Vec::new(), b"{}".to_vec()];
+        let mut one_bit = whole.clone();
+        one_bit[whole.len() - 100] ^= 1;
+        let damaged = [whole[..whole.len() - 1].to_vec(), one_bit, Vec::new(), b"{}".to_vec()];
         for bytes in damaged {
             std::fs::write(&cache, bytes).unwrap();
             let (index, origin) = open();

@@ -3,7 +3,7 @@
 mod weights;
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{BufRead, BufReader};
 use std::path::Path;
 
 use burn::tensor::{Device, Tensor};
@@ -174,8 +174,16 @@ fn open_tokenizer(json: &[u8]) -> tokenizers::Result<Tokenizer> {
 /// A digest of everything that decides the vectors.
 fn model_id(weights: &Path, tokenizer_json: &[u8], max_tokens: usize) -> Result<String, RagError> {
     let mut digest = Sha256::new();
-    let mut file = File::open(weights).map_err(RagError::io(weights))?;
-    io::copy(&mut file, &mut digest).map_err(RagError::io(weights))?;
+    let mut file = BufReader::with_capacity(1 << 20, File::open(weights).map_err(RagError::io(weights))?);
+    loop {
+        let bytes = file.fill_buf().map_err(RagError::io(weights))?;
+        if bytes.is_empty() {
+            break;
+        }
+        digest.update(bytes);
+        let read = bytes.len();
+        file.consume(read);
+    }
     digest.update(tokenizer_json);
     digest.update(max_tokens.to_le_bytes());
     let hex: String = digest.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect();

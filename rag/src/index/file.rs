@@ -1,6 +1,5 @@
 //! An index on disk: one safetensors file with the chunks as JSON in a tensor of bytes, the vectors as
-//! a matrix, and what they were made from in the metadata. The graph is not in it: it follows from the
-//! vectors in a fraction of the time that embedding takes.
+//! a matrix or within their graph, and in the metadata what they were made from and a digest of it all.
 
 use std::collections::HashMap;
 use std::fs;
@@ -10,12 +9,18 @@ use std::path::Path;
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use sha2::{Digest, Sha256};
 
-use super::UnitVector;
+use super::{Graph, Index, UnitVector};
 use crate::{Chunk, Document, Embedder, RagError};
 
 /// Raised whenever the file's layout or the way documents are cut changes, so that older files are
 /// rebuilt.
 const VERSION: &str = "1";
+
+/// Names of the tensors, and of the digest in the metadata.
+const CHUNKS: &str = "chunks";
+const VECTORS: &str = "vectors";
+const GRAPH: &str = "graph";
+const DIGEST: &str = "digest";
 
 /// What an index is made from. A file made from something else is of no use.
 pub(super) struct Key {
@@ -25,15 +30,12 @@ pub(super) struct Key {
 }
 
 impl Key {
-    pub fn new(documents: &[Document], embedder: &dyn Embedder) -> Self {
-        let mut digest = Sha256::new();
-        for Document { id, title, text, source } in documents {
-            for field in [id, title, text, source] {
-                digest.update((field.len() as u64).to_le_bytes());
-                digest.update(field);
-            }
-        }
-        let documents = digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    pub fn new<'a>(documents: &'a [Document], embedder: &dyn Embedder) -> Self {
+        let fields = |document: &'a Document| {
+            let Document { id, title, text, source } = document;
+            [id, title, text, source].map(String::as_bytes)
+        };
+        let documents = digest(documents.iter().flat_map(fields));
         Key { embedder: embedder.id().into(), dimension: embedder.dim(), documents }
     }
 
@@ -63,8 +65,8 @@ impl Key {
     }
 }
 
-/// The chunks and vectors of the file at `path`, or why they cannot be used.
-pub(super) fn load(path: &Path, key: &Key) -> Result<(Vec<Chunk>, Vec<UnitVector>), String> {
+/// The index in the file at `path`, or why it cannot be used, as a clause.
+pub(super) fn load(path: &Path, key: &Key) -> Result<Index, String> {
     if !path.exists() {
         return Err(format!("{} does not exist", path.display()));
     }
@@ -76,37 +78,57 @@ pub(super) fn load(path: &Path, key: &Key) -> Result<(Vec<Chunk>, Vec<UnitVector
         return Err(difference);
     }
     let tensors = SafeTensors::deserialize(&bytes).map_err(|error| unreadable(error.to_string()))?;
-    read(&tensors, key).map_err(unreadable)
+    read(&tensors, metadata, key).map_err(unreadable)
 }
 
-fn read(tensors: &SafeTensors, key: &Key) -> Result<(Vec<Chunk>, Vec<UnitVector>), String> {
+fn read(tensors: &SafeTensors, metadata: &HashMap<String, String>, key: &Key) -> Result<Index, String> {
     let tensor = |name: &str| tensors.tensor(name).map_err(|error| error.to_string());
-    let chunks: Vec<Chunk> =
-        serde_json::from_slice(tensor("chunks")?.data()).map_err(|error| format!("chunks: {error}"))?;
-    let matrix = tensor("vectors")?;
-    if matrix.dtype() != Dtype::F32 || matrix.shape() != [chunks.len(), key.dimension] {
-        let found = format!("{:?} {:?}", matrix.dtype(), matrix.shape());
-        return Err(format!("vectors: {found}, expected F32 [{}, {}]", chunks.len(), key.dimension));
+    let json = tensor(CHUNKS)?;
+    let graph = tensors.tensor(GRAPH).ok();
+    let matrix = if graph.is_none() { Some(tensor(VECTORS)?) } else { None };
+    let stored = [Some(&json), graph.as_ref(), matrix.as_ref()].into_iter().flatten();
+    if metadata.get(DIGEST) != Some(&digest(stored.map(TensorView::data))) {
+        return Err("its digest is wrong".into());
     }
-    let (values, _) = matrix.data().as_chunks();
-    let values: Vec<f32> = values.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
-    let vectors = values.chunks(key.dimension.max(1)).map(|row| UnitVector::new(row.to_vec()));
-    let vectors: Option<Vec<_>> = vectors.collect();
-    Ok((chunks, vectors.ok_or("vectors: a number is not finite")?))
+
+    let chunks: Vec<Chunk> =
+        serde_json::from_slice(json.data()).map_err(|error| format!("chunks: {error}"))?;
+    let graph = graph.map(|graph| Graph::from_bytes(graph.data())).transpose()?;
+    let vectors: Vec<UnitVector> = match (&graph, matrix) {
+        (Some(graph), _) => graph.vectors(),
+        (None, matrix) => {
+            let (values, _) = matrix.as_ref().map(TensorView::data).unwrap_or_default().as_chunks();
+            let values: Vec<f32> = values.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
+            values.chunks(key.dimension.max(1)).map(|row| row.to_vec().into()).collect()
+        }
+    };
+    if vectors.len() != chunks.len() {
+        return Err(format!("{} vectors for {} chunks", vectors.len(), chunks.len()));
+    }
+    Ok(Index { chunks, vectors, graph })
 }
 
 /// Writes the file whole or not at all: to a temporary one beside it, then renamed.
-pub(super) fn save(path: &Path, key: &Key, chunks: &[Chunk], vectors: &[UnitVector]) -> Result<(), RagError> {
-    let bad = |error: &dyn std::fmt::Display| RagError::file(path, error);
-    let chunks = serde_json::to_vec(chunks).map_err(|error| bad(&error))?;
-    let values: Vec<u8> =
-        vectors.iter().flat_map(|vector| vector.as_slice()).flat_map(|value| value.to_le_bytes()).collect();
-    let shape = vec![vectors.len(), key.dimension];
-    let tensors = [
-        ("chunks", TensorView::new(Dtype::U8, vec![chunks.len()], &chunks).map_err(|error| bad(&error))?),
-        ("vectors", TensorView::new(Dtype::F32, shape, &values).map_err(|error| bad(&error))?),
-    ];
-    let bytes = safetensors::serialize(tensors, Some(key.metadata())).map_err(|error| bad(&error))?;
+pub(super) fn save(path: &Path, key: &Key, index: &Index) -> Result<(), RagError> {
+    let json = serde_json::to_vec(&index.chunks).map_err(|error| RagError::file(path, error))?;
+    let (name, dtype, shape, numbers) = match &index.graph {
+        Some(graph) => {
+            let bytes = graph.to_bytes().map_err(|error| RagError::file(path, error))?;
+            (GRAPH, Dtype::U8, vec![bytes.len()], bytes)
+        }
+        None => {
+            let values = index.vectors.iter().flat_map(|vector| vector.as_slice());
+            let bytes: Vec<u8> = values.flat_map(|value| value.to_le_bytes()).collect();
+            (VECTORS, Dtype::F32, vec![index.vectors.len(), key.dimension], bytes)
+        }
+    };
+    let mut metadata = key.metadata();
+    metadata.insert(DIGEST.into(), digest([json.as_slice(), &numbers]));
+    let view = |dtype, shape, bytes| TensorView::new(dtype, shape, bytes);
+    let bytes = view(Dtype::U8, vec![json.len()], &json)
+        .and_then(|json| Ok([(CHUNKS, json), (name, view(dtype, shape, &numbers)?)]))
+        .and_then(|tensors| safetensors::serialize(tensors, Some(metadata)))
+        .map_err(|error| RagError::file(path, error))?;
 
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     fs::create_dir_all(folder).map_err(RagError::io(folder))?;
@@ -115,4 +137,14 @@ pub(super) fn save(path: &Path, key: &Key, chunks: &[Chunk], vectors: &[UnitVect
     file.as_file().sync_all().map_err(RagError::io(path))?;
     file.persist(path).map_err(|error| RagError::io(path)(error.error))?;
     Ok(())
+}
+
+/// SHA-256 of `parts`, each with its length, in hexadecimal.
+fn digest<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> String {
+    let mut digest = Sha256::new();
+    for part in parts {
+        digest.update((part.len() as u64).to_le_bytes());
+        digest.update(part);
+    }
+    digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }

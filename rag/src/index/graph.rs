@@ -32,6 +32,24 @@ impl Graph {
         Graph(builder.build(vectors.to_vec(), (0..vectors.len()).collect()))
     }
 
+    /// The graph and its vectors as bytes.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, String> {
+        postcard::to_allocvec(&self.0).map_err(|error| error.to_string())
+    }
+
+    /// The graph that [`to_bytes`](Self::to_bytes) stored. The crate does not check the links of a
+    /// graph, so the bytes must be known to be those.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Graph, String> {
+        postcard::from_bytes(bytes).map(Graph).map_err(|error| error.to_string())
+    }
+
+    /// The vectors in the order they were given in.
+    pub fn vectors(&self) -> Vec<UnitVector> {
+        let mut vectors: Vec<_> = self.0.values.iter().zip(self.0.iter().map(|(_, vector)| vector)).collect();
+        vectors.sort_unstable_by_key(|(number, _)| **number);
+        vectors.into_iter().map(|(_, vector)| vector.clone()).collect()
+    }
+
     /// About the `k` nearest, best first.
     pub fn search(&self, query: &UnitVector, k: usize) -> Vec<Match> {
         let mut search = Search::default();
@@ -85,6 +103,15 @@ mod tests {
             let recall = found as f64 / (10 * queries.len()) as f64;
             prop_assert!(recall >= 0.95, "recall {recall}");
         }
+    }
+
+    #[test]
+    fn is_stored_and_read_back() {
+        let vectors = clustered(7, 5, 300, 8);
+        let graph = Graph::build(&vectors);
+        let again = Graph::from_bytes(&graph.to_bytes().unwrap()).unwrap();
+        assert_eq!(again.vectors(), vectors);
+        assert_eq!(again.search(&vectors[3], 10), graph.search(&vectors[3], 10));
     }
 
     #[test]

@@ -2,11 +2,27 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use crate::{Embedder, RagError};
 
 /// A vector of length 1 (or 0, which is like nothing), cheap to clone.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(from = "Vec<f32>", into = "Vec<f32>")]
 pub(crate) struct UnitVector(Arc<[f32]>);
+
+/// Numbers that were a unit vector before they were stored.
+impl From<Vec<f32>> for UnitVector {
+    fn from(values: Vec<f32>) -> Self {
+        UnitVector(values.into())
+    }
+}
+
+impl From<UnitVector> for Vec<f32> {
+    fn from(vector: UnitVector) -> Self {
+        vector.0.to_vec()
+    }
+}
 
 impl UnitVector {
     /// Scales `values` to length 1; `None` if one of them is not a finite number.
