@@ -3,6 +3,7 @@
 
 mod chat_templates;
 mod logits;
+mod lora_curve;
 mod tokenizer;
 
 use std::path::PathBuf;
