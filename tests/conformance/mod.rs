@@ -3,6 +3,7 @@
 
 mod chat_templates;
 mod logits;
+mod lora_curve;
 mod minilm;
 mod tokenizer;
 

@@ -1,0 +1,215 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::builder::RangedU64ValueParser;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Fine-tunes Llama-family models with QLoRA.
+#[derive(Debug, Parser)]
+#[command(name = "trainer", version)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Train a LoRA adapter on questions and their answers.
+    Train(TrainArgs),
+    /// Measure how well a model predicts a text.
+    Perplexity(PerplexityArgs),
+}
+
+/// `trainer train`. The underscored aliases are the names that the system's first users know.
+#[derive(Debug, Args)]
+pub struct TrainArgs {
+    /// Model to train on: a path, a short name, or owner/name on the hub.
+    #[arg(long, visible_alias = "model_id", value_name = "REF", default_value = llama::catalog::DEFAULT_MODEL)]
+    pub model: String,
+    /// CSV file with the columns instruction, response and optionally context, or a folder of them.
+    #[arg(long, visible_alias = "train_data", value_name = "FILE")]
+    pub data: PathBuf,
+    /// Folder for the adapter.
+    #[arg(long, value_name = "DIR", default_value = "adapter")]
+    pub output: PathBuf,
+
+    /// Passes over the data.
+    #[arg(long, default_value_t = 3, value_parser = at_least::<u64>(1))]
+    pub epochs: u64,
+    /// Optimizer steps, instead of passes over the data.
+    #[arg(long, conflicts_with = "epochs", value_parser = at_least::<u64>(1))]
+    pub max_steps: Option<u64>,
+    /// Examples that are computed at once.
+    #[arg(long, visible_alias = "per_device_train_batch_size", default_value = "4", value_parser = at_least::<usize>(1))]
+    pub batch_size: usize,
+    /// Batches that make one optimizer step.
+    #[arg(long, visible_alias = "gradient_accumulation_steps", default_value = "4", value_parser = at_least::<usize>(1))]
+    pub grad_accum: usize,
+    /// Learning rate, the same for every step.
+    #[arg(long, visible_alias = "learning_rate", default_value = "2e-4", value_parser = positive)]
+    pub lr: f64,
+    /// Gradients longer than this are scaled down to it; 0 leaves them.
+    #[arg(long, default_value = "1.0", value_parser = not_negative)]
+    pub max_grad_norm: f64,
+    /// Tokens of an example that are kept.
+    #[arg(long, default_value = "512", value_parser = at_least::<usize>(2))]
+    pub max_length: usize,
+    /// Learn the prompts too, not only the responses.
+    #[arg(long)]
+    pub train_on_inputs: bool,
+    /// Take the rows in the file's order in every epoch.
+    #[arg(long)]
+    pub no_shuffle: bool,
+    /// Share of the rows that is held back to measure perplexity; rows that ask the same stay together.
+    #[arg(long, default_value = "0.1", value_parser = share)]
+    pub validation_split: f64,
+
+    /// Rank of the adapter.
+    #[arg(long, default_value = "8", value_parser = at_least::<usize>(1))]
+    pub lora_r: usize,
+    /// The adapter's scale is this over its rank.
+    #[arg(long, default_value = "32", value_parser = positive)]
+    pub lora_alpha: f64,
+    /// Dropout before the adapter [default: 0.05, or as the initial adapter has it]
+    #[arg(long, value_parser = share)]
+    pub lora_dropout: Option<f64>,
+    /// Projections that get an adapter.
+    #[arg(long, value_delimiter = ',', default_value = "q_proj,v_proj")]
+    pub target_modules: Vec<String>,
+    /// Adapter to start from; it brings its own rank, scale and projections.
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["lora_r", "lora_alpha", "target_modules"])]
+    pub init_adapter: Option<PathBuf>,
+    /// Form of the frozen weights [default: keep for a quantized file, else nf4]
+    #[arg(long, value_enum)]
+    pub base: Option<Base>,
+
+    /// Decides the adapter's start, the order, dropout and which rows are held back.
+    #[arg(long, default_value_t = 42)]
+    pub seed: u64,
+    /// Where to compute.
+    #[arg(long, default_value = engine::device::AVAILABLE[0])]
+    pub device: String,
+}
+
+/// The form of the frozen weights.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Base {
+    /// 4-bit NormalFloat with double quantization, whatever the file holds.
+    Nf4,
+    /// As the file has them.
+    Keep,
+    /// 32-bit floats.
+    F32,
+}
+
+/// `trainer perplexity`.
+#[derive(Debug, Args)]
+pub struct PerplexityArgs {
+    /// Model: a path, a short name, or owner/name on the hub.
+    #[arg(long, visible_alias = "model_id", value_name = "REF", default_value = llama::catalog::DEFAULT_MODEL)]
+    pub model: String,
+    /// Adapter to put on the model.
+    #[arg(long, value_name = "DIR")]
+    pub adapter: Option<PathBuf>,
+    /// Text to predict.
+    #[arg(long, value_name = "TEXT")]
+    pub file: PathBuf,
+    /// Tokens of a window; the second half of each is scored.
+    #[arg(long, default_value = "512", value_parser = at_least::<usize>(4))]
+    pub context: usize,
+    /// Compute with the weights as 32-bit floats.
+    #[arg(long)]
+    pub exact: bool,
+    /// Print the result as JSON.
+    #[arg(long)]
+    pub json: bool,
+    /// Where to compute.
+    #[arg(long, default_value = engine::device::AVAILABLE[0])]
+    pub device: String,
+}
+
+/// A whole number of at least `least`.
+fn at_least<T: TryFrom<u64> + Clone + Send + Sync + 'static>(least: u64) -> RangedU64ValueParser<T> {
+    RangedU64ValueParser::new().range(least..)
+}
+
+fn positive(text: &str) -> Result<f64, String> {
+    number(text, |number| number > 0.0, "a number above 0")
+}
+
+fn not_negative(text: &str) -> Result<f64, String> {
+    number(text, |number| number >= 0.0, "a number of at least 0")
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    number(text, |number| (0.0..1.0).contains(&number), "a number from 0 to below 1")
+}
+
+fn number(text: &str, fits: fn(f64) -> bool, wanted: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(number) if f64::is_finite(number) && fits(number) => Ok(number),
+        _ => Err(format!("{wanted} is wanted")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn train(flags: &str) -> Result<TrainArgs, clap::Error> {
+        let words = "trainer train --data d.csv".split(' ').chain(flags.split_whitespace());
+        match Cli::try_parse_from(words)?.command {
+            Command::Train(args) => Ok(args),
+            Command::Perplexity(_) => unreachable!(),
+        }
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_defaults_are_the_first_users() {
+        let args = train("").unwrap();
+        assert_eq!((args.lora_r, args.lora_alpha, args.lora_dropout), (8, 32.0, None));
+        assert_eq!(args.target_modules, ["q_proj", "v_proj"]);
+        assert_eq!((args.lr, args.batch_size, args.grad_accum, args.epochs, args.seed), (2e-4, 4, 4, 3, 42));
+        assert_eq!((args.max_length, args.base, args.output), (512, None, PathBuf::from("adapter")));
+    }
+
+    #[test]
+    fn the_first_users_names_work() {
+        let args = Cli::try_parse_from(
+            "trainer train --model_id m --train_data t --epochs 1 --per_device_train_batch_size 2 --lr 1e-4"
+                .split(' '),
+        );
+        let Command::Train(args) = args.unwrap().command else { unreachable!() };
+        assert_eq!((args.model.as_str(), args.data, args.batch_size), ("m", PathBuf::from("t"), 2));
+    }
+
+    #[test]
+    fn numbers_out_of_range_and_contradictions_are_refused() {
+        for flags in [
+            "--epochs 0",
+            "--epochs 1 --max-steps 1",
+            "--batch-size 0",
+            "--lr -1",
+            "--lr nan",
+            "--validation-split 1",
+            "--lora-dropout 1",
+            "--max-length 1",
+            "--base f16",
+            "--init-adapter a --lora-r 4",
+        ] {
+            assert!(train(flags).is_err(), "{flags}");
+        }
+        let args = train("--init-adapter a --lora-dropout 0 --max-steps 16 --max-grad-norm 0").unwrap();
+        assert_eq!((args.lora_dropout, args.max_steps, args.max_grad_norm), (Some(0.0), Some(16), 0.0));
+    }
+}

@@ -1,0 +1,28 @@
+//! Texts to tokens as the model met texts in its training.
+
+use anyhow::Result;
+use llama::Tokenizer;
+
+/// Encodes texts that may go on: with BOS before them where the model's file says so, and nothing
+/// after them.
+pub struct Encoder<'a> {
+    tokenizer: &'a Tokenizer,
+    /// The token that every text starts with.
+    pub bos: Option<u32>,
+}
+
+impl<'a> Encoder<'a> {
+    /// Asks the tokenizer what it puts around a text.
+    pub fn new(tokenizer: &'a Tokenizer) -> Result<Self> {
+        let around = tokenizer.encode("", true)?;
+        let bos = tokenizer.bos().filter(|bos| around.first() == Some(bos));
+        Ok(Self { tokenizer, bos })
+    }
+
+    /// The tokens of `text`.
+    pub fn tokens(&self, text: &str) -> Result<Vec<u32>> {
+        let mut tokens = Vec::from_iter(self.bos);
+        tokens.extend(self.tokenizer.encode(text, false)?);
+        Ok(tokens)
+    }
+}

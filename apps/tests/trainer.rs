@@ -1,0 +1,188 @@
+//! The trainer's command line on a model of two small layers.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use serde_json::{Value, json};
+
+const HIDDEN: usize = 64;
+const FEED_FORWARD: usize = 128;
+const KEYS: usize = 32;
+
+/// Writes a random Llama whose tokens are the printable ASCII characters.
+fn write_model(folder: &Path) {
+    let characters: Vec<char> = std::iter::once('\n').chain(' '..='~').collect();
+    let eos = characters.len();
+    fs::create_dir_all(folder).unwrap();
+    let write = |name: &str, value: Value| fs::write(folder.join(name), value.to_string()).unwrap();
+    write(
+        "config.json",
+        json!({
+            "architectures": ["LlamaForCausalLM"], "model_type": "llama", "vocab_size": eos + 1,
+            "hidden_size": HIDDEN, "intermediate_size": FEED_FORWARD, "num_hidden_layers": 2,
+            "num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 256,
+            "rms_norm_eps": 1e-5, "rope_theta": 10000.0, "tie_word_embeddings": true,
+        }),
+    );
+    let vocab: serde_json::Map<String, Value> =
+        characters.iter().enumerate().map(|(id, character)| (character.to_string(), json!(id))).collect();
+    let end = json!({
+        "id": eos, "content": "</s>", "special": true, "normalized": false,
+        "single_word": false, "lstrip": false, "rstrip": false,
+    });
+    write(
+        "tokenizer.json",
+        json!({ "version": "1.0", "added_tokens": [end], "model": { "type": "BPE", "vocab": vocab, "merges": [] } }),
+    );
+    write("tokenizer_config.json", json!({ "eos_token": "</s>" }));
+
+    let mut tensors = vec![("model.embed_tokens.weight".to_owned(), vec![eos + 1, HIDDEN])];
+    for layer in 0..2 {
+        for (name, shape) in [
+            ("self_attn.q_proj", vec![HIDDEN, HIDDEN]),
+            ("self_attn.k_proj", vec![KEYS, HIDDEN]),
+            ("self_attn.v_proj", vec![KEYS, HIDDEN]),
+            ("self_attn.o_proj", vec![HIDDEN, HIDDEN]),
+            ("mlp.gate_proj", vec![FEED_FORWARD, HIDDEN]),
+            ("mlp.up_proj", vec![FEED_FORWARD, HIDDEN]),
+            ("mlp.down_proj", vec![HIDDEN, FEED_FORWARD]),
+            ("input_layernorm", vec![HIDDEN]),
+            ("post_attention_layernorm", vec![HIDDEN]),
+        ] {
+            tensors.push((format!("model.layers.{layer}.{name}.weight"), shape));
+        }
+    }
+    tensors.push(("model.norm.weight".to_owned(), vec![HIDDEN]));
+    fs::write(folder.join("model.safetensors"), safetensors(&tensors)).unwrap();
+}
+
+/// A safetensors file of these shapes: vectors of ones, matrices of small noise.
+fn safetensors(tensors: &[(String, Vec<usize>)]) -> Vec<u8> {
+    let (mut header, mut data) = (serde_json::Map::new(), Vec::new());
+    let mut state = 1u32;
+    for (name, shape) in tensors {
+        let start = data.len();
+        for _ in 0..shape.iter().product() {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            let noise = (state >> 8) as f32 / (1 << 24) as f32 - 0.5;
+            let value: f32 = if shape.len() == 1 { 1.0 } else { 0.3 * noise };
+            data.extend(value.to_le_bytes());
+        }
+        let entry = json!({ "dtype": "F32", "shape": shape, "data_offsets": [start, data.len()] });
+        header.insert(name.clone(), entry);
+    }
+    let header = Value::Object(header).to_string();
+    [&(header.len() as u64).to_le_bytes()[..], header.as_bytes(), &data].concat()
+}
+
+fn write_rows(path: &Path) {
+    let mut text = String::from("instruction,response,context\n");
+    for (question, answer) in
+        [("Open today?", "Yes."), ("Any cats?", "No."), ("Refunds?", "Yes."), ("Hats?", "No.")]
+    {
+        text += &format!("{question},{answer},\n{question} #2,{answer},We say {answer}\n");
+    }
+    fs::write(path, text).unwrap();
+}
+
+/// Runs the trainer in `folder`, which holds `model` and `rows.csv`.
+fn trainer(folder: &Path, arguments: &str) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_trainer"))
+        .current_dir(folder)
+        .args(arguments.split_whitespace())
+        .output()
+        .unwrap()
+}
+
+fn printed(output: &Output) -> String {
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+/// The one line of a failure.
+fn error(output: &Output) -> String {
+    assert!(!output.status.success());
+    let stderr = String::from_utf8(output.stderr.clone()).unwrap();
+    stderr.lines().last().unwrap().to_owned()
+}
+
+fn workshop() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    write_model(&folder.path().join("model"));
+    write_rows(&folder.path().join("rows.csv"));
+    folder
+}
+
+#[test]
+fn training_lowers_perplexity_and_leaves_an_adapter() {
+    let folder = workshop();
+    let run = "train --model model --data rows.csv --max-steps 6 --batch-size 2 --grad-accum 1 --lr 0.05 \
+               --validation-split 0.25 --lora-dropout 0 --output";
+    let output = printed(&trainer(folder.path(), &format!("{run} first")));
+    let last = output.lines().last().unwrap();
+    let (before, after) = last.strip_prefix("validation perplexity ").unwrap().split_once(" → ").unwrap();
+    assert!(after.parse::<f64>().unwrap() < before.parse::<f64>().unwrap(), "{last}");
+
+    let first = folder.path().join("first");
+    let metrics = fs::read_to_string(first.join("metrics.jsonl")).unwrap();
+    assert_eq!(metrics.lines().count(), 6);
+    let summary: Value = serde_json::from_slice(&fs::read(first.join("training.json")).unwrap()).unwrap();
+    assert_eq!(
+        summary["rows"],
+        json!({ "train": 6, "validation": 2, "blank": 0, "truncated": 0, "dropped": 0 })
+    );
+    assert!(first.join("chat_template.jinja").exists());
+
+    printed(&trainer(folder.path(), &format!("{run} second")));
+    let weights = |name: &str| fs::read(folder.path().join(name).join("adapter_model.safetensors")).unwrap();
+    assert!(weights("first") == weights("second"), "the seed decides everything");
+
+    let measure = "perplexity --model model --file rows.csv --context 32 --json --exact";
+    let perplexity = |arguments: &str| -> Value {
+        serde_json::from_str(&printed(&trainer(folder.path(), arguments))).unwrap()
+    };
+    let (base, adapted) = (perplexity(measure), perplexity(&format!("{measure} --adapter first")));
+    assert!(adapted["nll"].as_f64() < base["nll"].as_f64(), "{adapted} {base}");
+    assert_eq!(base["tokens"], adapted["tokens"]);
+}
+
+#[test]
+fn an_adapter_can_be_trained_further() {
+    let folder = workshop();
+    let run = "train --model model --data rows.csv --max-steps 1 --base keep --output";
+    printed(&trainer(folder.path(), &format!("{run} first --lora-r 2 --target-modules q_proj,o_proj")));
+    printed(&trainer(folder.path(), &format!("{run} second --init-adapter first --lora-dropout 0.2")));
+    let config = fs::read(folder.path().join("second/adapter_config.json")).unwrap();
+    let config: Value = serde_json::from_slice(&config).unwrap();
+    assert_eq!(config["r"], 2);
+    assert_eq!(config["target_modules"], json!(["o_proj", "q_proj"]));
+    assert_eq!(config["lora_dropout"], 0.2);
+}
+
+#[test]
+fn what_is_wrong_is_one_line_and_leaves_nothing() {
+    let folder = workshop();
+    fs::write(folder.path().join("columns.csv"), "question,answer\nA,B\n").unwrap();
+    fs::write(folder.path().join("short.txt"), "Hi").unwrap();
+    fs::write(folder.path().join("file"), "").unwrap();
+    for (arguments, reason) in [
+        ("train --data missing.csv --model model", "missing.csv"),
+        ("train --data columns.csv --model model", "columns.csv: there is no column `instruction`"),
+        ("train --data rows.csv --model missing", "missing"),
+        ("train --data rows.csv --model model --output file", "--output file: it is a file"),
+        ("train --data rows.csv --model model --output model", "--output model: it holds other files"),
+        ("train --data rows.csv --model model --target-modules q_proj,query", "no projection `query`"),
+        ("train --data rows.csv --model model --init-adapter missing", "missing/adapter_config.json"),
+        ("train --data rows.csv --model model --max-length 9", "no row is left to train on"),
+        ("train --data rows.csv --model model --device tpu", "`tpu`"),
+        ("perplexity --model model --file missing.txt", "missing.txt"),
+        ("perplexity --model model --file short.txt --context 64", "less than one window"),
+        ("perplexity --model model --file short.txt", "at most 256 tokens"),
+        ("perplexity --model model --file rows.csv --context 64 --adapter file", "file/adapter_config.json"),
+    ] {
+        let error = error(&trainer(folder.path(), arguments));
+        assert!(error.starts_with("error: ") && error.contains(reason), "{arguments}: {error}");
+        assert!(!folder.path().join("adapter").exists(), "{arguments}");
+    }
+}

@@ -1,0 +1,271 @@
+//! LoRA adapters in PEFT's files: `adapter_config.json`, `adapter_model.safetensors`, and beside
+//! them the `chat_template.jinja` of the prompts that the adapter was trained on, which PEFT does
+//! not record.
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use burn::tensor::Device;
+use engine::{EngineError, Llama, LoraConfig, LoraWeights};
+
+use crate::LlamaError;
+use crate::safetensors::Safetensors;
+
+mod config;
+mod weights;
+
+/// PEFT's name for the configuration's file.
+pub const CONFIG_FILE: &str = "adapter_config.json";
+/// PEFT's name for the weights' file.
+pub const WEIGHTS_FILE: &str = "adapter_model.safetensors";
+/// Hugging Face's name for a chat template in a file of its own.
+pub const TEMPLATE_FILE: &str = "chat_template.jinja";
+
+/// A LoRA adapter as its folder holds it.
+#[derive(Debug, Clone)]
+pub struct Adapter {
+    /// Rank, scale, dropout and the projections' names.
+    pub config: LoraConfig,
+    /// One pair of matrices for each projection.
+    pub weights: Vec<LoraWeights>,
+    /// The model it was trained on, as the trainer was told (`base_model_name_or_path`).
+    pub base_model: Option<String>,
+    /// The Jinja source of the prompts it was trained on.
+    pub chat_template: Option<String>,
+}
+
+impl Adapter {
+    /// Reads the adapter in the folder `dir`.
+    ///
+    /// # Errors
+    /// If a file is missing or broken, or the adapter uses a variant of LoRA that the engine does
+    /// not have.
+    pub fn load(dir: &Path, device: &Device) -> Result<Self, LlamaError> {
+        let path = dir.join(CONFIG_FILE);
+        let text = fs::read_to_string(&path).map_err(LlamaError::io(&path))?;
+        let config = config::parse(&text).map_err(|reason| LlamaError::file(&path, reason))?;
+
+        let path = dir.join(WEIGHTS_FILE);
+        let weights = weights::read(&Safetensors::open(&path)?, config.lora.r, device)?;
+        let config::PeftConfig { mut lora, targets, base_model } = config;
+        lora.target_modules = targets.resolve(&weights).map_err(|reason| LlamaError::file(&path, reason))?;
+
+        let path = dir.join(TEMPLATE_FILE);
+        let chat_template = match fs::read_to_string(&path) {
+            Ok(source) => Some(source),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(cause) => return Err(LlamaError::Io { path, cause }),
+        };
+        Ok(Self { config: lora, weights, base_model, chat_template })
+    }
+
+    /// Reads the adapter in the folder `dir` and attaches it to `llama`.
+    ///
+    /// # Errors
+    /// As [`Adapter::load`], and if the adapter is another model's.
+    pub fn load_onto(dir: &Path, llama: &mut Llama) -> Result<Self, LlamaError> {
+        let adapter = Self::load(dir, llama.device())?;
+        let fit = |error| LlamaError::file(dir, format!("does not fit the model: {error}"));
+        let layers = llama.config().num_hidden_layers;
+        let targets = &adapter.config.target_modules;
+        if layers.checked_mul(targets.len()) != Some(adapter.weights.len()) {
+            // The engine would leave the layers that an adapter of a shallower model lacks without one.
+            return Err(fit(EngineError::Adapter(format!(
+                "it has {} projections; {} in each of the model's {layers} layers are wanted",
+                adapter.weights.len(),
+                targets.join(", "),
+            ))));
+        }
+        llama.attach_lora(&adapter.config, adapter.weights.clone()).map_err(fit)?;
+        Ok(adapter)
+    }
+
+    /// Writes the adapter to the folder `dir`, which is made if it is missing. An adapter that is
+    /// there is replaced; other files stay.
+    ///
+    /// Every file is first written in full under a temporary name, and the configuration is renamed
+    /// last: a folder without it is no adapter, so a first save that is cut short leaves none.
+    ///
+    /// # Errors
+    /// If a file cannot be written; what was there before then stays.
+    pub fn save(&self, dir: &Path) -> Result<(), LlamaError> {
+        let weights = weights::serialize(&self.weights).map_err(|reason| LlamaError::file(dir, reason))?;
+        let config = config::render(&self.config, self.base_model.as_deref());
+        fs::create_dir_all(dir).map_err(LlamaError::io(dir))?;
+
+        let mut files = vec![(WEIGHTS_FILE, weights.as_slice())];
+        files.extend(self.chat_template.as_ref().map(|source| (TEMPLATE_FILE, source.as_bytes())));
+        files.push((CONFIG_FILE, config.as_bytes()));
+
+        let staged: Vec<Staged> =
+            files.iter().map(|(name, bytes)| Staged::write(dir, name, bytes)).collect::<Result<_, _>>()?;
+        if self.chat_template.is_none() {
+            // An older adapter's prompts must not be taken for this one's.
+            let path = dir.join(TEMPLATE_FILE);
+            match fs::remove_file(&path) {
+                Err(cause) if cause.kind() != io::ErrorKind::NotFound => {
+                    return Err(LlamaError::Io { path, cause });
+                }
+                _ => {}
+            }
+        }
+        staged.into_iter().try_for_each(Staged::commit)
+    }
+}
+
+/// A file written in full that does not have its name yet; dropped uncommitted, it goes.
+struct Staged {
+    temporary: PathBuf,
+    path: PathBuf,
+}
+
+impl Staged {
+    fn write(dir: &Path, name: &str, bytes: &[u8]) -> Result<Self, LlamaError> {
+        let staged = Self { temporary: dir.join(format!(".{name}.partial")), path: dir.join(name) };
+        let written = fs::File::create(&staged.temporary)
+            .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()));
+        written.map_err(LlamaError::io(&staged.path))?;
+        Ok(staged)
+    }
+
+    fn commit(self) -> Result<(), LlamaError> {
+        fs::rename(&self.temporary, &self.path).map_err(LlamaError::io(&self.path))
+    }
+}
+
+impl Drop for Staged {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.temporary); // gone already where it was committed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::{Tensor, TensorData};
+
+    use super::*;
+
+    fn device() -> Device {
+        engine::device::parse(engine::device::AVAILABLE[0]).unwrap()
+    }
+
+    fn pair(module: &str, scale: f32) -> LoraWeights {
+        let numbers = |rows: usize, columns: usize| {
+            let values: Vec<f32> = (0..rows * columns).map(|i| scale * (i as f32 + 0.25)).collect();
+            Tensor::from_data(TensorData::new(values, [rows, columns]), &device())
+        };
+        LoraWeights { module: module.into(), a: numbers(2, 3), b: numbers(4, 2) }
+    }
+
+    fn adapter() -> Adapter {
+        Adapter {
+            config: LoraConfig {
+                r: 2,
+                lora_alpha: 16.0,
+                lora_dropout: 0.05,
+                target_modules: vec!["q_proj".into(), "v_proj".into()],
+            },
+            weights: vec![
+                pair("model.layers.0.self_attn.q_proj", 1.0),
+                pair("model.layers.0.self_attn.v_proj", -0.5),
+            ],
+            base_model: Some("smollm2-135m".into()),
+            chat_template: Some("{{ messages }}".into()),
+        }
+    }
+
+    /// `(module, A, B)` for comparing.
+    fn numbers(weights: &[LoraWeights]) -> Vec<(String, Vec<f32>, Vec<f32>)> {
+        let values = |tensor: &Tensor<2>| tensor.to_data().try_to_vec::<f32>().unwrap();
+        weights.iter().map(|pair| (pair.module.clone(), values(&pair.a), values(&pair.b))).collect()
+    }
+
+    fn message(dir: &Path) -> String {
+        Adapter::load(dir, &device()).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn what_is_saved_is_what_is_loaded() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("new/adapter");
+        adapter().save(&folder).unwrap();
+        let loaded = Adapter::load(&folder, &device()).unwrap();
+        assert_eq!(loaded.config, adapter().config);
+        assert_eq!(numbers(&loaded.weights), numbers(&adapter().weights));
+        assert_eq!(loaded.base_model, adapter().base_model);
+        assert_eq!(loaded.chat_template, adapter().chat_template);
+
+        let mut names: Vec<_> = fs::read_dir(&folder).unwrap().map(|e| e.unwrap().file_name()).collect();
+        names.sort();
+        assert_eq!(names, [CONFIG_FILE, WEIGHTS_FILE, TEMPLATE_FILE]);
+    }
+
+    #[test]
+    fn saving_again_replaces_the_adapter_and_leaves_other_files() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("notes.txt"), "mine").unwrap();
+        adapter().save(dir.path()).unwrap();
+        let mut second = adapter();
+        second.config.lora_alpha = 32.0;
+        second.chat_template = None;
+        second.save(dir.path()).unwrap();
+        let loaded = Adapter::load(dir.path(), &device()).unwrap();
+        assert_eq!(loaded.config.lora_alpha, 32.0);
+        assert_eq!(loaded.chat_template, None);
+        assert_eq!(fs::read_to_string(dir.path().join("notes.txt")).unwrap(), "mine");
+    }
+
+    #[test]
+    fn a_missing_or_truncated_file_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(message(dir.path()).contains(CONFIG_FILE));
+        adapter().save(dir.path()).unwrap();
+
+        let path = dir.path().join(WEIGHTS_FILE);
+        let bytes = fs::read(&path).unwrap();
+        for length in [0, 7, 40, bytes.len() - 1] {
+            fs::write(&path, &bytes[..length]).unwrap();
+            assert!(message(dir.path()).contains(WEIGHTS_FILE), "{length} bytes");
+        }
+        fs::remove_file(&path).unwrap();
+        assert!(message(dir.path()).contains(WEIGHTS_FILE));
+    }
+
+    #[test]
+    fn a_target_without_weights_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut adapter = adapter();
+        adapter.config.target_modules.push("k_proj".into());
+        adapter.save(dir.path()).unwrap();
+        assert!(message(dir.path()).contains("`k_proj`"), "{}", message(dir.path()));
+    }
+
+    #[test]
+    fn a_folder_that_is_a_file_is_an_error_and_nothing_is_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        fs::write(&path, "mine").unwrap();
+        assert!(adapter().save(&path).unwrap_err().to_string().contains("file"));
+        assert_eq!(fs::read_to_string(&path).unwrap(), "mine");
+    }
+
+    #[test]
+    fn files_that_peft_wrote_load() {
+        let Some(data) = std::env::var_os("CONFORMANCE_DATA") else {
+            return println!("skipped: CONFORMANCE_DATA is not set");
+        };
+        for folder in ["init", "final"] {
+            let dir = Path::new(&data).join("smollm2-lora-curve").join(folder);
+            let adapter = Adapter::load(&dir, &device()).unwrap();
+            assert_eq!(adapter.config.target_modules, ["q_proj", "v_proj"]);
+            assert_eq!((adapter.config.r, adapter.config.lora_alpha), (8, 16.0));
+            assert_eq!(adapter.weights.len(), 60);
+
+            let copy = tempfile::tempdir().unwrap();
+            adapter.save(copy.path()).unwrap();
+            let (ours, theirs) = (copy.path().join(WEIGHTS_FILE), dir.join(WEIGHTS_FILE));
+            assert!(fs::read(ours).unwrap() == fs::read(theirs).unwrap(), "byte for byte PEFT's file");
+        }
+    }
+}

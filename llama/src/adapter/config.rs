@@ -1,0 +1,271 @@
+//! `adapter_config.json` under PEFT's field names.
+
+use engine::{LoraConfig, LoraWeights};
+use serde_json::{Map, Value, json};
+
+/// What the file says, `lora.target_modules` left empty until [`Targets::resolve`].
+#[derive(Debug)]
+pub(super) struct PeftConfig {
+    pub lora: LoraConfig,
+    pub targets: Targets,
+    pub base_model: Option<String>,
+}
+
+/// `target_modules` as written: PEFT takes a list of name endings or one regular expression.
+#[derive(Debug, PartialEq)]
+pub(super) enum Targets {
+    Names(Vec<String>),
+    Pattern,
+}
+
+/// Fields of LoRA variants that the engine does not have; each must be null, false or empty.
+const UNSUPPORTED: &[&str] = &[
+    "alora_invocation_tokens",
+    "alpha_pattern",
+    "arrow_config",
+    "corda_config",
+    "fan_in_fan_out",
+    "kasa_config",
+    "layer_replication",
+    "layers_to_transform",
+    "lora_bias",
+    "megatron_config",
+    "modules_to_save",
+    "monteclora_config",
+    "rank_pattern",
+    "target_parameters",
+    "trainable_token_indices",
+    "use_bdlora",
+    "use_dora",
+    "use_qalora",
+    "use_rslora",
+    "velora_config",
+];
+
+/// Initialisations that leave the base's weights as they are. The others (PiSSA, OLoRA, LoftQ, …)
+/// change them, so their adapters fit a base that is not the published one.
+const PLAIN_INITS: &[&str] = &["gaussian", "eva", "orthogonal"];
+
+pub(super) fn parse(text: &str) -> Result<PeftConfig, String> {
+    let fields: Map<String, Value> =
+        serde_json::from_str(text).map_err(|error| format!("not a JSON object: {error}"))?;
+    let get = |name: &str| fields.get(name).unwrap_or(&Value::Null);
+
+    match get("peft_type") {
+        Value::String(kind) if kind == "LORA" => {}
+        other => return Err(format!("peft_type is {other}; only \"LORA\" is supported")),
+    }
+    match get("task_type") {
+        Value::Null => {}
+        Value::String(task) if task == "CAUSAL_LM" => {}
+        other => return Err(format!("task_type is {other}; only \"CAUSAL_LM\" is supported")),
+    }
+    match get("bias") {
+        Value::Null => {}
+        Value::String(bias) if bias == "none" => {}
+        other => return Err(format!("bias is {other}; only \"none\" is supported")),
+    }
+    match get("init_lora_weights") {
+        Value::Null | Value::Bool(_) => {}
+        Value::String(init) if PLAIN_INITS.contains(&init.as_str()) => {}
+        other => return Err(format!("init_lora_weights is {other}, which needs a changed base model")),
+    }
+    for name in UNSUPPORTED {
+        let unset = match get(name) {
+            Value::Null | Value::Bool(false) => true,
+            Value::Array(items) => items.is_empty(),
+            Value::Object(items) => items.is_empty(),
+            _ => false,
+        };
+        if !unset {
+            return Err(format!("{name} is {}; this variant of LoRA is not supported", get(name)));
+        }
+    }
+
+    let r = match get("r").as_u64().and_then(|r| usize::try_from(r).ok()) {
+        Some(r) if r > 0 => r,
+        _ => return Err(format!("r is {}; a positive whole number is wanted", get("r"))),
+    };
+    let lora_alpha = match get("lora_alpha").as_f64() {
+        Some(alpha) if (alpha as f32).is_finite() => alpha as f32,
+        _ => return Err(format!("lora_alpha is {}; a number is wanted", get("lora_alpha"))),
+    };
+    let lora_dropout = match get("lora_dropout") {
+        Value::Null => 0.0,
+        value => match value.as_f64() {
+            Some(dropout) if (0.0..1.0).contains(&dropout) => dropout as f32,
+            _ => return Err(format!("lora_dropout is {value}; a number from 0 to below 1 is wanted")),
+        },
+    };
+    Ok(PeftConfig {
+        lora: LoraConfig { r, lora_alpha, lora_dropout, target_modules: Vec::new() },
+        targets: Targets::parse(get("target_modules"))?,
+        base_model: get("base_model_name_or_path").as_str().map(str::to_owned),
+    })
+}
+
+impl Targets {
+    fn parse(value: &Value) -> Result<Self, String> {
+        let wanted = || format!("target_modules is {value}; a list of names or a pattern is wanted");
+        match value {
+            Value::String(_) => Ok(Self::Pattern),
+            Value::Array(names) if !names.is_empty() => names
+                .iter()
+                .map(|name| name.as_str().map(str::to_owned).ok_or_else(wanted))
+                .collect::<Result<_, _>>()
+                .map(Self::Names),
+            _ => Err(wanted()),
+        }
+    }
+
+    /// The projections' names (`q_proj`) that `weights` cover: the weights are what was trained, and
+    /// a list must agree with them.
+    pub(super) fn resolve(&self, weights: &[LoraWeights]) -> Result<Vec<String>, String> {
+        let named = |module: &str, name: &str| {
+            module.strip_suffix(name).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+        };
+        if let Self::Names(names) = self {
+            if let Some(name) = names.iter().find(|name| !weights.iter().any(|w| named(&w.module, name))) {
+                return Err(format!("no weights for `{name}`, which target_modules names"));
+            }
+            if let Some(w) = weights.iter().find(|w| !names.iter().any(|name| named(&w.module, name))) {
+                return Err(format!("weights for {}, which target_modules does not name", w.module));
+            }
+        }
+        let mut names: Vec<String> = Vec::new();
+        for pair in weights {
+            let name = pair.module.rsplit('.').next().unwrap_or(&pair.module);
+            if !names.iter().any(|known| known == name) {
+                names.push(name.to_owned());
+            }
+        }
+        names.sort_unstable();
+        Ok(names)
+    }
+}
+
+/// The fields that PEFT has had since LoRA came to it, so that old and new releases read the file.
+pub(super) fn render(config: &LoraConfig, base_model: Option<&str>) -> String {
+    let fields = json!({
+        "alpha_pattern": {},
+        "auto_mapping": null,
+        "base_model_name_or_path": base_model,
+        "bias": "none",
+        "fan_in_fan_out": false,
+        "inference_mode": true,
+        "init_lora_weights": true,
+        "layers_pattern": null,
+        "layers_to_transform": null,
+        "lora_alpha": number(config.lora_alpha),
+        "lora_dropout": number(config.lora_dropout),
+        "modules_to_save": null,
+        "peft_type": "LORA",
+        "r": config.r,
+        "rank_pattern": {},
+        "revision": null,
+        "target_modules": config.target_modules,
+        "task_type": "CAUSAL_LM",
+        "use_dora": false,
+        "use_rslora": false,
+    });
+    format!("{fields:#}\n")
+}
+
+/// 16 as `16` and 0.05 as `0.05`: PEFT declares lora_alpha whole, and f32 digits would show in JSON.
+fn number(value: f32) -> Value {
+    if value.fract() == 0.0 && value.abs() < 1e9 {
+        return json!(value as i64);
+    }
+    value.to_string().parse::<f64>().map_or(Value::Null, |value| json!(value))
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::Tensor;
+
+    use super::*;
+
+    fn config() -> LoraConfig {
+        LoraConfig {
+            r: 8,
+            lora_alpha: 16.0,
+            lora_dropout: 0.05,
+            target_modules: vec!["q_proj".into(), "v_proj".into()],
+        }
+    }
+
+    fn with(field: &str, value: Value) -> String {
+        let mut fields: Value = serde_json::from_str(&render(&config(), None)).unwrap();
+        fields[field] = value;
+        fields.to_string()
+    }
+
+    #[test]
+    fn rendered_and_parsed_are_the_same() {
+        let text = render(&config(), Some("m"));
+        assert!(text.contains("\"lora_alpha\": 16,") && text.contains("\"lora_dropout\": 0.05,"), "{text}");
+        let parsed = parse(&text).unwrap();
+        assert_eq!(parsed.lora, LoraConfig { target_modules: vec![], ..config() });
+        assert_eq!(parsed.targets, Targets::Names(config().target_modules));
+        assert_eq!(parsed.base_model.as_deref(), Some("m"));
+    }
+
+    #[test]
+    fn a_field_that_we_do_not_support_is_named() {
+        let cases = [
+            ("peft_type", json!("IA3")),
+            ("task_type", json!("SEQ_CLS")),
+            ("bias", json!("all")),
+            ("init_lora_weights", json!("pissa")),
+            ("use_dora", json!(true)),
+            ("use_rslora", json!(true)),
+            ("modules_to_save", json!(["lm_head"])),
+            ("layers_to_transform", json!(3)),
+            ("layers_to_transform", json!([0, 1])),
+            ("rank_pattern", json!({"q_proj": 4})),
+            ("alpha_pattern", json!({"q_proj": 4})),
+            ("r", json!(0)),
+            ("r", json!(-8)),
+            ("r", json!("8")),
+            ("lora_alpha", json!(null)),
+            ("lora_dropout", json!(1.0)),
+            ("target_modules", json!(null)),
+            ("target_modules", json!([1])),
+        ];
+        for (field, value) in cases {
+            let error = parse(&with(field, value.clone())).unwrap_err();
+            assert!(error.starts_with(&format!("{field} is {value}")), "{error}");
+        }
+        assert!(parse("[]").unwrap_err().contains("JSON"));
+        assert!(parse("{").unwrap_err().contains("JSON"));
+    }
+
+    #[test]
+    fn fields_that_do_not_matter_are_let_through() {
+        for (field, value) in [
+            ("init_lora_weights", json!("gaussian")),
+            ("modules_to_save", json!([])),
+            ("task_type", json!(null)),
+            ("some_future_field", json!(3)),
+        ] {
+            parse(&with(field, value)).unwrap();
+        }
+    }
+
+    #[test]
+    fn names_come_from_the_weights() {
+        let device = engine::device::parse(engine::device::AVAILABLE[0]).unwrap();
+        let weights = ["model.layers.0.self_attn.v_proj", "model.layers.0.self_attn.q_proj"].map(|module| {
+            LoraWeights {
+                module: module.into(),
+                a: Tensor::zeros([1, 1], &device),
+                b: Tensor::zeros([1, 1], &device),
+            }
+        });
+        let names = |names: &[&str]| Targets::Names(names.iter().map(|&name| name.into()).collect());
+        assert_eq!(Targets::Pattern.resolve(&weights).unwrap(), ["q_proj", "v_proj"]);
+        assert_eq!(names(&["self_attn.q_proj", "v_proj"]).resolve(&weights).unwrap(), ["q_proj", "v_proj"]);
+        assert!(names(&["q_proj"]).resolve(&weights).unwrap_err().contains("v_proj"));
+        assert!(names(&["proj"]).resolve(&weights).is_err(), "a name is whole components");
+    }
+}

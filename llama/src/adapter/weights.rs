@@ -1,0 +1,132 @@
+//! `adapter_model.safetensors`: `base_model.model.{module}.lora_A.weight` `[r, in]` and
+//! `….lora_B.weight` `[out, r]`.
+
+use std::collections::{BTreeMap, HashMap};
+
+use burn::tensor::{Device, Tensor, TensorData};
+use engine::LoraWeights;
+use safetensors::Dtype;
+use safetensors::tensor::TensorView;
+
+use crate::LlamaError;
+use crate::safetensors::Safetensors;
+
+/// PEFT's wrapper (`base_model`) around the Hugging Face model (`model`).
+const PREFIX: &str = "base_model.model.";
+const A: &str = ".lora_A.weight";
+const B: &str = ".lora_B.weight";
+
+/// The pairs of a file whose adapter has the rank `r`.
+pub(super) fn read(file: &Safetensors, r: usize, device: &Device) -> Result<Vec<LoraWeights>, LlamaError> {
+    let mut pairs: BTreeMap<&str, [Option<Tensor<2>>; 2]> = BTreeMap::new();
+    for name in file.names() {
+        let error = |reason: String| LlamaError::tensor(file.path(), name, reason);
+        let inner = name.strip_prefix(PREFIX).unwrap_or_default();
+        let (side, module) = match (inner.strip_suffix(A), inner.strip_suffix(B)) {
+            (Some(module), _) => (0, module),
+            (_, Some(module)) => (1, module),
+            _ => return Err(error("is not a projection's lora_A or lora_B".into())),
+        };
+        let (shape, rank) = match *file.shape(name).unwrap_or_default() {
+            [rows, columns] if rows > 0 && columns > 0 => ([rows, columns], [rows, columns][side]),
+            ref shape => return Err(error(format!("has the shape {shape:?}; a matrix is wanted"))),
+        };
+        if rank != r {
+            return Err(error(format!("has the shape {shape:?}, but r is {r}")));
+        }
+        let values = file.read(name, &shape)?;
+        if !values.iter().all(|value| value.is_finite()) {
+            return Err(error("holds values that are not finite".into()));
+        }
+        let tensor = Tensor::from_data(TensorData::new(values, shape), device);
+        pairs.entry(module).or_default()[side] = Some(tensor);
+    }
+    if pairs.is_empty() {
+        return Err(LlamaError::file(file.path(), "holds no tensors"));
+    }
+    pairs
+        .into_iter()
+        .map(|(module, pair)| {
+            let missing =
+                |side| LlamaError::tensor(file.path(), &format!("{PREFIX}{module}{side}"), "is missing");
+            match pair {
+                [Some(a), Some(b)] => Ok(LoraWeights { module: module.into(), a, b }),
+                [None, _] => Err(missing(A)),
+                [_, None] => Err(missing(B)),
+            }
+        })
+        .collect()
+}
+
+/// The bytes of a file that holds `weights` in f32.
+pub(super) fn serialize(weights: &[LoraWeights]) -> Result<Vec<u8>, String> {
+    let mut tensors = Vec::with_capacity(2 * weights.len());
+    for LoraWeights { module, a, b } in weights {
+        for (suffix, tensor) in [(A, a), (B, b)] {
+            let data = tensor.to_data().convert::<f32>();
+            let values = data.as_slice::<f32>().map_err(|error| format!("{module}: {error:?}"))?;
+            let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+            tensors.push((format!("{PREFIX}{module}{suffix}"), tensor.dims(), bytes));
+        }
+    }
+    let views: Vec<(&str, TensorView<'_>)> = tensors
+        .iter()
+        .map(|(key, shape, bytes)| Ok((key.as_str(), TensorView::new(Dtype::F32, shape.to_vec(), bytes)?)))
+        .collect::<Result<_, safetensors::SafeTensorError>>()
+        .map_err(|error| error.to_string())?;
+    // PEFT refuses a file that does not say which framework it is from.
+    let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
+    safetensors::serialize(views, Some(metadata)).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use half::{bf16, f16};
+
+    use super::*;
+
+    const KEY: &str = "base_model.model.model.layers.0.self_attn.q_proj";
+
+    fn device() -> Device {
+        engine::device::parse(engine::device::AVAILABLE[0]).unwrap()
+    }
+
+    fn read(tensors: &[(&str, Dtype, [usize; 2], &[u8])]) -> Result<Vec<LoraWeights>, LlamaError> {
+        let views = tensors.iter().map(|&(suffix, dtype, shape, bytes)| {
+            (format!("{KEY}{suffix}"), TensorView::new(dtype, shape.to_vec(), bytes).unwrap())
+        });
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), safetensors::serialize(views, None).unwrap()).unwrap();
+        super::read(&Safetensors::open(file.path()).unwrap(), 1, &device())
+    }
+
+    #[test]
+    fn sixteen_bit_weights_load_as_f32() {
+        let a = [1.5f32, -2.0].map(|value| f16::from_f32(value).to_le_bytes()).concat();
+        let b = [0.5f32, 3.0].map(|value| bf16::from_f32(value).to_le_bytes()).concat();
+        let weights = read(&[(A, Dtype::F16, [1, 2], &a), (B, Dtype::BF16, [2, 1], &b)]).unwrap();
+        assert_eq!(weights[0].module, "model.layers.0.self_attn.q_proj");
+        assert_eq!(weights[0].a.to_data().try_to_vec::<f32>().unwrap(), [1.5, -2.0]);
+        assert_eq!(weights[0].b.to_data().try_to_vec::<f32>().unwrap(), [0.5, 3.0]);
+    }
+
+    #[test]
+    fn a_tensor_that_does_not_fit_is_named() {
+        let one = 1f32.to_le_bytes();
+        let two = [one, one].concat();
+        let nan = f32::NAN.to_le_bytes();
+        let cases: [(&[(&str, Dtype, [usize; 2], &[u8])], &str); 7] = [
+            (&[], "no tensors"),
+            (&[(A, Dtype::F32, [1, 1], &one)], "lora_B.weight` is missing"),
+            (&[(B, Dtype::F32, [1, 1], &one)], "lora_A.weight` is missing"),
+            (&[(A, Dtype::F32, [2, 1], &two)], "shape [2, 1], but r is 1"),
+            (&[(A, Dtype::I32, [1, 1], &one)], "I32"),
+            (&[(A, Dtype::F32, [1, 1], &nan)], "not finite"),
+            (&[(".lora_magnitude_vector", Dtype::F32, [1, 1], &one)], "lora_magnitude_vector` is not"),
+        ];
+        for (tensors, reason) in cases {
+            let error = read(tensors).unwrap_err().to_string();
+            assert!(error.contains(reason), "{error}");
+        }
+    }
+}
