@@ -3,19 +3,92 @@
 
 use std::arch::x86_64::*;
 
+use rayon::prelude::*;
+
 use super::activations::{Activations, BLOCK};
-use crate::quant::{Format, Layout, TILE};
+use crate::quant::decode::group_scale;
+use crate::quant::{Format, Layout, NF4_CODE, TILE};
 
 /// Rows of activations that share one pass over a tile's weights.
 const TOKENS: usize = 8;
 
-/// The kernel, where the machine has the instructions.
-pub(super) fn integer_tile() -> Option<super::flex::TileKernel> {
-    let available = is_x86_feature_detected!("avx512f")
+/// Whether the machine has the instructions.
+fn available() -> bool {
+    is_x86_feature_detected!("avx512f")
         && is_x86_feature_detected!("avx512bw")
         && is_x86_feature_detected!("avx512vl")
-        && is_x86_feature_detected!("avx512vnni");
-    available.then_some(run as super::flex::TileKernel)
+        && is_x86_feature_detected!("avx512vnni")
+}
+
+/// The kernel, where the machine has the instructions.
+pub(super) fn integer_tile() -> Option<super::flex::TileKernel> {
+    available().then_some(run as super::flex::TileKernel)
+}
+
+/// `Wᵀ [cols, rows]` in f32, where the machine has the instructions.
+pub(super) fn dequantize_columns(layout: Layout, words: &[u32]) -> Option<Vec<f32>> {
+    if !available() {
+        return None;
+    }
+    assert!(words.len() >= layout.words());
+    let mut columns: Vec<f32> = Vec::with_capacity(layout.rows * layout.cols);
+    let place = Columns(columns.as_mut_ptr());
+    (0..layout.tiles()).into_par_iter().with_min_len(2).for_each(|tile| {
+        // SAFETY: the instructions exist, `words` holds the layout, and every tile writes its own 16
+        // rows of every column, inside the capacity.
+        unsafe { dequantize_tile(layout, words, tile, &place) }
+    });
+    // SAFETY: the tiles cover all rows of all columns.
+    unsafe { columns.set_len(layout.rows * layout.cols) };
+    Some(columns)
+}
+
+/// Where the columns go; the tiles of a matrix write disjoint parts of it.
+struct Columns(*mut f32);
+
+// SAFETY: the pointer is only written through, and no two threads write the same place.
+unsafe impl Sync for Columns {}
+
+/// # Safety
+/// AVX-512 F, BW, VL and VNNI; `words` holds `layout`, `tile` is one of its tiles, and `columns`
+/// points to `cols * rows` places.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+unsafe fn dequantize_tile(layout: Layout, words: &[u32], tile: usize, columns: &Columns) {
+    let first = tile * TILE;
+    let rows = TILE.min(layout.rows - first);
+    let mask = ((1u32 << rows) - 1) as u16;
+    // SAFETY: NF4_CODE has 16 places; the rest is the caller's.
+    unsafe {
+        let table = _mm512_loadu_ps(NF4_CODE.as_ptr());
+        for block in 0..layout.cols / BLOCK {
+            let codes = codes(layout, words, tile, block);
+            let halves = match layout.format {
+                Format::Q6_K => [0, 1].map(|half| q6_k_scales(layout, words, tile, 2 * block + half)),
+                Format::NF4 => {
+                    let mut scale = [0f32; TILE];
+                    for (lane, scale) in scale[..rows].iter_mut().enumerate() {
+                        *scale = group_scale(layout, words, first + lane, block / 2).0;
+                    }
+                    [Scales { scale: _mm512_loadu_ps(scale.as_ptr()), min: _mm512_setzero_ps() }; 2]
+                }
+                _ => [scales(layout, words, tile, block); 2],
+            };
+            for (quad, codes) in codes.iter().enumerate() {
+                let Scales { scale, min } = halves[quad / 4];
+                for byte in 0..4 {
+                    let shifted = _mm512_srlv_epi32(*codes, _mm512_set1_epi32(8 * byte as i32));
+                    let code = _mm512_and_si512(shifted, _mm512_set1_epi32(255));
+                    let value = match layout.format {
+                        Format::NF4 => _mm512_mul_ps(_mm512_permutexvar_ps(code, table), scale),
+                        // Two roundings, as ggml's: not fused.
+                        _ => _mm512_add_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(code), scale), min),
+                    };
+                    let column = block * BLOCK + 4 * quad + byte;
+                    _mm512_mask_storeu_ps(columns.0.add(column * layout.rows + first), mask, value);
+                }
+            }
+        }
+    }
 }
 
 fn run(layout: Layout, words: &[u32], tile: usize, rows: &[Activations], out: &mut [f32]) {
@@ -40,6 +113,7 @@ fn run(layout: Layout, words: &[u32], tile: usize, rows: &[Activations], out: &m
 }
 
 /// Scale and minimum of 16 rows for one group of columns.
+#[derive(Clone, Copy)]
 struct Scales {
     scale: __m512,
     min: __m512,

@@ -58,9 +58,14 @@ pub(crate) fn integer_matmul(x: FlexTensor, words: &FlexTensor, layout: Layout) 
     float(y, [tokens, layout.rows])
 }
 
-/// `W [rows, cols]` in f32.
+/// `W [rows, cols]` in f32. Where the machine can, it is written column by column, 16 rows at a time
+/// as they lie in the packed words, and returned as a transposed view: products read either.
 pub(crate) fn dequantize(words: &FlexTensor, layout: Layout) -> FlexTensor {
     let words = words.storage::<u32>();
+    #[cfg(target_arch = "x86_64")]
+    if let Some(columns) = super::avx512::dequantize_columns(layout, words) {
+        return float(columns, [layout.cols, layout.rows]).transpose(0, 1);
+    }
     let mut values = vec![0f32; layout.rows * layout.cols];
     values
         .par_chunks_exact_mut(layout.cols)
