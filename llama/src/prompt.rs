@@ -1,16 +1,22 @@
-//! The prompt that the trainer teaches and the server writes.
+//! The prompt forms that adapters are trained on and served with.
 
-/// An instruction in the `### Instruction:` / `### Response:` form of Stanford Alpaca, with the text
-/// that the answer is to be grounded in, if there is any.
+/// The instruction form, with the passages the answer should rest on where there are any:
 ///
-/// It ends where the response begins. Training and serving call this one function, so that a model is
-/// asked in the very form that it was taught.
+/// ```text
+/// ### Instruction:
+/// {instruction}
+/// ### Context:
+/// {context}
+/// ### Response:
+/// ```
+///
+/// The answer starts on the line after `### Response:`.
 pub fn grounded_prompt(instruction: &str, context: Option<&str>) -> String {
     match context {
-        None => format!("### Instruction:\n{instruction}\n### Response:\n"),
         Some(context) => {
             format!("### Instruction:\n{instruction}\n### Context:\n{context}\n### Response:\n")
         }
+        None => format!("### Instruction:\n{instruction}\n### Response:\n"),
     }
 }
 
@@ -28,14 +34,14 @@ pub fn grounded_template(starts_with_bos: bool) -> String {
 mod tests {
     use minijinja::{Environment, context};
 
-    use super::{grounded_prompt, grounded_template};
+    use super::*;
 
     #[test]
-    fn has_a_context_only_if_there_is_one() {
+    fn the_context_stands_between_instruction_and_response() {
         assert_eq!(grounded_prompt("Hi?", None), "### Instruction:\nHi?\n### Response:\n");
         assert_eq!(
-            grounded_prompt("Hi?", Some("Greet.")),
-            "### Instruction:\nHi?\n### Context:\nGreet.\n### Response:\n"
+            grounded_prompt("Hi?", Some("Open 9 to 5.")),
+            "### Instruction:\nHi?\n### Context:\nOpen 9 to 5.\n### Response:\n"
         );
     }
 

@@ -2,10 +2,13 @@
 
 use burn::tensor::Tensor;
 use engine::{AdamWConfig, Example, Finetune};
-use llama::Adapter;
+use llama::dataset::{Learn, Origin, Row, encode};
+use llama::gguf::Gguf;
+use llama::{Adapter, Tokenizer};
+use serde::Deserialize;
 use serde_json::Value;
 
-use super::{reference, smollm2};
+use super::{data, from_environment, json, smollm2};
 
 /// Largest relative difference of a step's loss: f32 sums in another order through 30 layers, and
 /// through the steps before.
@@ -17,6 +20,14 @@ const TENSOR: f64 = 1e-2;
 /// The reference's learning rate and batch.
 const LR: f64 = 2e-4;
 const BATCH: usize = 4;
+
+/// `data.json`.
+#[derive(Deserialize)]
+struct Rows {
+    texts: Vec<String>,
+    ids: Vec<Vec<u32>>,
+    eos: u32,
+}
 
 fn relative(found: f64, expected: f64) -> f64 {
     (found - expected).abs() / expected.abs()
@@ -31,22 +42,41 @@ fn distance(found: &Tensor<2>, expected: &Tensor<2>) -> f64 {
     (difference / squares(&mut expected.iter().copied())).sqrt()
 }
 
+/// The texts as rows of a data set: instruction and response apart.
+fn row(text: &str) -> Row {
+    let (instruction, response) = text.split_once("\n### Response:\n").unwrap();
+    let instruction = instruction.strip_prefix("### Instruction:\n").unwrap();
+    let origin = Origin { file: 0, line: 0 };
+    Row { instruction: instruction.into(), context: None, response: response.into(), origin }
+}
+
+#[test]
+fn rows_are_encoded_as_one_text() {
+    let (Some(folder), Some(gguf)) = (data("smollm2-lora-curve"), from_environment("SMOLLM2_GGUF")) else {
+        return;
+    };
+    let expected: Rows = json(&folder.join("data.json"));
+    let tokenizer = Tokenizer::from_gguf(&Gguf::open(&gguf).unwrap()).unwrap();
+    assert_eq!(tokenizer.eos().first(), Some(&expected.eos));
+    let rows: Vec<Row> = expected.texts.iter().map(|text| row(text)).collect();
+    let rows: Vec<&Row> = rows.iter().collect();
+    let tokens = |text: &str| tokenizer.encode(text, true);
+    let encoded = encode(&rows, tokens, expected.eos, Learn::Response, 512).unwrap();
+    assert_eq!(encoded.examples.len(), expected.ids.len());
+    for ((example, ids), row) in encoded.examples.iter().zip(&expected.ids).zip(&rows) {
+        assert_eq!(&example.tokens, ids);
+        let start = example.learned.iter().position(|&learned| learned).unwrap();
+        let response = tokenizer.encode(&row.response, false).unwrap();
+        assert_eq!(example.tokens[start..], [response, vec![expected.eos]].concat());
+    }
+}
+
 #[test]
 fn losses_and_adapter_are_pefts() {
-    let (Some(folder), Some(mut llama)) = (reference("smollm2-lora-curve"), smollm2(true)) else { return };
-    let json =
-        |name: &str| -> Value { serde_json::from_slice(&std::fs::read(folder.join(name)).unwrap()).unwrap() };
-    let (data, curve) = (json("data.json"), json("curve.json"));
-    let examples: Vec<Example> = data["ids"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|ids| {
-            let tokens: Vec<u32> =
-                ids.as_array().unwrap().iter().map(|id| id.as_u64().unwrap() as u32).collect();
-            Example { learned: vec![true; tokens.len()], tokens }
-        })
-        .collect();
+    let (Some(folder), Some(mut llama)) = (data("smollm2-lora-curve"), smollm2(true)) else { return };
+    let (rows, curve): (Rows, Value) = (json(&folder.join("data.json")), json(&folder.join("curve.json")));
+    let example = |tokens: Vec<u32>| Example { learned: vec![true; tokens.len()], tokens };
+    let examples: Vec<Example> = rows.ids.into_iter().map(example).collect();
 
     Adapter::load_onto(&folder.join("init"), &mut llama).unwrap();
     let device = llama.device().clone();

@@ -5,6 +5,7 @@ mod chat_templates;
 mod logits;
 mod lora_curve;
 mod minilm;
+mod peft_logits;
 mod tokenizer;
 
 use std::path::PathBuf;

@@ -1,0 +1,34 @@
+//! An adapter of ours in Python's peft: the logits that tests/fixtures/peft_load.py recorded.
+
+use std::path::PathBuf;
+
+use engine::{Batch, KvCache, Outputs};
+use llama::Adapter;
+use serde::Deserialize;
+
+use super::{from_environment, json, smollm2};
+
+/// Largest difference of a logit in f32, as without an adapter.
+const LOGIT: f32 = 2e-2;
+
+#[derive(Deserialize)]
+struct Recorded {
+    adapter: PathBuf,
+    tokens: Vec<u32>,
+    logits: Vec<f32>,
+}
+
+#[test]
+fn an_adapter_gives_the_same_logits_in_peft() {
+    let (Some(path), Some(mut llama)) = (from_environment("PEFT_LOGITS"), smollm2(true)) else { return };
+    let recorded: Recorded = json(&path);
+    Adapter::load_onto(&recorded.adapter, &mut llama).unwrap();
+    let mut cache = KvCache::new(llama.config(), recorded.tokens.len(), llama.device());
+    let mut batch = Batch::new();
+    batch.push(cache.open(), &recorded.tokens, Outputs::Last);
+    let logits = llama.forward(&batch, &mut cache).unwrap().into_data().try_into_vec::<f32>().unwrap();
+    assert_eq!(logits.len(), recorded.logits.len());
+    let worst = logits.iter().zip(&recorded.logits).fold(0f32, |worst, (a, b)| worst.max((a - b).abs()));
+    println!("logits differ by {worst:.2e}");
+    assert!(worst <= LOGIT, "{worst}");
+}
