@@ -13,33 +13,8 @@ pub const END: u32 = 256;
 
 /// A tokenizer with one token per byte, whose id is the byte, and an end token.
 pub fn letters() -> Tokenizer {
-    // GPT-2's byte alphabet: printable bytes stand for themselves, the others for letters from U+0100.
-    let printable = |byte: u32| matches!(byte, 0x21..=0x7e | 0xa1..=0xac | 0xae..=0xff);
-    let mut others = 0x100..;
-    let mut vocab = serde_json::Map::new();
-    for byte in 0..256u32 {
-        let letter = if printable(byte) { byte } else { others.next().unwrap() };
-        vocab.insert(char::from_u32(letter).unwrap().to_string(), byte.into());
-    }
-    let special = |id: u32, content: &str| {
-        serde_json::json!({ "id": id, "content": content, "special": true, "single_word": false,
-            "lstrip": false, "rstrip": false, "normalized": false })
-    };
-    let byte_level = serde_json::json!({ "type": "ByteLevel", "add_prefix_space": false,
-        "trim_offsets": false, "use_regex": false });
-    let json = serde_json::json!({
-        "version": "1.0",
-        "added_tokens": [special(END, "<|im_end|>"), special(END + 1, "<|im_start|>")],
-        "pre_tokenizer": byte_level,
-        "decoder": byte_level,
-        "model": { "type": "BPE", "vocab": vocab, "merges": [] },
-    });
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("tokenizer.json");
-    std::fs::write(&path, json.to_string()).unwrap();
-    let config = serde_json::json!({ "eos_token": "<|im_end|>" });
-    std::fs::write(folder.path().join("tokenizer_config.json"), config.to_string()).unwrap();
-    Tokenizer::from_file(&path).unwrap()
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures/letters");
+    Tokenizer::from_dir(path.as_ref()).unwrap()
 }
 
 /// A model that answers every prompt, up to its last line break, with the same script and then the end

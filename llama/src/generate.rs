@@ -126,21 +126,22 @@ pub enum GenerateError {
 
 /// One answer in the making.
 #[derive(Debug)]
-pub(crate) struct Answer<'t> {
+pub(crate) struct Answer {
     tokens: Vec<u32>,
     /// Length of `tokens` at which the answer ends.
     end: usize,
-    eos: &'t [u32],
+    eos: Vec<u32>,
     sampler: Sampler,
-    letters: DecodeStream<'t>,
+    /// `None` once the answer has ended.
+    letters: Option<DecodeStream>,
     text: StopStrings,
 }
 
-impl<'t> Answer<'t> {
+impl Answer {
     /// The answer before its first token.
     pub fn new(
         request: Request,
-        tokenizer: &'t Tokenizer,
+        tokenizer: &Tokenizer,
         context_length: usize,
         vocab_size: usize,
     ) -> Result<Self, GenerateError> {
@@ -149,10 +150,10 @@ impl<'t> Answer<'t> {
         sampler.observe(&request.prompt);
         Ok(Self {
             end: request.prompt.len().saturating_add(request.max_tokens).min(context_length),
+            letters: Some(tokenizer.stream_after(&request.prompt)),
             tokens: request.prompt,
-            eos: if request.ignore_eos { &[] } else { tokenizer.eos() },
+            eos: if request.ignore_eos { Vec::new() } else { tokenizer.eos().to_vec() },
             sampler,
-            letters: tokenizer.stream(),
             text: StopStrings::new(request.stop),
         })
     }
@@ -170,7 +171,8 @@ impl<'t> Answer<'t> {
         if self.eos.contains(&id) {
             return Ok(Token { id, text: self.rest(), finish: Some(FinishReason::Stop) });
         }
-        let (mut text, stopped) = self.text.push(&self.letters.push(id).unwrap_or_default());
+        let letters = self.letters.as_mut().and_then(|letters| letters.push(id)).unwrap_or_default();
+        let (mut text, stopped) = self.text.push(&letters);
         let mut finish = stopped.then_some(FinishReason::Stop);
         if finish.is_none() && self.tokens.len() >= self.end {
             finish = Some(FinishReason::Length);
@@ -181,7 +183,7 @@ impl<'t> Answer<'t> {
 
     /// What was held back, at the end.
     fn rest(&mut self) -> String {
-        let letters = self.letters.finish().unwrap_or_default();
+        let letters = self.letters.take().and_then(DecodeStream::finish).unwrap_or_default();
         let (mut text, stopped) = self.text.push(&letters);
         if !stopped {
             text.push_str(&self.text.finish());
@@ -196,7 +198,7 @@ impl<'t> Answer<'t> {
 pub struct Generate<'m, M: LanguageModel> {
     model: &'m mut M,
     sequence: M::Sequence,
-    answer: Answer<'m>,
+    answer: Answer,
     /// Tokens whose past the model holds.
     cached: usize,
     finished: bool,
@@ -218,7 +220,7 @@ pub struct Generate<'m, M: LanguageModel> {
 /// If the request cannot be answered by this model.
 pub fn generate<'m, M: LanguageModel>(
     model: &'m mut M,
-    tokenizer: &'m Tokenizer,
+    tokenizer: &Tokenizer,
     request: Request,
 ) -> Result<Generate<'m, M>, GenerateError> {
     let answer = Answer::new(request, tokenizer, longest_sequence(model), model.vocab_size())?;

@@ -94,7 +94,7 @@ impl Scheduler {
     ///
     /// # Errors
     /// If the system gives no thread.
-    pub fn start<M>(model: M, tokenizer: Arc<Tokenizer>, limits: Limits) -> std::io::Result<Self>
+    pub fn start<M>(model: M, tokenizer: Tokenizer, limits: Limits) -> std::io::Result<Self>
     where
         M: LanguageModel + Send + 'static,
     {
@@ -105,7 +105,7 @@ impl Scheduler {
         let vocab_size = model.vocab_size();
         let thread = thread::Builder::new().name("model".into()).spawn(move || {
             let (running, waiting) = (Vec::new(), VecDeque::new());
-            Worker { model, tokenizer: &tokenizer, limits, context_length, running, waiting }.run(&jobs);
+            Worker { model, tokenizer, limits, context_length, running, waiting }.run(&jobs);
         })?;
         Ok(Self { queue, thread, limits, context_length, vocab_size })
     }
@@ -174,21 +174,21 @@ impl Iterator for TokenStream {
 }
 
 /// A request that the model holds no sequence for.
-struct Waiting<'t> {
-    answer: Answer<'t>,
+struct Waiting {
+    answer: Answer,
     deliver: Deliver,
     cancelled: Arc<AtomicBool>,
 }
 
-impl Waiting<'_> {
+impl Waiting {
     fn is_cancelled(&self) -> bool {
         self.cancelled.load(Ordering::Relaxed)
     }
 }
 
 /// A request that the model holds a sequence for.
-struct Running<'t, S> {
-    request: Waiting<'t>,
+struct Running<S> {
+    request: Waiting,
     sequence: S,
     /// Tokens whose past the model holds.
     cached: usize,
@@ -196,7 +196,7 @@ struct Running<'t, S> {
     planned: usize,
 }
 
-impl<S: Copy> Running<'_, S> {
+impl<S: Copy> Running<S> {
     /// The tokens that the step needs: those planned, or from the start.
     fn tokens(&self, from: usize) -> &[u32] {
         self.request.answer.tokens().get(from..self.cached + self.planned).unwrap_or_default()
@@ -240,18 +240,18 @@ impl<S: Copy> Running<'_, S> {
 }
 
 /// What the model's thread works with.
-struct Worker<'t, M: LanguageModel> {
+struct Worker<M: LanguageModel> {
     model: M,
-    tokenizer: &'t Tokenizer,
+    tokenizer: Tokenizer,
     limits: Limits,
     context_length: usize,
     /// Oldest first.
-    running: Vec<Running<'t, M::Sequence>>,
+    running: Vec<Running<M::Sequence>>,
     /// Set back, or next in line and without room. Oldest first.
-    waiting: VecDeque<Waiting<'t>>,
+    waiting: VecDeque<Waiting>,
 }
 
-impl<M: LanguageModel> Worker<'_, M> {
+impl<M: LanguageModel> Worker<M> {
     fn run(mut self, jobs: &Receiver<Job>) {
         loop {
             self.drop_cancelled();
@@ -299,7 +299,7 @@ impl<M: LanguageModel> Worker<'_, M> {
     }
 
     fn accept(&mut self, Job { request, mut deliver, cancelled }: Job) {
-        match Answer::new(request, self.tokenizer, self.context_length, self.model.vocab_size()) {
+        match Answer::new(request, &self.tokenizer, self.context_length, self.model.vocab_size()) {
             Ok(answer) => {
                 let waiting = Waiting { answer, deliver, cancelled };
                 if !waiting.is_cancelled() {
@@ -312,7 +312,7 @@ impl<M: LanguageModel> Worker<'_, M> {
 
     /// Whether the cache has blocks for all of a request's tokens and one more, after those that the
     /// running ones still need for theirs.
-    fn has_room(&self, next: &Waiting<'_>) -> bool {
+    fn has_room(&self, next: &Waiting) -> bool {
         let blocks = |positions| self.model.blocks_for(positions);
         let promised: usize =
             self.running.iter().map(|r| blocks(r.cached + r.left()) - blocks(r.cached)).sum();
@@ -365,7 +365,7 @@ impl<M: LanguageModel> Worker<'_, M> {
         let ended: Vec<_> = match logits {
             Ok(logits) => {
                 let mut rows = logits.chunks_exact(model.vocab_size().max(1));
-                let settle = |running: &mut Running<'_, M::Sequence>| {
+                let settle = |running: &mut Running<M::Sequence>| {
                     let row = running.output().then(|| rows.next().unwrap_or_default());
                     running.planned > 0 && !running.settle(row)
                 };
@@ -373,7 +373,7 @@ impl<M: LanguageModel> Worker<'_, M> {
             }
             // One of them is at fault: each alone, so that only that one fails.
             Err(_) => {
-                let settle = |running: &mut Running<'_, M::Sequence>| {
+                let settle = |running: &mut Running<M::Sequence>| {
                     if running.planned == 0 {
                         return false;
                     }
@@ -403,7 +403,7 @@ mod tests {
     use crate::sampler::Sampling;
 
     fn start(model: Fake, limits: Limits) -> Scheduler {
-        Scheduler::start(model, Arc::new(letters()), limits).unwrap()
+        Scheduler::start(model, letters(), limits).unwrap()
     }
 
     fn ask(question: &str) -> Request {
