@@ -80,7 +80,7 @@ impl LanguageModel for CachedLlama {
     }
 
     fn block_len(&self) -> usize {
-        16
+        self.cache.block_len()
     }
 
     fn free_blocks(&self) -> usize {
@@ -96,12 +96,17 @@ impl LanguageModel for CachedLlama {
     }
 
     fn step(&mut self, chunks: &[Chunk<'_, SequenceId>]) -> Result<Vec<f32>, EngineError> {
+        // The engine computes one row at least.
+        let no_output = !chunks.iter().any(|chunk| chunk.output);
         let mut batch = Batch::new();
         for chunk in chunks {
-            let outputs = if chunk.output { Outputs::Last } else { Outputs::None };
+            let outputs = if chunk.output || no_output { Outputs::Last } else { Outputs::None };
             batch.push(chunk.sequence, chunk.tokens, outputs);
         }
         let logits = self.llama.forward(&batch, &mut self.cache)?; // [outputs, vocab_size]
+        if no_output {
+            return Ok(Vec::new());
+        }
         logits.into_data().try_into_vec().map_err(|error| EngineError::Shape {
             what: "logits".into(),
             reason: format!("not f32 values: {error:?}"),
