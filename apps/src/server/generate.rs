@@ -50,12 +50,15 @@ pub fn run(arguments: &GenerateArgs) -> anyhow::Result<()> {
             under_way.push_back((prompt, scheduler.stream(request)?));
         }
         let Some((prompt, stream)) = under_way.pop_front() else { return Ok(()) };
-        print(&prompt, stream, arguments.json).or_else(|error| match error.downcast_ref::<io::Error>() {
-            // `head` has read enough
-            Some(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-            _ => Err(error),
-        })?;
+        match print(&prompt, stream, arguments.json) {
+            Err(error) if is_closed_pipe(&error) => return Ok(()), // `head` has read enough
+            printed => printed?,
+        }
     }
+}
+
+fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }
 
 /// A line of the input.

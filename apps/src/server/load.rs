@@ -1,10 +1,12 @@
 //! Loads the model, its adapter and the knowledge base, and says on stderr what it loads.
 
+use std::fs;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use engine::device::Device;
-use llama::{Adapter, CachedLlama, ChatTemplate, Model, Tokenizer, catalog};
+use llama::{Adapter, CachedLlama, ChatTemplate, Model, Tokenizer, catalog, hub};
 use rag::{MiniLm, Retriever};
 
 use crate::assets;
@@ -85,7 +87,18 @@ pub fn knowledge(argument: Option<&str>, device: &Device) -> anyhow::Result<Opti
 
 fn retriever(folder: &Path, device: &Device) -> anyhow::Result<Retriever> {
     eprintln!("loading embedder {}", catalog::DEFAULT_EMBEDDER);
-    let embedder = MiniLm::open(&llama::hub::resolve(catalog::DEFAULT_EMBEDDER)?, device)?;
+    let embedder = MiniLm::open(&hub::resolve(catalog::DEFAULT_EMBEDDER)?, device)?;
     eprintln!("loading knowledge {}", folder.display());
-    Ok(Retriever::open(folder, Box::new(embedder), None)?)
+    let retriever = Retriever::open(folder, Box::new(embedder), index_file(folder).as_deref())?;
+    eprintln!("{}", retriever.origin());
+    Ok(retriever)
+}
+
+/// Where the index of a knowledge base is kept between starts; nowhere if there is no place for it.
+fn index_file(folder: &Path) -> Option<PathBuf> {
+    let mut hasher = DefaultHasher::new();
+    folder.canonicalize().ok()?.hash(&mut hasher);
+    let indexes = hub::cache_dir().join("indexes");
+    fs::create_dir_all(&indexes).ok()?;
+    Some(indexes.join(format!("{:016x}.index", hasher.finish())))
 }

@@ -1,7 +1,6 @@
 //! From what a person says to the tokens that the model continues.
 
-use llama::prompt::grounded_prompt;
-use llama::{ChatTemplate, Message, Tokenizer};
+use llama::{ChatTemplate, Message, Tokenizer, grounded_prompt};
 
 use crate::error::ApiError;
 
