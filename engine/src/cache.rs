@@ -91,6 +91,11 @@ impl KvCache {
         self.free.len() * BLOCK
     }
 
+    /// Positions in one block.
+    pub fn block_len(&self) -> usize {
+        BLOCK
+    }
+
     /// Forgets the positions of `sequence` from `len` on.
     pub fn truncate(&mut self, sequence: SequenceId, len: usize) {
         let Some(sequence) = self.sequences.get_mut(&sequence) else { return };

@@ -1,2 +1,43 @@
-//! x
-fn main() {}
+//! The server: grounded answers over HTTP, and generation from the command line.
+
+mod assets;
+mod cli;
+mod error;
+mod generate;
+mod load;
+mod prompt;
+mod routes;
+mod serve;
+mod state;
+#[cfg(test)]
+mod testing;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use cli::{Cli, Command};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let done = match cli.command.unwrap_or(Command::Serve(cli.serve)) {
+        Command::Serve(arguments) => serve::run(&arguments),
+        Command::Generate(arguments) => generate::run(&arguments),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {}", one_line(&error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The error and its causes, without those whose words it has already.
+fn one_line(error: &anyhow::Error) -> String {
+    error.chain().map(ToString::to_string).fold(String::new(), |line, cause| match line.as_str() {
+        "" => cause,
+        line if line.contains(&cause) => line.to_string(),
+        line => format!("{line}: {cause}"),
+    })
+}

@@ -1,0 +1,145 @@
+//! The command line.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// A customer-support assistant: answers over HTTP, grounded in a knowledge base.
+#[derive(Debug, Parser)]
+#[command(name = "server", version, args_conflicts_with_subcommands = true)]
+pub struct Cli {
+    /// What to do; `serve` if it is left out.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// The arguments of `serve`, where it is left out.
+    #[command(flatten)]
+    pub serve: ServeArgs,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Answer over HTTP (the default)
+    Serve(ServeArgs),
+    /// Answer one prompt, or a file of them
+    Generate(GenerateArgs),
+}
+
+/// Which model answers.
+#[derive(Debug, Args)]
+pub struct ModelArgs {
+    /// Model: a folder, a .gguf or .safetensors file, owner/name[@revision] on the hub, or a catalog
+    /// name [default: smollm2-135m with the shipped adapter]
+    #[arg(long, value_name = "REF")]
+    pub model: Option<String>,
+    /// LoRA adapter in PEFT's files, or `none`
+    #[arg(long, value_name = "DIR|none")]
+    pub adapter: Option<String>,
+    /// Where to compute
+    #[arg(long, default_value = "cpu")]
+    pub device: String,
+    /// Tokens that the key/value cache holds, over all requests [default: the model's context length,
+    /// at most 8192]
+    #[arg(long, value_name = "TOKENS", value_parser = positive)]
+    pub context: Option<usize>,
+}
+
+/// Arguments of `serve`.
+#[derive(Debug, Args)]
+pub struct ServeArgs {
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// Folder of Markdown and JSONL documents that answers rest on, or `none` [default: the shipped
+    /// sample]
+    #[arg(long, value_name = "DIR|none")]
+    pub knowledge: Option<String>,
+    /// Address to listen on
+    #[arg(long, default_value = "127.0.0.1")]
+    pub host: IpAddr,
+    /// Port to listen on; 0 takes a free one
+    #[arg(long, default_value_t = 8080)]
+    pub port: u16,
+}
+
+/// Arguments of `generate`.
+#[derive(Debug, Args)]
+pub struct GenerateArgs {
+    #[command(flatten)]
+    pub model: ModelArgs,
+    #[command(flatten)]
+    pub input: Input,
+    /// Treat each prompt as a user's message, in the model's chat template, not as raw text
+    #[arg(long)]
+    pub chat: bool,
+    /// Most tokens per answer
+    #[arg(long, value_name = "N", default_value_t = 256, value_parser = positive)]
+    pub max_tokens: usize,
+    /// 0 takes the most likely token each time; higher values vary more
+    #[arg(long, value_name = "X", default_value_t = 0.0)]
+    pub temperature: f32,
+    /// Print a line of JSON per answer: prompt, text, tokens, finish_reason
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What to answer.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub struct Input {
+    /// One prompt
+    #[arg(long, value_name = "TEXT")]
+    pub prompt: Option<String>,
+    /// A file with a line {"prompt": …} or {"messages": […]} for each answer
+    #[arg(long, value_name = "FILE.jsonl")]
+    pub input: Option<PathBuf>,
+}
+
+fn positive(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) => Err("it must be 1 or more".into()),
+        Ok(number) => Ok(number),
+        Err(_) => Err("it must be a whole number".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Result<Cli, String> {
+        Cli::try_parse_from(std::iter::once("server").chain(line.split_whitespace()))
+            .map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        use clap::CommandFactory;
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn serve_is_the_default() {
+        let cli = parse("").unwrap();
+        assert!(cli.command.is_none());
+        assert_eq!((cli.serve.host.to_string(), cli.serve.port), ("127.0.0.1".into(), 8080));
+        assert_eq!(parse("--port 0 --model m").unwrap().serve.port, 0);
+        let Some(Command::Serve(serve)) = parse("serve --model m --host 0.0.0.0 --port 9").unwrap().command
+        else {
+            panic!("not serve")
+        };
+        assert_eq!((serve.model.model.as_deref(), serve.port), (Some("m"), 9));
+    }
+
+    #[test]
+    fn generate_takes_a_prompt_or_a_file() {
+        let line =
+            "generate --model m --adapter none --prompt hello --chat --max-tokens 5 --temperature 0.5 --json";
+        let Some(Command::Generate(arguments)) = parse(line).unwrap().command else { panic!("not generate") };
+        assert_eq!(arguments.input.prompt.as_deref(), Some("hello"));
+        assert_eq!((arguments.chat, arguments.max_tokens, arguments.temperature), (true, 5, 0.5));
+        assert!(parse("generate").unwrap_err().contains("--prompt"));
+        assert!(parse("generate --prompt a --input b").unwrap_err().contains("cannot be used with"));
+        assert!(parse("generate --prompt a --max-tokens 0").unwrap_err().contains("1 or more"));
+    }
+}

@@ -1,0 +1,127 @@
+//! From what a person says to the tokens that the model continues.
+
+use llama::{ChatTemplate, Message, Tokenizer, grounded_prompt};
+
+use crate::error::ApiError;
+
+/// What the system message of a model without adapter says before the passages.
+const GROUNDING: &str = "You are a helpful customer support assistant. Answer the customer's question \
+     briefly, using only the information below. If it does not hold the answer, say that you do not know.";
+
+/// The same where no passage was found.
+const WITHOUT_PASSAGES: &str = "You are a helpful customer support assistant. Answer the customer's \
+     question briefly. If you do not know the answer, say so.";
+
+/// How a question and its passages become a prompt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Grounding {
+    /// A chat model as it is: its template, and a system message that says what to do with the
+    /// passages.
+    Chat,
+    /// An adapter with a template of its own, which takes the bare passages as system message.
+    AdapterTemplate,
+    /// The instruction form: an adapter that came without template, or a model without one.
+    Instruction,
+}
+
+/// Writes prompts for one model.
+#[derive(Debug, Clone)]
+pub struct Prompts {
+    /// The model's tokenizer.
+    pub tokenizer: Tokenizer,
+    /// The adapter's chat template, else the model's.
+    pub template: Option<ChatTemplate>,
+    /// How answers are grounded.
+    pub grounding: Grounding,
+}
+
+impl Prompts {
+    /// A raw prompt: the tokens of `text`, and BOS where the model's texts start with it.
+    ///
+    /// # Errors
+    /// If the text is empty.
+    pub fn raw(&self, text: &str) -> Result<Vec<u32>, ApiError> {
+        if text.is_empty() {
+            return Err(ApiError::bad_request("the prompt is empty"));
+        }
+        self.tokenizer.encode(text, true).map_err(|error| ApiError::bad_request(error.to_string()))
+    }
+
+    /// A conversation, up to where the assistant's answer begins.
+    ///
+    /// # Errors
+    /// If there is no message, the model has no chat template, or the template refuses the
+    /// conversation.
+    pub fn chat(&self, messages: &[Message]) -> Result<Vec<u32>, ApiError> {
+        if messages.is_empty() {
+            return Err(ApiError::bad_request("messages is empty").with_param("messages"));
+        }
+        let template = self.template.as_ref().ok_or_else(|| {
+            ApiError::bad_request("this model has no chat template; send a raw prompt to /v1/completions")
+        })?;
+        self.tokenizer
+            .encode_chat(template, messages, true)
+            .map_err(|error| ApiError::bad_request(error.to_string()).with_param("messages"))
+    }
+
+    /// A question with the passages that its answer should rest on.
+    ///
+    /// # Errors
+    /// If the chat template fails.
+    pub fn grounded(&self, question: &str, context: Option<&str>) -> Result<Vec<u32>, ApiError> {
+        let system = match self.grounding {
+            Grounding::Instruction => return self.raw(&grounded_prompt(question, context)),
+            Grounding::AdapterTemplate => context.map(str::to_string),
+            Grounding::Chat => Some(match context {
+                Some(context) => format!("{GROUNDING}\n\n{context}"),
+                None => WITHOUT_PASSAGES.to_string(),
+            }),
+        };
+        let system = system.map(|content| Message::new("system", content));
+        self.chat(&system.into_iter().chain([Message::new("user", question)]).collect::<Vec<_>>())
+    }
+
+    /// Texts at which a grounded answer ends though the model goes on: the instruction form has no
+    /// token that ends a turn, so a model may write the next question itself.
+    pub fn grounded_stops(&self) -> Vec<String> {
+        match self.grounding {
+            Grounding::Chat => Vec::new(),
+            Grounding::AdapterTemplate | Grounding::Instruction => vec!["\n### ".into()],
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::prompts;
+
+    fn text(tokens: Result<Vec<u32>, ApiError>) -> String {
+        prompts().tokenizer.decode(&tokens.unwrap(), false)
+    }
+
+    #[test]
+    fn a_chat_model_gets_the_passages_in_the_system_message() {
+        let prompt = text(prompts().grounded("Where is it?", Some("It is here.")));
+        assert_eq!(prompt, format!("system: {GROUNDING}\n\nIt is here.\nuser: Where is it?\n"));
+        let prompt = text(prompts().grounded("Where is it?", None));
+        assert_eq!(prompt, format!("system: {WITHOUT_PASSAGES}\nuser: Where is it?\n"));
+    }
+
+    #[test]
+    fn an_adapter_with_a_template_gets_the_bare_passages() {
+        let prompts = Prompts { grounding: Grounding::AdapterTemplate, ..prompts() };
+        assert_eq!(text(prompts.grounded("Where?", Some("Here."))), "system: Here.\nuser: Where?\n");
+        assert_eq!(text(prompts.grounded("Where?", None)), "user: Where?\n");
+    }
+
+    #[test]
+    fn without_template_the_instruction_form_is_used() {
+        let prompts = Prompts { template: None, grounding: Grounding::Instruction, ..prompts() };
+        assert_eq!(
+            text(prompts.grounded("Where?", Some("Here."))),
+            "### Instruction:\nWhere?\n### Context:\nHere.\n### Response:\n"
+        );
+        assert!(prompts.chat(&[Message::new("user", "Hi")]).is_err());
+    }
+}

@@ -1,0 +1,221 @@
+//! `POST /v1/chat/completions`: OpenAI's chat.
+
+use axum::extract::State;
+use axum::response::Response;
+use llama::Message;
+use serde::Deserialize;
+
+use super::openai::{Kind, Parameters, respond};
+use super::{Body, blocking};
+use crate::error::ApiError;
+use crate::state::Shared;
+
+/// The body.
+#[derive(Debug, Deserialize)]
+pub struct ChatRequest {
+    messages: Vec<ChatMessage>,
+    #[serde(flatten)]
+    parameters: Parameters,
+}
+
+#[derive(Debug, Deserialize)]
+struct ChatMessage {
+    role: Role,
+    content: Content,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Role {
+    /// `developer` is OpenAI's newer word for it.
+    #[serde(alias = "developer")]
+    System,
+    User,
+    Assistant,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(untagged, expecting = "content must be a string or a list of text parts")]
+enum Content {
+    Text(String),
+    Parts(Vec<Part>),
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(tag = "type", rename_all = "lowercase")]
+enum Part {
+    Text { text: String },
+}
+
+impl From<ChatMessage> for Message {
+    fn from(message: ChatMessage) -> Self {
+        let role = match message.role {
+            Role::System => "system",
+            Role::User => "user",
+            Role::Assistant => "assistant",
+        };
+        let content = match message.content {
+            Content::Text(text) => text,
+            Content::Parts(parts) => parts.into_iter().map(|Part::Text { text }| text).collect(),
+        };
+        Message::new(role, content)
+    }
+}
+
+/// Answers the conversation.
+pub async fn chat(State(state): State<Shared>, Body(body): Body<ChatRequest>) -> Result<Response, ApiError> {
+    let messages: Vec<Message> = body.messages.into_iter().map(Message::from).collect();
+    let prompts = state.prompts.clone();
+    let prompt = blocking(move || prompts.chat(&messages)).await?;
+    let request = body.parameters.request(prompt, usize::MAX)?; // the context length ends it
+    respond(&state, Kind::Chat, &body.parameters, request).await
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use crate::testing::{events, server};
+
+    const PATH: &str = "/v1/chat/completions";
+
+    fn body(parameters: Value) -> Value {
+        let mut body = json!({"model": "any", "messages": [{"role": "user", "content": "Hello"}]});
+        body["temperature"] = 0.into();
+        body.as_object_mut().unwrap().extend(parameters.as_object().unwrap().clone());
+        body
+    }
+
+    #[tokio::test]
+    async fn an_answer_in_openais_form() {
+        let (status, answer) = server().post(PATH, body(json!({}))).await;
+        assert_eq!(status, 200, "{answer}");
+        assert_eq!(answer["object"], "chat.completion");
+        assert_eq!(answer["model"], "echo");
+        assert!(answer["id"].as_str().unwrap().starts_with("chatcmpl-"));
+        assert!(answer["created"].as_u64().unwrap() > 1_700_000_000);
+        assert_eq!(
+            answer["choices"],
+            json!([{"index": 0, "message": {"role": "assistant", "content": "user: Hello"}, "logprobs": null,
+                "finish_reason": "stop"}])
+        );
+        // 12 bytes in, the line and the end token out
+        assert_eq!(
+            answer["usage"],
+            json!({"prompt_tokens": 12, "completion_tokens": 12, "total_tokens": 24})
+        );
+    }
+
+    #[tokio::test]
+    async fn max_tokens_and_stop_strings_end_the_answer() {
+        for (parameters, text, finish) in [
+            (json!({"max_tokens": 4}), "user", "length"),
+            (json!({"max_completion_tokens": 4}), "user", "length"),
+            (json!({"stop": ": "}), "user", "stop"),
+            (json!({"stop": ["xyz", "Hell"]}), "user: ", "stop"),
+        ] {
+            let (_, answer) = server().post(PATH, body(parameters)).await;
+            assert_eq!(answer["choices"][0]["message"]["content"], text);
+            assert_eq!(answer["choices"][0]["finish_reason"], finish);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_stream_of_chunks_ends_with_done() {
+        let request = body(json!({"stream": true, "stop": ["lo"]}));
+        let (content_type, events) = events(server().send(PATH, request.to_string()).await).await;
+        assert_eq!(content_type, "text/event-stream");
+        let (done, chunks) = events.split_last().unwrap();
+        assert_eq!(done, "[DONE]");
+        let chunks: Vec<Value> = chunks.iter().map(|chunk| serde_json::from_str(chunk).unwrap()).collect();
+        assert!(chunks.iter().all(|chunk| chunk["object"] == "chat.completion.chunk"));
+        assert!(chunks.iter().all(|chunk| chunk["id"] == chunks[0]["id"] && chunk.get("usage").is_none()));
+        assert_eq!(chunks[0]["choices"][0]["delta"], json!({"role": "assistant", "content": ""}));
+        let text: String =
+            chunks.iter().filter_map(|chunk| chunk["choices"][0]["delta"]["content"].as_str()).collect();
+        assert_eq!(text, "user: Hel");
+        let last = chunks.last().unwrap();
+        assert_eq!(last["choices"][0]["finish_reason"], "stop");
+        assert_eq!(last["choices"][0]["delta"], json!({}));
+    }
+
+    #[tokio::test]
+    async fn usage_in_the_stream_where_asked_for() {
+        let request = body(json!({"stream": true, "stream_options": {"include_usage": true}}));
+        let (_, events) = events(server().send(PATH, request.to_string()).await).await;
+        let usage: Value = serde_json::from_str(&events[events.len() - 2]).unwrap();
+        assert_eq!(usage["choices"], json!([]));
+        assert_eq!(usage["usage"]["completion_tokens"], 12);
+        let first: Value = serde_json::from_str(&events[0]).unwrap();
+        assert_eq!(first["usage"], Value::Null);
+        assert!(first.as_object().unwrap().contains_key("usage"));
+    }
+
+    #[tokio::test]
+    async fn an_error_on_the_way_is_an_event() {
+        let messages = json!([{"role": "user", "content": "\u{7}"}]);
+        let request = body(json!({"stream": true, "messages": messages}));
+        let (_, events) = events(server().send(PATH, request.to_string()).await).await;
+        let error: Value = serde_json::from_str(&events[events.len() - 2]).unwrap();
+        assert_eq!(error["error"]["type"], "server_error");
+        assert_eq!(events.last().unwrap(), "[DONE]");
+    }
+
+    #[tokio::test]
+    async fn content_may_come_in_parts_and_system_be_called_developer() {
+        let parts = json!([{"type": "text", "text": "Hel"}, {"type": "text", "text": "lo"}]);
+        let messages =
+            json!([{"role": "developer", "content": "Be kind."}, {"role": "user", "content": parts}]);
+        let server = server();
+        let (_, answer) = server.post(PATH, body(json!({"messages": messages}))).await;
+        assert_eq!(answer["choices"][0]["message"]["content"], "user: Hello");
+        assert_eq!(server.heard(), ["system: Be kind.\nuser: Hello\n"]);
+    }
+
+    #[tokio::test]
+    async fn requests_that_cannot_be_answered_say_why() {
+        for (parameters, part, param) in [
+            (json!({"messages": []}), "messages is empty", json!("messages")),
+            (json!({"messages": [{"role": "user"}]}), "missing field `content`", Value::Null),
+            (
+                json!({"messages": [{"role": "clown", "content": "x"}]}),
+                "unknown variant `clown`",
+                Value::Null,
+            ),
+            (
+                json!({"messages": [{"role": "user", "content": 3}]}),
+                "must be a string or a list",
+                Value::Null,
+            ),
+            (json!({"n": 2}), "n is 2", json!("n")),
+            (json!({"top_p": 1.5}), "top_p is 1.5; it must be from 0 to 1", json!("top_p")),
+            (json!({"temperature": "hot"}), "invalid type: string \"hot\"", Value::Null),
+            (json!({"stop": vec!["x"; 17]}), "stop has 17 strings", json!("stop")),
+        ] {
+            let (status, answer) = server().post(PATH, body(parameters.clone())).await;
+            assert_eq!(status, 400, "{parameters}");
+            let message = answer["error"]["message"].as_str().unwrap();
+            assert!(message.contains(part), "{parameters}: {message}");
+            assert_eq!(answer["error"]["param"], param, "{parameters}");
+        }
+        let long = json!([{"role": "user", "content": "x".repeat(1100)}]);
+        let (status, answer) = server().post(PATH, body(json!({"messages": long}))).await;
+        assert_eq!(
+            (status.as_u16(), answer["error"]["code"].as_str()),
+            (400, Some("context_length_exceeded"))
+        );
+    }
+
+    #[tokio::test]
+    async fn a_stream_that_is_dropped_gives_its_place_up() {
+        let (server, gate) = crate::testing::Server::gated();
+        let response = server.send(PATH, body(json!({"stream": true})).to_string()).await;
+        gate.wait_until_running();
+        drop(response); // the client is gone
+        gate.open();
+        // Only what was under way was computed: at most the step that waited at the gate.
+        let (status, _) = server.post(PATH, body(json!({}))).await;
+        assert_eq!(status, 200);
+        assert!(server.steps() <= 1 + 12, "{} steps", server.steps());
+    }
+}

@@ -1,0 +1,28 @@
+//! `GET /health`: whether the server can answer.
+
+use axum::Json;
+use axum::extract::State;
+use serde_json::{Value, json};
+
+use crate::error::ApiError;
+use crate::state::Shared;
+
+/// Says that the model runs.
+pub async fn health(State(state): State<Shared>) -> Result<Json<Value>, ApiError> {
+    if !state.scheduler.is_running() {
+        return Err(ApiError::internal("the model has stopped; start the server again"));
+    }
+    Ok(Json(json!({"status": "ok", "model": state.model})))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::server;
+
+    #[tokio::test]
+    async fn health_names_the_model() {
+        let (status, body) = server().get("/health").await;
+        assert_eq!(status, 200);
+        assert_eq!(body, serde_json::json!({"status": "ok", "model": "echo"}));
+    }
+}

@@ -1,0 +1,99 @@
+//! `server serve`.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use llama::{Limits, Scheduler};
+use tracing_subscriber::EnvFilter;
+
+use crate::cli::ServeArgs;
+use crate::load::{self, Loaded};
+use crate::routes::app;
+use crate::state::{AppState, Shared};
+
+/// How long answers under way may take after the signal to stop.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// Loads everything and answers requests until a signal to stop.
+///
+/// # Errors
+/// If the address cannot be listened on or something cannot be loaded.
+pub fn run(arguments: &ServeArgs) -> anyhow::Result<()> {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_target(false).init();
+
+    // Before the model is loaded, which takes longer.
+    let listener = listen(SocketAddr::new(arguments.host, arguments.port))?;
+    let Loaded { name, model, prompts } = load::model(&arguments.model)?;
+    let device = engine::device::parse(&arguments.model.device)?;
+    let search = load::knowledge(arguments.knowledge.as_deref(), &device)?;
+    let scheduler = Scheduler::start(model, prompts.tokenizer.clone(), Limits::default())
+        .context("no thread for the model")?;
+    let state = Arc::new(AppState::new(name, prompts, scheduler, search));
+
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let served = runtime.block_on(serve(listener, state));
+    runtime.shutdown_background(); // answers that outlasted the grace
+    served
+}
+
+fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    let listener = TcpListener::bind(address).map_err(|error| match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            anyhow::anyhow!("{address} is in use by another program; choose another with --port")
+        }
+        _ => anyhow::anyhow!("cannot listen on {address}: {error}"),
+    })?;
+    listener.set_nonblocking(true)?;
+    Ok(listener)
+}
+
+async fn serve(listener: TcpListener, state: Shared) -> anyhow::Result<()> {
+    let listener = tokio::net::TcpListener::from_std(listener)?;
+    let address = listener.local_addr()?;
+    let (stop, mut stopped) = tokio::sync::watch::channel(false);
+    tokio::spawn(async move {
+        signal().await;
+        tracing::info!("stopping");
+        stop.send(true).ok();
+    });
+    let mut stopping = stopped.clone();
+    let server = axum::serve(listener, app(state)).with_graceful_shutdown(async move {
+        stopping.wait_for(|&stop| stop).await.ok();
+    });
+    eprintln!("listening on http://{address}");
+    tokio::select! {
+        served = server => served.context("the server failed"),
+        () = async {
+            stopped.wait_for(|&stop| stop).await.ok();
+            tokio::time::sleep(GRACE).await;
+        } => Ok(()),
+    }
+}
+
+/// Waits for Ctrl-C or, where there is one, SIGTERM.
+async fn signal() {
+    let interrupt = async {
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    };
+    #[cfg(unix)]
+    let terminate = async {
+        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+            Ok(mut signal) => {
+                signal.recv().await;
+            }
+            Err(_) => std::future::pending().await,
+        }
+    };
+    #[cfg(not(unix))]
+    let terminate = std::future::pending::<()>();
+    tokio::select! {
+        () = interrupt => {}
+        () = terminate => {}
+    }
+}

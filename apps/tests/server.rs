@@ -1,0 +1,190 @@
+//! The server binary with a real model: SmolLM2-135M-Instruct, whose file `SMOLLM2_GGUF` names.
+//! Without it every test that needs it says that it was skipped.
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, Command, Output, Stdio};
+
+use serde_json::{Value, json};
+
+/// The model's file.
+fn model() -> Option<PathBuf> {
+    let path = std::env::var_os("SMOLLM2_GGUF").filter(|path| !path.is_empty()).map(PathBuf::from);
+    if path.is_none() {
+        println!("skipped: SMOLLM2_GGUF is not set");
+    }
+    path
+}
+
+fn binary() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_server"))
+}
+
+/// A server of the real model on a free port; it is killed when this is dropped.
+struct Server {
+    child: Child,
+    address: String,
+}
+
+impl Server {
+    fn start(arguments: &[&str]) -> Option<Self> {
+        let model = model()?;
+        let mut child = binary()
+            .args(["serve", "--port", "0", "--adapter", "none", "--model"])
+            .arg(model)
+            .args(arguments)
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+        let listening = lines.find_map(|line| Some(line.strip_prefix("listening on http://")?.to_string()));
+        // The log has to be read on, or the server waits for room in the pipe.
+        std::thread::spawn(move || lines.for_each(drop));
+        Some(Self { child, address: listening.expect("the server says where it listens") })
+    }
+
+    fn post(&self, path: &str, body: &Value) -> (u16, Value) {
+        let agent = ureq::Agent::config_builder().http_status_as_error(false).build().new_agent();
+        let mut response =
+            agent.post(format!("http://{}{path}", self.address)).send(body.to_string()).unwrap();
+        let status = response.status().as_u16();
+        (status, serde_json::from_str(&response.body_mut().read_to_string().unwrap()).unwrap())
+    }
+
+    fn get(&self, path: &str) -> Value {
+        let mut response = ureq::get(format!("http://{}{path}", self.address)).call().unwrap();
+        serde_json::from_str(&response.body_mut().read_to_string().unwrap()).unwrap()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+fn run(command: &mut Command) -> (Output, String) {
+    let output = command.output().unwrap();
+    let errors = String::from_utf8(output.stderr.clone()).unwrap();
+    (output, errors)
+}
+
+const FRANCE: &str = "What is the capital of France?";
+
+#[test]
+fn answers_over_http() {
+    let Some(server) = Server::start(&["--knowledge", "none"]) else { return };
+    assert_eq!(server.get("/health")["status"], "ok");
+
+    let chat = json!({"messages": [{"role": "user", "content": FRANCE}], "temperature": 0, "max_tokens": 20});
+    let (status, answer) = server.post("/v1/chat/completions", &chat);
+    assert_eq!(status, 200, "{answer}");
+    assert_eq!(answer["choices"][0]["message"]["content"], "The capital of France is Paris.");
+    assert_eq!(answer["choices"][0]["finish_reason"], "stop");
+    assert_eq!(answer["usage"], json!({"prompt_tokens": 37, "completion_tokens": 8, "total_tokens": 45}));
+
+    let predict = json!({"inputs": "The capital of France is", "parameters": {"max_new_tokens": 1}});
+    let (_, answer) = server.post("/prod/predict", &predict);
+    assert_eq!(answer["result"][0]["generated_text"], " Paris");
+
+    let (status, answer) = server.post("/prod/predict", &json!({"inputs": "word ".repeat(10_000)}));
+    assert_eq!(status, 400);
+    let message = answer["error"]["message"].as_str().unwrap();
+    assert!(message.contains("in a context of 8192"), "{message}");
+
+    // The same seed gives the same text, alone and among others.
+    let seeded = json!({"prompt": "Once upon a time", "seed": 7, "max_tokens": 24});
+    let text = |answer: Value| answer["choices"][0]["text"].as_str().unwrap().to_string();
+    let alone = text(server.post("/v1/completions", &seeded).1);
+    let together: Vec<String> = std::thread::scope(|scope| {
+        let asked: Vec<_> = (0..3).map(|_| scope.spawn(|| server.post("/v1/completions", &seeded).1)).collect();
+        asked.into_iter().map(|asked| text(asked.join().unwrap())).collect()
+    });
+    assert_eq!(together, [alone.clone(), alone.clone(), alone]);
+}
+
+#[test]
+fn a_client_that_goes_away_leaves_the_server_answering() {
+    let Some(server) = Server::start(&["--knowledge", "none"]) else { return };
+    let body = json!({"prompt": "Once", "max_tokens": 4000, "ignore_eos": true, "stream": true}).to_string();
+    let mut client = TcpStream::connect(&server.address).unwrap();
+    write!(
+        client,
+        "POST /v1/completions HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    )
+    .unwrap();
+    let mut reader = BufReader::new(&client);
+    let mut line = String::new();
+    while !line.starts_with("data:") {
+        line.clear();
+        assert!(reader.read_line(&mut line).unwrap() > 0, "the stream ended");
+    }
+    client.shutdown(std::net::Shutdown::Both).unwrap();
+    let (status, _) = server.post("/v1/completions", &json!({"prompt": "Once", "max_tokens": 1}));
+    assert_eq!(status, 200);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_signal_to_stop_is_obeyed() {
+    let Some(mut server) = Server::start(&["--knowledge", "none"]) else { return };
+    let pid = server.child.id().to_string();
+    assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+    assert!(server.child.wait().unwrap().success());
+}
+
+#[test]
+fn generate_answers_a_prompt_and_a_file() {
+    let Some(model) = model() else { return };
+    let generate = |arguments: &[&str]| {
+        let (output, errors) =
+            run(binary().args(["generate", "--max-tokens", "20", "--model"]).arg(&model).args(arguments));
+        assert!(output.status.success(), "{errors}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert_eq!(generate(&["--chat", "--prompt", FRANCE]), "The capital of France is Paris.\n");
+
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("in.jsonl");
+    let lines = [
+        json!({"messages": [{"role": "user", "content": FRANCE}]}),
+        json!({"prompt": "The capital of France is"}),
+    ];
+    std::fs::write(&file, lines.map(|line| format!("{line}\n")).concat()).unwrap();
+    let output = generate(&["--json", "--input", file.to_str().unwrap()]);
+    let answers: Vec<Value> = output.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(answers.len(), 2);
+    assert_eq!(answers[0]["text"], "The capital of France is Paris.");
+    assert_eq!((&answers[0]["tokens"], &answers[0]["finish_reason"]), (&json!(8), &json!("stop")));
+    assert_eq!(answers[1]["prompt"], "The capital of France is");
+    assert!(answers[1]["text"].as_str().unwrap().starts_with(" Paris"));
+}
+
+#[test]
+fn what_cannot_be_started_is_one_clear_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let broken = folder.path().join("broken.gguf");
+    std::fs::write(&broken, b"GGUF").unwrap();
+    let input = folder.path().join("in.jsonl");
+    std::fs::write(&input, "{\"prompt\": \"x\"}\nnonsense\n").unwrap();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let path = |path: &PathBuf| path.to_str().unwrap().to_string();
+    for (arguments, part) in [
+        (vec!["serve".into(), "--port".into(), port.clone()], format!("127.0.0.1:{port} is in use")),
+        (vec!["generate".into(), "--prompt".into(), "x".into(), "--model".into(), path(&broken)], path(&broken)),
+        (vec!["generate".into(), "--input".into(), path(&input)], format!("{}:2: ", path(&input))),
+        (
+            ["generate", "--prompt", "x", "--device", "abacus"].map(String::from).into(),
+            "device `abacus` is not available".into(),
+        ),
+    ] {
+        let (output, errors) = run(binary().args(&arguments));
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {errors}");
+        let last = errors.lines().last().unwrap_or_default();
+        assert!(last.starts_with("error: ") && last.contains(&part), "{arguments:?}: {errors}");
+    }
+}
