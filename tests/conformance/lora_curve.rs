@@ -8,7 +8,7 @@ use llama::{Adapter, Tokenizer};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{data, from_environment, json, smollm2};
+use super::{reference, variable, json, smollm2};
 
 /// Largest relative difference of a step's loss: f32 sums in another order through 30 layers, and
 /// through the steps before.
@@ -52,7 +52,7 @@ fn row(text: &str) -> Row {
 
 #[test]
 fn rows_are_encoded_as_one_text() {
-    let (Some(folder), Some(gguf)) = (data("smollm2-lora-curve"), from_environment("SMOLLM2_GGUF")) else {
+    let (Some(folder), Some(gguf)) = (reference("smollm2-lora-curve"), variable("SMOLLM2_GGUF")) else {
         return;
     };
     let expected: Rows = json(&folder.join("data.json"));
@@ -73,7 +73,7 @@ fn rows_are_encoded_as_one_text() {
 
 #[test]
 fn losses_and_adapter_are_pefts() {
-    let (Some(folder), Some(mut llama)) = (data("smollm2-lora-curve"), smollm2(true)) else { return };
+    let (Some(folder), Some(mut llama)) = (reference("smollm2-lora-curve"), smollm2(true)) else { return };
     let (rows, curve): (Rows, Value) = (json(&folder.join("data.json")), json(&folder.join("curve.json")));
     let example = |tokens: Vec<u32>| Example { learned: vec![true; tokens.len()], tokens };
     let examples: Vec<Example> = rows.ids.into_iter().map(example).collect();

@@ -5,14 +5,14 @@ use std::path::Path;
 
 use rag::{Embedder, MiniLm};
 
-use super::{data, from_environment, json};
+use super::{reference, variable, json};
 
 /// Two f32 implementations of the same sums in another order.
 const TOLERANCE: f32 = 1e-4;
 
 #[test]
 fn embeddings_are_those_of_sentence_transformers() {
-    let (Some(data), Some(model)) = (data("minilm"), from_environment("MINILM_DIR")) else { return };
+    let (Some(data), Some(model)) = (reference("minilm"), variable("MINILM_DIR")) else { return };
     let sentences: Vec<String> = json(&data.join("minilm_sentences.json"));
     let sentences: Vec<&str> = sentences.iter().map(String::as_str).collect();
     let expected = read_npy(&data.join("minilm_embeddings.npy"));

@@ -5,6 +5,7 @@ mod chat_templates;
 mod logits;
 mod lora_curve;
 mod minilm;
+mod stories;
 mod peft_logits;
 mod tokenizer;
 

@@ -6,7 +6,7 @@ use engine::{Batch, KvCache, Outputs};
 use llama::Adapter;
 use serde::Deserialize;
 
-use super::{from_environment, json, smollm2};
+use super::{variable, json, smollm2};
 
 /// Largest difference of a logit in f32, as without an adapter.
 const LOGIT: f32 = 2e-2;
@@ -20,7 +20,7 @@ struct Recorded {
 
 #[test]
 fn an_adapter_gives_the_same_logits_in_peft() {
-    let (Some(path), Some(mut llama)) = (from_environment("PEFT_LOGITS"), smollm2(true)) else { return };
+    let (Some(path), Some(mut llama)) = (variable("PEFT_LOGITS"), smollm2(true)) else { return };
     let recorded: Recorded = json(&path);
     Adapter::load_onto(&recorded.adapter, &mut llama).unwrap();
     let mut cache = KvCache::new(llama.config(), recorded.tokens.len(), llama.device());

@@ -1,0 +1,47 @@
+//! Products with a quantized matrix: the integer kernel against dequantizing and multiplying in f32.
+//! Each pair is compared before it is timed.
+
+use std::hint::black_box;
+
+use burn::tensor::{Device, Distribution, Tensor};
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use engine::Arithmetic;
+use engine::quant::{Format, QuantizedMatrix};
+
+/// A projection of SmolLM2-135M's MLP, rounded up to whole K-quant blocks.
+const SHAPE: [usize; 2] = [1536, 768];
+/// Rounding of activations to 16 bits.
+const TOLERANCE: f32 = 1e-3;
+
+fn values(tensor: Tensor<2>) -> Vec<f32> {
+    tensor.into_data().try_into_vec().expect("f32 values")
+}
+
+fn benches(criterion: &mut Criterion) {
+    let device: Device = engine::device::parse(engine::device::AVAILABLE[0]).expect("a backend");
+    let [rows, cols] = SHAPE;
+    let weights = values(Tensor::random([rows, cols], Distribution::Uniform(-1.0, 1.0), &device));
+    for format in [Format::Q4_0, Format::Q4_1, Format::Q8_0, Format::Q4_K, Format::Q6_K] {
+        let matrix = QuantizedMatrix::quantize(format, SHAPE, &weights, &device).expect("whole blocks");
+        let exact = matrix.clone().with_arithmetic(Arithmetic::Exact);
+        let mut group = criterion.benchmark_group(format!("{format:?} {rows}x{cols}"));
+        for tokens in [1, 128] {
+            let x = Tensor::<2>::random([tokens, cols], Distribution::Uniform(-1.0, 1.0), &device);
+            let (found, expected) = (values(matrix.matmul(x.clone())), values(exact.matmul(x.clone())));
+            let largest = expected.iter().fold(0f32, |max, y| max.max(y.abs()));
+            for (found, expected) in found.iter().zip(&expected) {
+                assert!((found - expected).abs() <= TOLERANCE * largest, "{format:?}: {found} {expected}");
+            }
+            group.throughput(Throughput::Elements((tokens * rows * cols) as u64));
+            for (name, matrix) in [("integer", &matrix), ("exact", &exact)] {
+                group.bench_with_input(BenchmarkId::new(name, tokens), &x, |bencher, x| {
+                    bencher.iter(|| values(black_box(matrix).matmul(x.clone())));
+                });
+            }
+        }
+        group.finish();
+    }
+}
+
+criterion_group!(quantized_matmul, benches);
+criterion_main!(quantized_matmul);
