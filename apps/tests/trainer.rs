@@ -1,7 +1,7 @@
 //! The trainer's command line on a model of two small layers.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use serde_json::{Value, json};
@@ -185,4 +185,33 @@ fn what_is_wrong_is_one_line_and_leaves_nothing() {
         assert!(error.starts_with("error: ") && error.contains(reason), "{arguments}: {error}");
         assert!(!folder.path().join("adapter").exists(), "{arguments}");
     }
+}
+
+/// The path that an environment variable holds.
+fn variable(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os(name).filter(|path| !path.is_empty()).map(PathBuf::from);
+    if path.is_none() {
+        println!("skipped: {name} is not set");
+    }
+    path
+}
+
+#[test]
+fn perplexity_is_that_of_the_reference() {
+    let (Some(data), Some(model)) = (variable("CONFORMANCE_DATA"), variable("SMOLLM2_GGUF")) else { return };
+    let measure = |exact: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_trainer"));
+        command.args(["perplexity", "--json", "--model"]).arg(&model).args(exact);
+        let output = command.arg("--file").arg(data.join("perplexity/seed.txt")).output().unwrap();
+        let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        println!("{exact:?}: {report}");
+        assert_eq!(report["tokens"], 8 * 255);
+        report["perplexity"].as_f64().unwrap()
+    };
+    // transformers in f32, to 0.1 %.
+    let exact = measure(&["--exact"]);
+    assert!((exact / 2.8693 - 1.0).abs() < 1e-3, "{exact}");
+    // llama-perplexity with activations in 8 bits, and half a percent.
+    let integer = measure(&[]);
+    assert!(integer <= 1.005 * 2.8795, "{integer}");
 }

@@ -6,7 +6,7 @@ use llama::{ChatTemplate, Message};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Tally, reference, json, same};
+use super::{Tally, json, reference, same};
 
 #[derive(Deserialize)]
 struct HuggingFaceCase {

@@ -42,7 +42,8 @@ fn evaluate(llama: &Llama, tokens: &[u32]) -> (Vec<f32>, f64) {
 
 fn prompts() -> Option<(Vec<Value>, Vec<Vec<f32>>)> {
     let folder = reference("smollm2-logits")?;
-    let prompts: Value = serde_json::from_slice(&std::fs::read(folder.join("prompts.json")).unwrap()).unwrap();
+    let prompts: Value =
+        serde_json::from_slice(&std::fs::read(folder.join("prompts.json")).unwrap()).unwrap();
     let bytes = std::fs::read(folder.join("last_logits.safetensors")).unwrap();
     let tensors = SafeTensors::deserialize(&bytes).unwrap();
     let prompts = prompts.as_array().unwrap().clone();
@@ -60,7 +61,10 @@ fn f32_logits_are_the_references() {
     for (prompt, expected) in prompts.iter().zip(expected) {
         let (found, nll) = evaluate(&llama, &ids(&prompt["ids"]));
         let worst = found.iter().zip(&expected).fold(0f32, |max, (a, b)| max.max((a - b).abs()));
-        println!("{:60} logits differ by {worst:.2e}, nll {nll:.5}", prompt["prompt"].to_string().chars().take(60).collect::<String>());
+        println!(
+            "{:60} logits differ by {worst:.2e}, nll {nll:.5}",
+            prompt["prompt"].to_string().chars().take(60).collect::<String>()
+        );
         assert!(worst <= EXACT_LOGIT, "{}: {worst}", prompt["prompt"]);
         if let Some(reference) = prompt["mean_nll"].as_f64() {
             assert!((nll - reference).abs() <= EXACT_NLL, "{nll} {reference}");
@@ -70,7 +74,9 @@ fn f32_logits_are_the_references() {
         let top = prompt["top10"].as_array().unwrap();
         for (rank, entry) in top.iter().enumerate() {
             let logit = entry["logit"].as_f64().unwrap();
-            let near = |i: usize| top.get(i).is_some_and(|other| (other["logit"].as_f64().unwrap() - logit).abs() < EXACT_GAP);
+            let near = |i: usize| {
+                top.get(i).is_some_and(|other| (other["logit"].as_f64().unwrap() - logit).abs() < EXACT_GAP)
+            };
             let close = near(rank + 1) || rank.checked_sub(1).is_some_and(near) || rank == 9;
             let id = entry["id"].as_u64().unwrap() as usize;
             assert!(order[rank] == id || close, "{}: place {rank}", prompt["prompt"]);

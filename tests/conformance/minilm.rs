@@ -5,7 +5,7 @@ use std::path::Path;
 
 use rag::{Embedder, MiniLm};
 
-use super::{reference, variable, json};
+use super::{json, reference, variable};
 
 /// Two f32 implementations of the same sums in another order.
 const TOLERANCE: f32 = 1e-4;

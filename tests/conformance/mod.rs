@@ -5,8 +5,8 @@ mod chat_templates;
 mod logits;
 mod lora_curve;
 mod minilm;
-mod stories;
 mod peft_logits;
+mod stories;
 mod tokenizer;
 
 use std::path::PathBuf;

@@ -6,7 +6,7 @@ use llama::Tokenizer;
 use llama::gguf::Gguf;
 use serde::Deserialize;
 
-use super::{Tally, reference, variable, json, same};
+use super::{Tally, json, reference, same, variable};
 
 #[derive(Deserialize)]
 struct Cases {

@@ -47,7 +47,10 @@ impl Progress {
         if let Some(bar) = &self.bar {
             bar.set_message(message);
             bar.inc(1);
-        } else if self.done == 1 || self.done == self.total || self.done.is_multiple_of(self.total.div_ceil(LINES)) {
+        } else if self.done == 1
+            || self.done == self.total
+            || self.done.is_multiple_of(self.total.div_ceil(LINES))
+        {
             let left = elapsed.mul_f64((self.total - self.done) as f64 / self.done as f64);
             eprintln!("step {}/{}  {message}  {} left", self.done, self.total, clock(left));
         }

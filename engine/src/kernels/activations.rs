@@ -37,7 +37,7 @@ impl Activations {
             let inverse = if scale > 0.0 { 256.0 * HIGH / largest } else { 0.0 };
             let mut sums = [0i32; 2];
             for (i, ((value, high), low)) in x.iter().zip(high).zip(low).enumerate() {
-                let code = (value * inverse).round_ties_even() as i32; // at most 127 · 256 in magnitude
+                let code = round(value * inverse); // at most 127 · 256 in magnitude
                 *low = code as i8;
                 *high = ((code - i32::from(*low)) >> 8) as i8;
                 sums[i / 16] += code;
@@ -46,5 +46,47 @@ impl Activations {
             row.sums.extend(sums.map(|sum| scale * sum as f32));
         }
         row
+    }
+}
+
+/// Rounds to nearest, ties to even, for magnitudes below 2²²: adding 1.5 · 2²³ leaves the integer in
+/// the low bits of the mantissa. (`f32::round_ties_even` is a call without SSE 4.1.)
+fn round(value: f32) -> i32 {
+    const SHIFT: f32 = 12_582_912.0;
+    (value + SHIFT).to_bits() as i32 - SHIFT.to_bits() as i32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digits_stand_for_the_activations() {
+        let x: Vec<f32> = (0..64).map(|i| (i as f32 - 31.5) * 0.37).collect();
+        let row = Activations::quantize(&x);
+        for (i, value) in x.iter().enumerate() {
+            let code = 256 * i32::from(row.high[i]) + i32::from(row.low[i]);
+            assert!(
+                (row.scales[i / BLOCK] * code as f32 - value).abs() <= 0.51 * row.scales[i / BLOCK],
+                "{value}"
+            );
+        }
+        assert!((row.sums.iter().sum::<f32>() - x.iter().sum::<f32>()).abs() < 1e-2);
+    }
+
+    #[test]
+    fn zeros_stay_zeros() {
+        let row = Activations::quantize(&[0.0; 32]);
+        assert_eq!(
+            (row.high, row.low, row.scales, row.sums),
+            (vec![0; 32], vec![0; 32], vec![0.0], vec![0.0; 2])
+        );
+    }
+
+    #[test]
+    fn rounding_is_to_even() {
+        for value in [-32512.0f32, -2.5, -0.5, 0.0, 0.49, 1.5, 2.5, 32511.6] {
+            assert_eq!(round(value), value.round_ties_even() as i32);
+        }
     }
 }

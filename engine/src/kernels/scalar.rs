@@ -9,7 +9,13 @@ use crate::quant::{Layout, TILE};
 ///
 /// Each output adds its groups of columns in order:
 /// `y += activation scale · (weight scale · Σ codes · activations) + minimum · Σ activations`.
-pub(super) fn integer_tile(layout: Layout, words: &[u32], tile: usize, rows: &[Activations], out: &mut [f32]) {
+pub(super) fn integer_tile(
+    layout: Layout,
+    words: &[u32],
+    tile: usize,
+    rows: &[Activations],
+    out: &mut [f32],
+) {
     let (block_len, group) = (layout.format.block_len(), layout.format.group_len());
     let mut codes = [0u8; 256];
     for lane in 0..TILE.min(layout.rows - tile * TILE) {
