@@ -1,6 +1,6 @@
 //! `server serve`.
 
-use std::io;
+use std::io::{self, IsTerminal};
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,7 +23,12 @@ const GRACE: Duration = Duration::from_secs(10);
 /// If the address cannot be listened on or something cannot be loaded.
 pub fn run(arguments: &ServeArgs) -> anyhow::Result<()> {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_target(false).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal())
+        .with_target(false)
+        .init();
 
     // Before the model is loaded, which takes longer.
     let listener = listen(SocketAddr::new(arguments.host, arguments.port))?;
