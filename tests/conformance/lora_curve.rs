@@ -8,7 +8,7 @@ use llama::{Adapter, Tokenizer};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{reference, variable, json, smollm2};
+use super::{json, reference, smollm2, variable};
 
 /// Largest relative difference of a step's loss: f32 sums in another order through 30 layers, and
 /// through the steps before.

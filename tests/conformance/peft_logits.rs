@@ -6,7 +6,7 @@ use engine::{Batch, KvCache, Outputs};
 use llama::Adapter;
 use serde::Deserialize;
 
-use super::{variable, json, smollm2};
+use super::{json, smollm2, variable};
 
 /// Largest difference of a logit in f32, as without an adapter.
 const LOGIT: f32 = 2e-2;
