@@ -144,9 +144,9 @@ unsafe fn tile_of<const N: usize>(
                     let Scales { scale, min } = q6_k_scales(layout, words, tile, 2 * block + half);
                     for (sum, x) in sums.iter_mut().zip(rows) {
                         let (mut high, mut low) = (_mm512_setzero_si512(), _mm512_setzero_si512());
-                        for quad in 4 * half..4 * half + 4 {
-                            high = _mm512_dpbusd_epi32(high, codes[quad], four(&x.high, quad));
-                            low = _mm512_dpbusd_epi32(low, codes[quad], four(&x.low, quad));
+                        for (quad, codes) in codes.iter().enumerate().skip(4 * half).take(4) {
+                            high = _mm512_dpbusd_epi32(high, *codes, four(&x.high, quad));
+                            low = _mm512_dpbusd_epi32(low, *codes, four(&x.low, quad));
                         }
                         let dot = _mm512_add_epi32(_mm512_slli_epi32::<8>(high), low);
                         let d = _mm512_mul_ps(scale, _mm512_set1_ps(x.scales[block]));

@@ -115,7 +115,8 @@ mod tests {
         let one = 1f32.to_le_bytes();
         let two = [one, one].concat();
         let nan = f32::NAN.to_le_bytes();
-        let cases: [(&[(&str, Dtype, [usize; 2], &[u8])], &str); 7] = [
+        type Entry<'a> = (&'a str, Dtype, [usize; 2], &'a [u8]);
+        let cases: [(&[Entry], &str); 7] = [
             (&[], "no tensors"),
             (&[(A, Dtype::F32, [1, 1], &one)], "lora_B.weight` is missing"),
             (&[(B, Dtype::F32, [1, 1], &one)], "lora_A.weight` is missing"),
