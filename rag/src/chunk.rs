@@ -13,7 +13,7 @@ use crate::{Document, Embedder, RagError};
 const OVERLAP: usize = 32;
 
 /// Longest chunk in tokens, whatever the embedder could take: longer passages dilute the vector.
-const MAX_TOKENS: usize = 256;
+const MAX_TOKENS: usize = 128;
 
 /// A passage of a document, small enough to be embedded whole.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,7 +49,7 @@ impl Chunk {
     }
 }
 
-/// Cuts a document into chunks of at most 256 tokens, or what `embedder` takes if that is less, at the
+/// Cuts a document into chunks of at most 128 tokens, or what `embedder` takes if that is less, at the
 /// highest level of structure that fits: headings, paragraphs and list items, sentences, words.
 /// Neighbours that fit together stay together.
 ///

@@ -3,7 +3,7 @@
 use crate::Hit;
 
 /// Joins `hits` to one text of at most `budget` tokens, as `count` counts them: each hit as its title
-/// and its passage, with an empty line between hits. Hits are whole or left out; one that does not fit
+/// (unless it begins with it) and its passage, with an empty line between hits. Hits are whole or left out; one that does not fit
 /// gives way to a later, shorter one.
 ///
 /// # Errors
@@ -16,7 +16,10 @@ pub fn join_hits<E>(
     let mut context = String::new();
     for hit in hits {
         let gap = if context.is_empty() { "" } else { "\n\n" };
-        let longer = format!("{context}{gap}{}\n{}", hit.title, hit.text.trim());
+        let text = hit.text.trim();
+        let titled = text.trim_start_matches(['#', ' ']).starts_with(&hit.title);
+        let title = if titled { String::new() } else { format!("{}\n", hit.title) };
+        let longer = format!("{context}{gap}{title}{text}");
         if count(&longer)? <= budget {
             context = longer;
         }
@@ -48,5 +51,6 @@ mod tests {
         assert_eq!(join_hits(&hits, 6, words).unwrap(), "A\none two three\n\nC\none");
         assert_eq!(join_hits(&hits, 1, words).unwrap(), "");
         assert_eq!(join_hits(&[], 100, words).unwrap(), "");
+        assert_eq!(join_hits(&[hit("A", "# A\n\none")], 9, words).unwrap(), "# A\n\none");
     }
 }

@@ -14,7 +14,7 @@ use crate::{Chunk, Document, Embedder, RagError};
 
 /// Raised whenever the file's layout or the way documents are cut changes, so that older files are
 /// rebuilt.
-const VERSION: &str = "1";
+const VERSION: &str = "2";
 
 /// Names of the tensors, and of the digest in the metadata.
 const CHUNKS: &str = "chunks";

@@ -13,12 +13,12 @@ use super::{Body, blocking};
 use crate::error::ApiError;
 use crate::state::{AppState, Shared};
 
-/// Passages where the request does not say.
-const PASSAGES: usize = 3;
+/// Passages where the request does not say: a small model reads few of them well.
+const PASSAGES: usize = 2;
 /// Most passages of a request.
 const MAX_PASSAGES: usize = 20;
 /// Longest answer, in tokens.
-const MAX_TOKENS: usize = 256;
+const MAX_TOKENS: usize = 192;
 
 /// The body.
 #[derive(Debug, Deserialize)]
