@@ -2,7 +2,7 @@
 
 use burn::tensor::Tensor;
 
-use crate::layer::Pass;
+use crate::pass::Pass;
 use crate::{LlamaConfig, Projection, WeightSource};
 
 /// The attention block of one layer.
@@ -13,13 +13,6 @@ pub(crate) struct Attention {
     pub v_proj: Projection,
     pub o_proj: Projection,
     head_dim: usize,
-}
-
-/// How a step's queries meet keys and values: over a paged cache, or causally within each sequence.
-pub(crate) trait Attend {
-    /// `q [tokens, heads, head_dim]`, `k`, `v [tokens, kv_heads, head_dim]`, rotated, of layer
-    /// `layer` → `[tokens, heads, head_dim]`.
-    fn attend(&mut self, layer: usize, q: Tensor<3>, k: Tensor<3>, v: Tensor<3>) -> Tensor<3>;
 }
 
 impl Attention {

@@ -5,8 +5,8 @@ use std::ops::Range;
 
 use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
 
-use crate::attention::Attend;
 use crate::ops::attention::{attention, hidden_positions};
+use crate::pass::Attend;
 use crate::{Batch, EngineError, LlamaConfig};
 
 /// Positions in one block.

@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use burn::tensor::{Bool, Device, Tensor};
 
-use crate::attention::Attend;
 use crate::ops::attention::{attention, hidden_positions};
+use crate::pass::Attend;
 
 /// One sequence with the tokens to learn marked.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -7,10 +7,11 @@ use burn::tensor::Tensor;
 
 use crate::adamw::{AdamW, AdamWConfig};
 use crate::example::{CausalAttention, Packed};
-use crate::layer::{DecoderLayer, Pass};
+use crate::layer::DecoderLayer;
 use crate::llama::select_rows;
 use crate::lora::{Dropout, Lora, mix};
 use crate::loss::cross_entropy;
+use crate::pass::Pass;
 use crate::projection::host_values;
 use crate::{EngineError, Example, Llama, Nll};
 

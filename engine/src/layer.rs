@@ -2,11 +2,10 @@
 
 use burn::tensor::Tensor;
 
-use crate::attention::{Attend, Attention};
-use crate::lora::Dropout;
+use crate::attention::Attention;
 use crate::mlp::Mlp;
 use crate::norm::RmsNorm;
-use crate::rope::Rotation;
+use crate::pass::Pass;
 use crate::{LlamaConfig, Projection, WeightSource};
 
 /// Attention and MLP, each behind a norm and added to the residual stream.
@@ -17,13 +16,6 @@ pub(crate) struct DecoderLayer {
     self_attn: Attention,
     post_attention_layernorm: RmsNorm,
     mlp: Mlp,
-}
-
-/// What all layers of one step share.
-pub(crate) struct Pass<'a> {
-    pub rotation: &'a Rotation,
-    pub attend: &'a mut dyn Attend,
-    pub dropout: Option<Dropout>,
 }
 
 impl DecoderLayer {

@@ -23,6 +23,7 @@ mod mlp;
 mod model_laws;
 mod norm;
 pub mod ops;
+mod pass;
 mod projection;
 pub mod quant;
 mod rope;

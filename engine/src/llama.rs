@@ -4,11 +4,12 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 
 use crate::cache::PagedAttention;
 use crate::example::{CausalAttention, Packed};
-use crate::layer::{DecoderLayer, Pass};
+use crate::layer::DecoderLayer;
 use crate::lora::Lora;
 use crate::loss::{Nll, cross_entropy};
 use crate::norm::RmsNorm;
 use crate::ops::quantized::Arithmetic;
+use crate::pass::Pass;
 use crate::quant::Format;
 use crate::rope::Rope;
 use crate::{

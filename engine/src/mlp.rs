@@ -2,8 +2,8 @@
 
 use burn::tensor::Tensor;
 
-use crate::layer::Pass;
 use crate::ops::swiglu::swiglu;
+use crate::pass::Pass;
 use crate::{LlamaConfig, Projection, WeightSource};
 
 /// The MLP block of one layer.

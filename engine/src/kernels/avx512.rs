@@ -5,6 +5,7 @@ use std::arch::x86_64::*;
 
 use rayon::prelude::*;
 
+use super::TileKernel;
 use super::activations::{Activations, BLOCK};
 use crate::quant::decode::group_scale;
 use crate::quant::{Format, Layout, NF4_CODE, TILE};
@@ -21,8 +22,8 @@ fn available() -> bool {
 }
 
 /// The kernel, where the machine has the instructions.
-pub(super) fn integer_tile() -> Option<super::flex::TileKernel> {
-    available().then_some(run as super::flex::TileKernel)
+pub(super) fn integer_tile() -> Option<TileKernel> {
+    available().then_some(run as TileKernel)
 }
 
 /// `Wᵀ [cols, rows]` in f32, where the machine has the instructions.

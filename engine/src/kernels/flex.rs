@@ -6,12 +6,9 @@ use burn::tensor::TensorData;
 use rayon::prelude::*;
 
 use super::activations::Activations;
-use super::scalar;
+use super::{TileKernel, scalar};
 use crate::quant::decode::dequantize_row;
 use crate::quant::{Layout, TILE};
-
-/// The kernel this machine runs: one tile's outputs for every row of activations.
-pub(super) type TileKernel = fn(Layout, &[u32], usize, &[Activations], &mut [f32]);
 
 fn tile_kernel() -> TileKernel {
     #[cfg(target_arch = "x86_64")]

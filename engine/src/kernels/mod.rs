@@ -9,6 +9,10 @@ pub(crate) mod flex;
 #[cfg(feature = "flex")]
 mod scalar;
 
+/// A kernel: one tile's outputs for every row of activations, `[rows][16]`.
+#[cfg(feature = "flex")]
+type TileKernel = fn(crate::quant::Layout, &[u32], usize, &[activations::Activations], &mut [f32]);
+
 /// Whether `format` multiplies with integer activations. NF4's codes are not evenly spaced, so integer
 /// dot products do not apply to it.
 #[cfg(feature = "flex")]
