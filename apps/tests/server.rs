@@ -99,7 +99,8 @@ fn answers_over_http() {
     let text = |answer: Value| answer["choices"][0]["text"].as_str().unwrap().to_string();
     let alone = text(server.post("/v1/completions", &seeded).1);
     let together: Vec<String> = std::thread::scope(|scope| {
-        let asked: Vec<_> = (0..3).map(|_| scope.spawn(|| server.post("/v1/completions", &seeded).1)).collect();
+        let asked: Vec<_> =
+            (0..3).map(|_| scope.spawn(|| server.post("/v1/completions", &seeded).1)).collect();
         asked.into_iter().map(|asked| text(asked.join().unwrap())).collect()
     });
     assert_eq!(together, [alone.clone(), alone.clone(), alone]);
@@ -175,7 +176,10 @@ fn what_cannot_be_started_is_one_clear_line() {
     let path = |path: &PathBuf| path.to_str().unwrap().to_string();
     for (arguments, part) in [
         (vec!["serve".into(), "--port".into(), port.clone()], format!("127.0.0.1:{port} is in use")),
-        (vec!["generate".into(), "--prompt".into(), "x".into(), "--model".into(), path(&broken)], path(&broken)),
+        (
+            vec!["generate".into(), "--prompt".into(), "x".into(), "--model".into(), path(&broken)],
+            path(&broken),
+        ),
         (vec!["generate".into(), "--input".into(), path(&input)], format!("{}:2: ", path(&input))),
         (
             ["generate", "--prompt", "x", "--device", "abacus"].map(String::from).into(),
