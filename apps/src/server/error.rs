@@ -7,6 +7,8 @@ use axum::response::{IntoResponse, Response};
 use llama::{GenerateError, SubmitError};
 use serde_json::json;
 
+use crate::routes::BODY_LIMIT;
+
 /// An error in OpenAI's form: `{"error": {"message", "type", "param", "code"}}`.
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
@@ -113,10 +115,12 @@ impl From<JsonRejection> for ApiError {
 
 impl From<BytesRejection> for ApiError {
     fn from(rejection: BytesRejection) -> Self {
-        let error = Self::new(rejection.status(), rejection.body_text());
         match rejection.status() {
-            StatusCode::PAYLOAD_TOO_LARGE => error.with_code("body_too_large"),
-            _ => error,
+            status @ StatusCode::PAYLOAD_TOO_LARGE => {
+                Self::new(status, format!("the body is longer than {BODY_LIMIT} bytes"))
+                    .with_code("body_too_large")
+            }
+            status => Self::new(status, rejection.body_text()),
         }
     }
 }

@@ -26,7 +26,7 @@ use crate::error::ApiError;
 use crate::state::Shared;
 
 /// Longest body of a request, in bytes. A context of 128 Ki tokens is about half of it.
-const BODY_LIMIT: usize = 1 << 20;
+pub const BODY_LIMIT: usize = 1 << 20;
 
 /// The application.
 pub fn app(state: Shared) -> Router {
