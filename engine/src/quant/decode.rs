@@ -6,22 +6,6 @@ use half::f16;
 use super::layout::Layout;
 use super::{Format, NF4_CODE, dynamic_map, pack};
 
-impl Format {
-    /// Columns that share one scale and minimum.
-    pub(crate) const fn group_len(self) -> usize {
-        match self {
-            Format::Q6_K => 16,
-            Format::NF4 => 64,
-            _ => 32,
-        }
-    }
-
-    /// Whether a block stores a minimum beside its scale.
-    pub(crate) const fn has_minimum(self) -> bool {
-        matches!(self, Format::Q4_1 | Format::Q5_1 | Format::Q4_K | Format::Q5_K)
-    }
-}
-
 /// Scale and minimum of the group of columns `group` (of [`Format::group_len`] columns) in `row`.
 /// For NF4, the scale multiplies its code table and the minimum is 0.
 pub(crate) fn group_scale(layout: Layout, words: &[u32], row: usize, group: usize) -> (f32, f32) {

@@ -39,4 +39,18 @@ impl Format {
             Format::NF4 => 32,
         }
     }
+
+    /// Columns that share one scale and minimum.
+    pub(crate) const fn group_len(self) -> usize {
+        match self {
+            Format::Q6_K => 16,
+            Format::NF4 => 64,
+            _ => 32,
+        }
+    }
+
+    /// Whether a block stores a minimum beside its scale.
+    pub(crate) const fn has_minimum(self) -> bool {
+        matches!(self, Format::Q4_1 | Format::Q5_1 | Format::Q4_K | Format::Q5_K)
+    }
 }

@@ -17,6 +17,7 @@
 //! root mean square of a group. `laws` holds them to it.
 
 mod blocks;
+#[cfg(feature = "flex")]
 pub(crate) mod decode;
 mod dynamic_map;
 mod fit;
