@@ -13,8 +13,8 @@ use super::{Body, blocking};
 use crate::error::ApiError;
 use crate::state::{AppState, Shared};
 
-/// Passages where the request does not say: a small model reads few of them well.
-const PASSAGES: usize = 2;
+/// Passages where the request does not say: a small model reads one well, and two worse than one.
+const PASSAGES: usize = 1;
 /// Most passages of a request.
 const MAX_PASSAGES: usize = 20;
 /// Longest answer, in tokens.
