@@ -1,4 +1,4 @@
-//! The recipe: set up, train, evaluate, save.
+//! The recipe: set up, train, save, evaluate.
 
 use std::path::Path;
 use std::sync::atomic::Ordering;
@@ -56,15 +56,8 @@ pub fn run(args: &TrainArgs) -> Result<()> {
     }
     let trained = progress.finish();
 
-    // Evaluate.
+    // Save, before anything else can go wrong.
     let llama = finetune.into_model();
-    let after = match steps == total {
-        true => perplexity(&llama, &data.validation, args.batch_size)?,
-        false => None, // whoever interrupts does not want to wait
-    };
-    let validation_perplexity = before.zip(after).map(|(before, after)| BeforeAfter { before, after });
-
-    // Save.
     let (config, weights) = llama.lora().context("the model has lost its adapter")?;
     let adapter = Adapter {
         config: config.clone(),
@@ -73,6 +66,13 @@ pub fn run(args: &TrainArgs) -> Result<()> {
         chat_template: Some(grounded_template(encoder.bos.is_some())),
     };
     adapter.save(&args.output)?;
+
+    // Evaluate.
+    let after = match steps == total {
+        true => perplexity(&llama, &data.validation, args.batch_size)?,
+        false => None, // whoever interrupts does not want to wait
+    };
+    let validation_perplexity = before.zip(after).map(|(before, after)| BeforeAfter { before, after });
     let summary = Summary { args, lora: config, rows: &data.rows, steps, trained, validation_perplexity };
     summary.write(&args.output)?;
 
