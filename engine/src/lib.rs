@@ -27,6 +27,7 @@ mod pass;
 mod projection;
 pub mod quant;
 mod rope;
+pub mod threads;
 mod weights;
 
 pub use adamw::AdamWConfig;
