@@ -13,6 +13,7 @@ pub mod device;
 mod error;
 mod example;
 mod finetune;
+#[cfg(feature = "flex")]
 mod kernels;
 mod layer;
 mod llama;

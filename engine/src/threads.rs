@@ -1,5 +1,6 @@
 //! How many threads the CPU kernels use.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// 0: as many as the machine has.
@@ -12,7 +13,9 @@ pub fn set(threads: usize) {
 
 /// The number of threads that the kernels use.
 pub fn get() -> usize {
-    let machine = std::thread::available_parallelism().map_or(1, usize::from);
+    // Asking takes system calls, and kernels ask often.
+    static MACHINE: OnceLock<usize> = OnceLock::new();
+    let machine = *MACHINE.get_or_init(|| std::thread::available_parallelism().map_or(1, usize::from));
     match LIMIT.load(Ordering::Relaxed) {
         0 => machine,
         limit => limit.min(machine),

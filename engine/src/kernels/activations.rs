@@ -1,52 +1,114 @@
-//! Activations rounded to integers of two 8-bit digits.
+//! Activations rounded to 16-bit integers.
+
+use super::{Place, pool};
 
 /// Columns that share one activation scale.
 pub(super) const BLOCK: usize = 32;
-/// The largest high digit.
-const HIGH: f32 = 127.0;
+/// The largest code: two 8-bit digits of which the high one is at most 127.
+pub(super) const LARGEST: f32 = 32512.0;
+/// The order of the codes of four neighbouring columns: a word of weights masked keeps its bytes 0 and 2
+/// as 16-bit halves, and shifted by 8 its bytes 1 and 3.
+pub(super) const QUAD: [usize; 4] = [0, 2, 1, 3];
 
-/// One row of activations as integers: `x ≈ scale · (256 · high + low)` in blocks of 32, and what the
-/// minima of the weights need: the sum of the (rounded) activations of every 16 columns.
-///
-/// Digits are signed bytes because the instructions multiply unsigned weights by signed bytes.
-#[derive(Debug, Clone)]
+/// Rows of activations as integers, `x ≈ scale · code`, in blocks of 32 columns. A block of all rows
+/// lies together, because a kernel decodes a block of weights once and multiplies all rows by it.
+#[derive(Debug, Clone, Default)]
 pub(super) struct Activations {
-    /// `[cols]`, −127..=127.
-    pub high: Vec<i8>,
-    /// `[cols]`.
-    pub low: Vec<i8>,
-    /// `[cols / 32]`.
+    /// Rows.
+    pub tokens: usize,
+    /// `[cols / 32][tokens][32]`, −32512..=32512, quads in the order of [`QUAD`].
+    pub codes: Vec<i16>,
+    /// `[cols / 32][tokens]`.
     pub scales: Vec<f32>,
-    /// `scale · Σ (256 · high + low)`, `[cols / 16]`.
-    pub sums: Vec<f32>,
+    /// Sum of the codes of each half block, `[cols / 32][tokens][2]`.
+    pub sums: Vec<[i32; 2]>,
+    /// `scale · Σ codes`, `[cols / 32][tokens]`.
+    pub totals: Vec<f32>,
+    /// `code = 256 · high + low` as signed bytes in the columns' own order, `[cols / 32][tokens][32]`:
+    /// for instructions that multiply unsigned weights by signed bytes. Empty where nobody asked.
+    pub high: Vec<i8>,
+    /// See `high`.
+    pub low: Vec<i8>,
 }
 
 impl Activations {
-    /// Rounds `x [cols]`, `cols` a multiple of 32, to nearest.
-    pub fn quantize(x: &[f32]) -> Self {
-        let mut row = Self {
-            high: vec![0; x.len()],
-            low: vec![0; x.len()],
-            scales: Vec::with_capacity(x.len() / BLOCK),
-            sums: Vec::with_capacity(x.len() / 16),
+    /// Rounds `x [tokens][cols]`, `cols` a multiple of 32, to nearest; with their digits if asked.
+    pub fn quantize(x: &[f32], cols: usize, digits: bool) -> Self {
+        let (tokens, blocks) = (x.len() / cols, cols / BLOCK);
+        let mut all = Self {
+            tokens,
+            codes: vec![0; tokens * cols],
+            scales: vec![0.0; tokens * blocks],
+            sums: vec![[0; 2]; tokens * blocks],
+            totals: vec![0.0; tokens * blocks],
+            high: Vec::new(),
+            low: Vec::new(),
         };
-        let digits = row.high.chunks_exact_mut(BLOCK).zip(row.low.chunks_exact_mut(BLOCK));
-        for (x, (high, low)) in x.chunks_exact(BLOCK).zip(digits) {
-            let largest = x.iter().fold(0f32, |max, value| max.max(value.abs()));
-            let scale = largest / (256.0 * HIGH);
-            let inverse = if scale > 0.0 { 256.0 * HIGH / largest } else { 0.0 };
-            let mut sums = [0i32; 2];
-            for (i, ((value, high), low)) in x.iter().zip(high).zip(low).enumerate() {
-                let code = round(value * inverse); // at most 127 · 256 in magnitude
-                *low = code as i8;
-                *high = ((code - i32::from(*low)) >> 8) as i8;
-                sums[i / 16] += code;
+        let block_of = block_quantizer();
+        let (codes, scales) = (Place::over(&mut all.codes), Place::over(&mut all.scales));
+        let (sums, totals) = (Place::over(&mut all.sums), Place::over(&mut all.totals));
+        let row = |token: usize| {
+            let x = &x[token * cols..(token + 1) * cols];
+            for (block, x) in x.as_chunks::<BLOCK>().0.iter().enumerate() {
+                let at = block * tokens + token;
+                let mut row = [0; BLOCK];
+                let (scale, sum) = block_of(x, &mut row);
+                // SAFETY: this block of this row, which no other task writes.
+                unsafe {
+                    codes.write(at * BLOCK, &row);
+                    scales.write(at, &[scale]);
+                    sums.write(at, &[sum]);
+                    totals.write(at, &[scale * (sum[0] + sum[1]) as f32]);
+                }
             }
-            row.scales.push(scale);
-            row.sums.extend(sums.map(|sum| scale * sum as f32));
+        };
+        match tokens * cols {
+            ..16384 => (0..tokens).for_each(row),
+            _ => pool::run(tokens.div_ceil(4), &|four| (4 * four..tokens.min(4 * four + 4)).for_each(row)),
         }
-        row
+        if digits {
+            all.split();
+        }
+        all
     }
+
+    fn split(&mut self) {
+        (self.high, self.low) = (vec![0; self.codes.len()], vec![0; self.codes.len()]);
+        let digits = self.high.as_chunks_mut::<4>().0.iter_mut().zip(self.low.as_chunks_mut::<4>().0);
+        for (codes, (high, low)) in self.codes.as_chunks::<4>().0.iter().zip(digits) {
+            for (code, column) in codes.iter().zip(QUAD) {
+                low[column] = *code as i8;
+                high[column] = ((code - i16::from(low[column])) >> 8) as i8;
+            }
+        }
+    }
+}
+
+type BlockQuantizer = fn(&[f32; BLOCK], &mut [i16; BLOCK]) -> (f32, [i32; 2]);
+
+fn block_quantizer() -> BlockQuantizer {
+    #[cfg(target_arch = "x86_64")]
+    if super::avx2::available() {
+        // SAFETY: the instructions exist.
+        return |x, codes| unsafe { super::avx2::quantize_block(x, codes) };
+    }
+    quantize_block
+}
+
+/// The codes, their scale, and the sums of both halves.
+pub(super) fn quantize_block(x: &[f32; BLOCK], codes: &mut [i16; BLOCK]) -> (f32, [i32; 2]) {
+    let largest = x.iter().fold(0f32, |max, x| max.max(x.abs()));
+    let scale = largest / LARGEST;
+    let inverse = if scale > 0.0 { LARGEST / largest } else { 0.0 };
+    let rounded = x.map(|x| round(x * inverse));
+    let mut sums = [0; 2];
+    for (half, sum) in rounded.as_chunks::<16>().0.iter().zip(&mut sums) {
+        *sum = half.iter().sum();
+    }
+    for (codes, rounded) in codes.as_chunks_mut::<4>().0.iter_mut().zip(rounded.as_chunks::<4>().0) {
+        *codes = QUAD.map(|column| rounded[column] as i16);
+    }
+    (scale, sums)
 }
 
 /// Rounds to nearest, ties to even, for magnitudes below 2²²: adding 1.5 · 2²³ leaves the integer in
@@ -60,27 +122,42 @@ fn round(value: f32) -> i32 {
 mod tests {
     use super::*;
 
+    fn values(len: usize) -> Vec<f32> {
+        (0..len).map(|i| ((i * 2654435761) % 1000) as f32 * 0.37 - 170.0).collect()
+    }
+
     #[test]
-    fn digits_stand_for_the_activations() {
-        let x: Vec<f32> = (0..64).map(|i| (i as f32 - 31.5) * 0.37).collect();
-        let row = Activations::quantize(&x);
+    fn codes_stand_for_the_activations() {
+        let (tokens, cols) = (3, 64);
+        let x = values(tokens * cols);
+        let all = Activations::quantize(&x, cols, true);
         for (i, value) in x.iter().enumerate() {
-            let code = 256 * i32::from(row.high[i]) + i32::from(row.low[i]);
-            assert!(
-                (row.scales[i / BLOCK] * code as f32 - value).abs() <= 0.51 * row.scales[i / BLOCK],
-                "{value}"
-            );
+            let (token, column) = (i / cols, i % cols);
+            let at = column / BLOCK * tokens + token;
+            let place = at * BLOCK + column % BLOCK;
+            let code = 256 * i32::from(all.high[place]) + i32::from(all.low[place]);
+            let quad = QUAD.iter().position(|from| *from == column % 4).unwrap();
+            assert_eq!(code, i32::from(all.codes[place / 4 * 4 + quad]));
+            assert!((all.scales[at] * code as f32 - value).abs() <= 0.51 * all.scales[at], "{value}");
         }
-        assert!((row.sums.iter().sum::<f32>() - x.iter().sum::<f32>()).abs() < 1e-2);
+        assert!((all.totals.iter().sum::<f32>() - x.iter().sum::<f32>()).abs() < 1e-1);
     }
 
     #[test]
     fn zeros_stay_zeros() {
-        let row = Activations::quantize(&[0.0; 32]);
-        assert_eq!(
-            (row.high, row.low, row.scales, row.sums),
-            (vec![0; 32], vec![0; 32], vec![0.0], vec![0.0; 2])
-        );
+        let all = Activations::quantize(&[0.0; 32], 32, false);
+        assert_eq!((all.codes, all.scales, all.sums), (vec![0; 32], vec![0.0], vec![[0; 2]]));
+    }
+
+    #[test]
+    fn the_machines_quantizer_is_the_portable_one() {
+        let mut all = values(32 * 40);
+        all[..32].fill(0.0);
+        for x in all.as_chunks::<BLOCK>().0 {
+            let (mut fast, mut portable) = ([0; BLOCK], [0; BLOCK]);
+            let sums = block_quantizer()(x, &mut fast);
+            assert_eq!((sums, fast), (quantize_block(x, &mut portable), portable));
+        }
     }
 
     #[test]

@@ -3,10 +3,8 @@
 
 use std::arch::x86_64::*;
 
-use rayon::prelude::*;
-
-use super::TileKernel;
 use super::activations::{Activations, BLOCK};
+use super::{Kernel, Place, pool};
 use crate::quant::decode::group_scale;
 use crate::quant::{Format, Layout, NF4_CODE, TILE};
 
@@ -21,9 +19,9 @@ fn available() -> bool {
         && is_x86_feature_detected!("avx512vnni")
 }
 
-/// The kernel, where the machine has the instructions.
-pub(super) fn integer_tile() -> Option<TileKernel> {
-    available().then_some(run as TileKernel)
+/// The product, where the machine has the instructions.
+pub(super) fn kernel() -> Option<Kernel> {
+    available().then_some(Kernel { run, digits: true })
 }
 
 /// `Wᵀ [cols, rows]` in f32, where the machine has the instructions.
@@ -33,31 +31,22 @@ pub(super) fn dequantize_columns(layout: Layout, words: &[u32]) -> Option<Vec<f3
     }
     assert!(words.len() >= layout.words());
     let mut columns: Vec<f32> = Vec::with_capacity(layout.rows * layout.cols);
-    let place = Columns(columns.as_mut_ptr());
-    (0..layout.tiles()).into_par_iter().with_min_len(2).for_each(|tile| {
-        // SAFETY: the instructions exist, `words` holds the layout, and every tile writes its own 16
-        // rows of every column, inside the capacity.
-        unsafe { dequantize_tile(layout, words, tile, &place) }
-    });
+    let place = Place::new(columns.spare_capacity_mut());
+    // SAFETY: the instructions exist, `words` holds the layout, and every tile writes its own 16 rows of
+    // every column.
+    pool::run(layout.tiles(), &|tile| unsafe { dequantize_tile(layout, words, tile, &place) });
     // SAFETY: the tiles cover all rows of all columns.
     unsafe { columns.set_len(layout.rows * layout.cols) };
     Some(columns)
 }
 
-/// Where the columns go; the tiles of a matrix write disjoint parts of it.
-struct Columns(*mut f32);
-
-// SAFETY: the pointer is only written through, and no two threads write the same place.
-unsafe impl Sync for Columns {}
-
 /// # Safety
 /// AVX-512 F, BW, VL and VNNI; `words` holds `layout`, `tile` is one of its tiles, and `columns`
-/// points to `cols * rows` places.
+/// has `cols * rows` places.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-unsafe fn dequantize_tile(layout: Layout, words: &[u32], tile: usize, columns: &Columns) {
+unsafe fn dequantize_tile(layout: Layout, words: &[u32], tile: usize, columns: &Place<f32>) {
     let first = tile * TILE;
     let rows = TILE.min(layout.rows - first);
-    let mask = ((1u32 << rows) - 1) as u16;
     // SAFETY: NF4_CODE has 16 places; the rest is the caller's.
     unsafe {
         let table = _mm512_loadu_ps(NF4_CODE.as_ptr());
@@ -85,29 +74,33 @@ unsafe fn dequantize_tile(layout: Layout, words: &[u32], tile: usize, columns: &
                         _ => _mm512_add_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(code), scale), min),
                     };
                     let column = block * BLOCK + 4 * quad + byte;
-                    _mm512_mask_storeu_ps(columns.0.add(column * layout.rows + first), mask, value);
+                    let mut values = [0f32; TILE];
+                    _mm512_storeu_ps(values.as_mut_ptr(), value);
+                    columns.write(column * layout.rows + first, &values[..rows]);
                 }
             }
         }
     }
 }
 
-fn run(layout: Layout, words: &[u32], tile: usize, rows: &[Activations], out: &mut [f32]) {
-    assert!(words.len() >= layout.words() && tile < layout.tiles() && out.len() >= rows.len() * TILE);
-    assert!(rows.iter().all(|x| x.high.len() == layout.cols && x.low.len() == layout.cols));
-    for (rows, out) in rows.chunks(TOKENS).zip(out.chunks_mut(TOKENS * TILE)) {
-        // SAFETY: `integer_tile` hands this function out only where the instructions exist; the
-        // asserts above give the bounds that the kernel's pointers stay within.
+fn run(layout: Layout, words: &[u32], tile: usize, x: &Activations, y: &Place<f32>) {
+    let blocks = layout.cols / BLOCK;
+    assert!(words.len() >= layout.words() && tile < layout.tiles());
+    assert!(x.high.len() == x.tokens * layout.cols && x.low.len() == x.high.len());
+    assert!(x.scales.len() == x.tokens * blocks && x.sums.len() == x.scales.len());
+    for first in (0..x.tokens).step_by(TOKENS) {
+        // SAFETY: `kernel` hands this function out only where the instructions exist; the asserts above
+        // give the bounds that the kernel's pointers stay within.
         unsafe {
-            match rows.len() {
-                1 => tile_of::<1>(layout, words, tile, rows, out),
-                2 => tile_of::<2>(layout, words, tile, rows, out),
-                3 => tile_of::<3>(layout, words, tile, rows, out),
-                4 => tile_of::<4>(layout, words, tile, rows, out),
-                5 => tile_of::<5>(layout, words, tile, rows, out),
-                6 => tile_of::<6>(layout, words, tile, rows, out),
-                7 => tile_of::<7>(layout, words, tile, rows, out),
-                _ => tile_of::<TOKENS>(layout, words, tile, rows, out),
+            match x.tokens - first {
+                1 => tile_of::<1>(layout, words, tile, x, first, y),
+                2 => tile_of::<2>(layout, words, tile, x, first, y),
+                3 => tile_of::<3>(layout, words, tile, x, first, y),
+                4 => tile_of::<4>(layout, words, tile, x, first, y),
+                5 => tile_of::<5>(layout, words, tile, x, first, y),
+                6 => tile_of::<6>(layout, words, tile, x, first, y),
+                7 => tile_of::<7>(layout, words, tile, x, first, y),
+                _ => tile_of::<TOKENS>(layout, words, tile, x, first, y),
             }
         }
     }
@@ -120,61 +113,67 @@ struct Scales {
     min: __m512,
 }
 
+/// `N` rows of activations from `first`.
+///
 /// # Safety
-/// AVX-512 F, BW, VL and VNNI; `words` holds `layout`, `tile` is one of its tiles, `rows` are `N`
-/// rows of `layout.cols` activations and `out` has `N * 16` places.
+/// AVX-512 F, BW, VL and VNNI; `words` holds `layout`, `tile` is one of its tiles, and `x` has
+/// `first + N` rows of `layout.cols` activations with their digits.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
 unsafe fn tile_of<const N: usize>(
     layout: Layout,
     words: &[u32],
     tile: usize,
-    rows: &[Activations],
-    out: &mut [f32],
+    x: &Activations,
+    first: usize,
+    y: &Place<f32>,
 ) {
     let mut sums = [_mm512_setzero_ps(); N];
+    let (groups, offset) = (if layout.format == Format::Q6_K { 2 } else { 1 }, layout.format.offset());
     for block in 0..layout.cols / BLOCK {
         // SAFETY: 32 columns from `block * 32` lie inside the matrix and the activations.
         unsafe {
             let codes = codes(layout, words, tile, block);
-            let four = |digits: &[i8], quad: usize| {
-                let at = digits.as_ptr().add(block * BLOCK + 4 * quad).cast::<i32>();
-                _mm512_set1_epi32(at.read_unaligned())
-            };
-            if layout.format == Format::Q6_K {
-                for half in 0..2 {
-                    let Scales { scale, min } = q6_k_scales(layout, words, tile, 2 * block + half);
-                    for (sum, x) in sums.iter_mut().zip(rows) {
-                        let (mut high, mut low) = (_mm512_setzero_si512(), _mm512_setzero_si512());
-                        for (quad, codes) in codes.iter().enumerate().skip(4 * half).take(4) {
-                            high = _mm512_dpbusd_epi32(high, *codes, four(&x.high, quad));
-                            low = _mm512_dpbusd_epi32(low, *codes, four(&x.low, quad));
-                        }
-                        let dot = _mm512_add_epi32(_mm512_slli_epi32::<8>(high), low);
-                        let d = _mm512_mul_ps(scale, _mm512_set1_ps(x.scales[block]));
-                        *sum = _mm512_fmadd_ps(d, _mm512_cvtepi32_ps(dot), *sum);
-                        *sum = _mm512_fmadd_ps(min, _mm512_set1_ps(x.sums[2 * block + half]), *sum);
+            let start = block * x.tokens + first;
+            for group in 0..groups {
+                let Scales { scale, min } = match layout.format {
+                    Format::Q6_K => q6_k_scales(layout, words, tile, 2 * block + group),
+                    _ => scales(layout, words, tile, block),
+                };
+                for (n, sum) in sums.iter_mut().enumerate() {
+                    let at = start + n;
+                    let four = |digits: &[i8], quad: usize| {
+                        let at = digits.as_ptr().add(at * BLOCK + 4 * quad).cast::<i32>();
+                        _mm512_set1_epi32(at.read_unaligned())
+                    };
+                    let (mut high, mut low) = (_mm512_setzero_si512(), _mm512_setzero_si512());
+                    let quads = codes.iter().enumerate().skip(8 * group / groups).take(8 / groups);
+                    for (quad, codes) in quads {
+                        high = _mm512_dpbusd_epi32(high, *codes, four(&x.high, quad));
+                        low = _mm512_dpbusd_epi32(low, *codes, four(&x.low, quad));
+                    }
+                    let total = match groups {
+                        2 => x.sums[at][group],
+                        _ => x.sums[at][0] + x.sums[at][1],
+                    };
+                    let dot = _mm512_add_epi32(_mm512_slli_epi32::<8>(high), low);
+                    let dot = _mm512_sub_epi32(dot, _mm512_set1_epi32(offset * total));
+                    let d = _mm512_mul_ps(scale, _mm512_set1_ps(x.scales[at]));
+                    *sum = _mm512_fmadd_ps(d, _mm512_cvtepi32_ps(dot), *sum);
+                    if layout.format.has_minimum() {
+                        *sum = _mm512_fmadd_ps(min, _mm512_set1_ps(x.totals[at]), *sum);
                     }
                 }
-                continue;
-            }
-            let Scales { scale, min } = scales(layout, words, tile, block);
-            for (sum, x) in sums.iter_mut().zip(rows) {
-                let (mut high, mut low) = (_mm512_setzero_si512(), _mm512_setzero_si512());
-                for (quad, codes) in codes.iter().enumerate() {
-                    high = _mm512_dpbusd_epi32(high, *codes, four(&x.high, quad));
-                    low = _mm512_dpbusd_epi32(low, *codes, four(&x.low, quad));
-                }
-                let dot = _mm512_add_epi32(_mm512_slli_epi32::<8>(high), low);
-                let d = _mm512_mul_ps(scale, _mm512_set1_ps(x.scales[block]));
-                *sum = _mm512_fmadd_ps(d, _mm512_cvtepi32_ps(dot), *sum);
-                let total = x.sums[2 * block] + x.sums[2 * block + 1];
-                *sum = _mm512_fmadd_ps(min, _mm512_set1_ps(total), *sum);
             }
         }
     }
-    for (sum, out) in sums.iter().zip(out.chunks_exact_mut(TILE)) {
-        // SAFETY: `out` has 16 places.
-        unsafe { _mm512_storeu_ps(out.as_mut_ptr(), *sum) };
+    let rows = TILE.min(layout.rows - tile * TILE);
+    for (n, sum) in sums.iter().enumerate() {
+        let mut out = [0f32; TILE];
+        // SAFETY: `out` has 16 places; then this tile's part of a row of `y`, which nobody else writes.
+        unsafe {
+            _mm512_storeu_ps(out.as_mut_ptr(), *sum);
+            y.write((first + n) * layout.rows + tile * TILE, &out[..rows]);
+        }
     }
 }
 

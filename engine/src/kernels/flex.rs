@@ -3,56 +3,34 @@
 use burn::backend::DType;
 use burn::backend::flex::FlexTensor;
 use burn::tensor::TensorData;
-use rayon::prelude::*;
 
 use super::activations::Activations;
-use super::{TileKernel, scalar};
+use super::{Place, kernel, pool};
 use crate::quant::decode::dequantize_row;
 use crate::quant::{Layout, TILE};
 
-fn tile_kernel() -> TileKernel {
-    #[cfg(target_arch = "x86_64")]
-    if let Some(kernel) = super::avx512::integer_tile() {
-        return kernel;
-    }
-    scalar::integer_tile
-}
+/// Bytes of weights, times rows of activations, that are worth a task of its own.
+const TASK: usize = 1 << 15;
 
 /// `y = x · Wᵀ` with integer activations: `x [tokens, cols]` → `[tokens, rows]`.
 pub(crate) fn integer_matmul(x: FlexTensor, words: &FlexTensor, layout: Layout) -> FlexTensor {
-    let x = x.to_contiguous();
-    let (words, kernel) = (words.storage::<u32>(), tile_kernel());
-    let rows: Vec<Activations> = match x.storage::<f32>() {
-        values if values.len() > layout.cols => {
-            values.par_chunks_exact(layout.cols).map(Activations::quantize).collect()
-        }
-        values => values.chunks_exact(layout.cols).map(Activations::quantize).collect(),
-    };
-    let tokens = rows.len();
-
-    // [tiles][tokens][16]: every tile writes memory of its own.
-    let mut tiled = vec![0f32; layout.tiles() * tokens * TILE];
-    if tokens > 0 {
-        tiled
-            .par_chunks_exact_mut(tokens * TILE)
-            .with_min_len(4)
-            .enumerate()
-            .for_each(|(tile, out)| kernel(layout, words, tile, &rows, out));
-    }
-    if tokens == 1 {
-        tiled.truncate(layout.rows);
-        return float(tiled, [1, layout.rows]);
-    }
-    let mut y = vec![0f32; tokens * layout.rows];
-    if tokens > 0 {
-        y.par_chunks_exact_mut(layout.rows).enumerate().for_each(|(token, y)| {
-            for (tile, y) in y.chunks_mut(TILE).enumerate() {
-                let start = (tile * tokens + token) * TILE;
-                y.copy_from_slice(&tiled[start..start + y.len()]);
+    let (x, kernel) = (x.to_contiguous(), kernel());
+    let (x, words) = (x.storage::<f32>(), words.storage::<u32>());
+    let x = Activations::quantize(x, layout.cols, kernel.digits);
+    let mut y: Vec<f32> = Vec::with_capacity(x.tokens * layout.rows);
+    if x.tokens > 0 {
+        let place = Place::new(y.spare_capacity_mut());
+        let tile_cost = layout.words() * 4 / layout.tiles() * x.tokens;
+        let tiles = (TASK / tile_cost.max(1)).clamp(1, layout.tiles());
+        pool::run(layout.tiles().div_ceil(tiles), &|task| {
+            for tile in task * tiles..layout.tiles().min((task + 1) * tiles) {
+                (kernel.run)(layout, words, tile, &x, &place);
             }
         });
     }
-    float(y, [tokens, layout.rows])
+    // SAFETY: the tiles cover all rows, and every kernel writes its tile for all rows of activations.
+    unsafe { y.set_len(x.tokens * layout.rows) };
+    float(y, [x.tokens, layout.rows])
 }
 
 /// `W [rows, cols]` in f32. Where the machine can, it is written column by column, 16 rows at a time
@@ -60,15 +38,17 @@ pub(crate) fn integer_matmul(x: FlexTensor, words: &FlexTensor, layout: Layout) 
 pub(crate) fn dequantize(words: &FlexTensor, layout: Layout) -> FlexTensor {
     let words = words.storage::<u32>();
     #[cfg(target_arch = "x86_64")]
-    if let Some(columns) = super::avx512::dequantize_columns(layout, words) {
+    let columns = || super::avx2::dequantize_columns(layout, words);
+    #[cfg(target_arch = "x86_64")]
+    if let Some(columns) = super::avx512::dequantize_columns(layout, words).or_else(columns) {
         return float(columns, [layout.cols, layout.rows]).transpose(0, 1);
     }
     let mut values = vec![0f32; layout.rows * layout.cols];
-    values
-        .par_chunks_exact_mut(layout.cols)
-        .with_min_len(16)
-        .enumerate()
-        .for_each(|(row, out)| dequantize_row(layout, words, row, out));
+    pool::pieces(&mut values, TILE * layout.cols, |tile, rows| {
+        for (lane, row) in rows.chunks_exact_mut(layout.cols).enumerate() {
+            dequantize_row(layout, words, tile * TILE + lane, row);
+        }
+    });
     float(values, [layout.rows, layout.cols])
 }
 

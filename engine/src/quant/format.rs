@@ -49,6 +49,17 @@ impl Format {
         }
     }
 
+    /// What is subtracted from a code, where values lie symmetrically around 0.
+    pub(crate) const fn offset(self) -> i32 {
+        match self {
+            Format::Q4_0 => 8,
+            Format::Q5_0 => 16,
+            Format::Q6_K => 32,
+            Format::Q8_0 => 128,
+            _ => 0,
+        }
+    }
+
     /// Whether a block stores a minimum beside its scale.
     pub(crate) const fn has_minimum(self) -> bool {
         matches!(self, Format::Q4_1 | Format::Q5_1 | Format::Q4_K | Format::Q5_K)

@@ -1,0 +1,107 @@
+//! Weights as f32.
+
+use std::arch::x86_64::*;
+
+use super::weights::{STRETCH, Scales, Weights};
+use crate::kernels::activations::{BLOCK, QUAD};
+use crate::kernels::{Place, pool};
+use crate::quant::decode::group_scale;
+use crate::quant::{Format, Layout, NF4_CODE, TILE};
+
+/// `Wᵀ [cols, rows]` in f32, where the machine has the instructions.
+pub(crate) fn dequantize_columns(layout: Layout, words: &[u32]) -> Option<Vec<f32>> {
+    if !super::available() {
+        return None;
+    }
+    assert!(words.len() >= layout.words());
+    let mut columns: Vec<f32> = Vec::with_capacity(layout.rows * layout.cols);
+    let place = Place::new(columns.spare_capacity_mut());
+    // SAFETY: the instructions exist, `words` holds the layout, and every tile writes its own 16 rows of
+    // every column.
+    pool::run(layout.tiles(), &|tile| unsafe {
+        match layout.format {
+            Format::Q5_0 | Format::Q5_1 | Format::Q5_K => tile_of::<5>(layout, words, tile, &place),
+            Format::Q6_K => tile_of::<6>(layout, words, tile, &place),
+            Format::Q8_0 => tile_of::<8>(layout, words, tile, &place),
+            _ => tile_of::<4>(layout, words, tile, &place),
+        }
+    });
+    // SAFETY: the tiles cover all rows of all columns.
+    unsafe { columns.set_len(layout.rows * layout.cols) };
+    Some(columns)
+}
+
+/// # Safety
+/// AVX2, FMA and F16C; `words` holds `layout`, `tile` is one of its tiles, and `columns` has
+/// `cols * rows` places.
+#[target_feature(enable = "avx2,fma,f16c")]
+unsafe fn tile_of<const BITS: u8>(layout: Layout, words: &[u32], tile: usize, columns: &Place<f32>) {
+    let weights = Weights::<BITS>::new(layout, words, tile);
+    let rows = TILE.min(layout.rows - tile * TILE);
+    // SAFETY: blocks of this tile, and its rows of each column.
+    unsafe {
+        let offset = _mm256_set1_ps(-(weights.offset as f32));
+        let table = [0, 8].map(|at| _mm256_loadu_ps(NF4_CODE.as_ptr().add(at)));
+        let mut scales = Scales::new();
+        for block in 0..layout.cols / BLOCK {
+            if block % STRETCH == 0 {
+                match layout.format {
+                    Format::NF4 => nf4_scales(layout, words, tile, block, &mut scales),
+                    _ => weights.decode_scales(block, &mut scales),
+                }
+            }
+            for eight in 0..4 {
+                let group = (block % STRETCH) * Weights::<BITS>::GROUPS + eight * Weights::<BITS>::GROUPS / 4;
+                let mut columns_of = [[0f32; TILE]; 8];
+                for half in 0..2 {
+                    let scale = scales.scale[group][half];
+                    let min = match weights.has_minimum {
+                        true => scales.min[group][half],
+                        false => _mm256_mul_ps(scale, offset),
+                    };
+                    for (pair, codes) in weights.eight_columns(block, eight, half).into_iter().enumerate() {
+                        let low = _mm256_and_si256(codes, _mm256_set1_epi32(0xffff));
+                        for (place, code) in [low, _mm256_srli_epi32::<16>(codes)].into_iter().enumerate() {
+                            let value = match layout.format {
+                                Format::NF4 => _mm256_mul_ps(nf4_code(&table, code), scale),
+                                // Two roundings, as ggml's: not fused.
+                                _ => _mm256_add_ps(_mm256_mul_ps(_mm256_cvtepi32_ps(code), scale), min),
+                            };
+                            let column = pair / 2 * 4 + QUAD[2 * (pair % 2) + place];
+                            _mm256_storeu_ps(columns_of[column].as_mut_ptr().add(8 * half), value);
+                        }
+                    }
+                }
+                for (column, values) in columns_of.iter().enumerate() {
+                    let at = (block * BLOCK + 8 * eight + column) * layout.rows + tile * TILE;
+                    columns.write(at, &values[..rows]);
+                }
+            }
+        }
+    }
+}
+
+/// `table[codes]`, a table of 16.
+#[inline(always)]
+unsafe fn nf4_code(table: &[__m256; 2], codes: __m256i) -> __m256 {
+    // SAFETY: the caller's instructions.
+    unsafe {
+        let [low, high] = table.map(|half| _mm256_permutevar8x32_ps(half, codes));
+        _mm256_blendv_ps(low, high, _mm256_castsi256_ps(_mm256_slli_epi32::<28>(codes)))
+    }
+}
+
+#[inline(always)]
+unsafe fn nf4_scales(layout: Layout, words: &[u32], tile: usize, first: usize, out: &mut Scales) {
+    let rows = TILE.min(layout.rows - tile * TILE);
+    for block in first..(layout.cols / BLOCK).min(first + STRETCH) {
+        let mut scales = [0f32; TILE];
+        for (lane, scale) in scales[..rows].iter_mut().enumerate() {
+            *scale = group_scale(layout, words, tile * TILE + lane, block / 2).0;
+        }
+        for half in 0..2 {
+            // SAFETY: 8 of 16 values; the caller's instructions.
+            out.scale[block - first][half] = unsafe { _mm256_loadu_ps(scales.as_ptr().add(8 * half)) };
+        }
+    }
+}

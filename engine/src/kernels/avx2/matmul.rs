@@ -1,0 +1,222 @@
+//! Integer products: each `vpmaddwd` adds to a row's sum the products of two of its weights with two
+//! activations.
+
+use std::arch::x86_64::*;
+
+use super::weights::{STRETCH, Scales, Weights};
+use crate::kernels::activations::{Activations, BLOCK};
+use crate::kernels::Place;
+use crate::quant::{Format, Layout, TILE};
+
+/// Rows of activations that share the decoding of a block of weights.
+const CHUNK: usize = 64;
+/// Rows of activations whose sums fit the registers.
+const ROWS: usize = 4;
+
+pub(super) fn run(layout: Layout, words: &[u32], tile: usize, x: &Activations, y: &Place<f32>) {
+    let blocks = layout.cols / BLOCK;
+    assert!(words.len() >= layout.words() && tile < layout.tiles());
+    assert!(x.codes.len() == x.tokens * layout.cols && x.scales.len() == x.tokens * blocks);
+    assert!(x.sums.len() == x.scales.len() && x.totals.len() == x.scales.len());
+    // SAFETY: `kernel` hands this function out only where the instructions exist; the asserts give the
+    // bounds that the kernel's pointers stay within.
+    unsafe {
+        match layout.format {
+            Format::Q5_0 | Format::Q5_1 | Format::Q5_K => tile_of::<5>(layout, words, tile, x, y),
+            Format::Q6_K => tile_of::<6>(layout, words, tile, x, y),
+            Format::Q8_0 => tile_of::<8>(layout, words, tile, x, y),
+            _ => tile_of::<4>(layout, words, tile, x, y),
+        }
+    }
+}
+
+/// One tile, all rows of activations.
+///
+/// # Safety
+/// As [`run`] asserts.
+#[target_feature(enable = "avx2,fma,f16c")]
+unsafe fn tile_of<const BITS: u8>(layout: Layout, words: &[u32], tile: usize, x: &Activations, y: &Place<f32>) {
+    let weights = Weights::<BITS>::new(layout, words, tile);
+    // SAFETY: the caller's; the rows given are those of `x`.
+    unsafe {
+        match x.tokens {
+            1 => weights.few::<1>(x, y),
+            2 => weights.few::<2>(x, y),
+            3 => weights.few::<3>(x, y),
+            tokens => {
+                for first in (0..tokens).step_by(CHUNK) {
+                    weights.many(x, first, CHUNK.min(tokens - first), y);
+                }
+            }
+        }
+    }
+}
+
+impl<const BITS: u8> Weights<'_, BITS> {
+    /// All `N` rows of activations: the weights are decoded on the way.
+    #[inline(always)]
+    unsafe fn few<const N: usize>(&self, x: &Activations, y: &Place<f32>) {
+        // SAFETY: blocks, groups and rows of activations that exist; the instructions are `tile_of`'s.
+        unsafe {
+            let mut sums = [[_mm256_setzero_ps(); 2]; N];
+            let mut scales = Scales::new();
+            for block in 0..self.blocks() {
+                if block % STRETCH == 0 {
+                    self.decode_scales(block, &mut scales);
+                }
+                let at = block * N;
+                for group in 0..Self::GROUPS {
+                    let mut dots = [[_mm256_setzero_si256(); 2]; N];
+                    for n in 0..N {
+                        dots[n] = [self.start(&x.sums[at + n], group); 2];
+                    }
+                    for eight in 4 * group / Self::GROUPS..4 * (group + 1) / Self::GROUPS {
+                        let lower = self.eight_columns(block, eight, 0);
+                        let upper = self.eight_columns(block, eight, 1);
+                        for pair in 0..4 {
+                            for n in 0..N {
+                                let x = two(x, at + n, 4 * eight + pair);
+                                dots[n][0] = _mm256_add_epi32(dots[n][0], _mm256_madd_epi16(lower[pair], x));
+                                dots[n][1] = _mm256_add_epi32(dots[n][1], _mm256_madd_epi16(upper[pair], x));
+                            }
+                        }
+                    }
+                    let index = (block % STRETCH) * Self::GROUPS + group;
+                    for n in 0..N {
+                        for half in 0..2 {
+                            sums[n][half] = self.add(sums[n][half], dots[n][half], &scales, index, half, x, at + n);
+                        }
+                    }
+                }
+            }
+            for n in 0..N {
+                self.store(n, sums[n], y);
+            }
+        }
+    }
+
+    /// `count` rows of activations from `first`: each block of weights is decoded once.
+    #[inline(always)]
+    unsafe fn many(&self, x: &Activations, first: usize, count: usize, y: &Place<f32>) {
+        // SAFETY: blocks, groups and rows of activations that exist; the instructions are `tile_of`'s.
+        unsafe {
+            let mut sums = [[_mm256_setzero_ps(); 2]; CHUNK];
+            let mut codes = [[_mm256_setzero_si256(); 2]; 16];
+            let mut scales = Scales::new();
+            for block in 0..self.blocks() {
+                if block % STRETCH == 0 {
+                    self.decode_scales(block, &mut scales);
+                }
+                for eight in 0..4 {
+                    for half in 0..2 {
+                        let decoded = self.eight_columns(block, eight, half);
+                        for pair in 0..4 {
+                            codes[4 * eight + pair][half] = decoded[pair];
+                        }
+                    }
+                }
+                let mut at = block * x.tokens + first;
+                for sums in sums[..count].chunks_mut(ROWS) {
+                    match sums.len() {
+                        1 => self.rows::<1>(&codes, &scales, block, x, at, sums),
+                        2 => self.rows::<2>(&codes, &scales, block, x, at, sums),
+                        3 => self.rows::<3>(&codes, &scales, block, x, at, sums),
+                        _ => self.rows::<ROWS>(&codes, &scales, block, x, at, sums),
+                    }
+                    at += sums.len();
+                }
+            }
+            for (token, sums) in sums[..count].iter().enumerate() {
+                self.store(first + token, *sums, y);
+            }
+        }
+    }
+
+    /// Adds the products of one decoded block with `N` rows of activations from `at`.
+    #[inline(always)]
+    unsafe fn rows<const N: usize>(
+        &self,
+        codes: &[[__m256i; 2]; 16],
+        scales: &Scales,
+        block: usize,
+        x: &Activations,
+        at: usize,
+        sums: &mut [[__m256; 2]],
+    ) {
+        // SAFETY: the caller's.
+        unsafe {
+            for group in 0..Self::GROUPS {
+                let mut dots = [[_mm256_setzero_si256(); 2]; N];
+                for n in 0..N {
+                    dots[n] = [self.start(&x.sums[at + n], group); 2];
+                }
+                for pair in 16 * group / Self::GROUPS..16 * (group + 1) / Self::GROUPS {
+                    for n in 0..N {
+                        let x = two(x, at + n, pair);
+                        dots[n][0] = _mm256_add_epi32(dots[n][0], _mm256_madd_epi16(codes[pair][0], x));
+                        dots[n][1] = _mm256_add_epi32(dots[n][1], _mm256_madd_epi16(codes[pair][1], x));
+                    }
+                }
+                let index = (block % STRETCH) * Self::GROUPS + group;
+                for n in 0..N {
+                    for half in 0..2 {
+                        sums[n][half] = self.add(sums[n][half], dots[n][half], scales, index, half, x, at + n);
+                    }
+                }
+            }
+        }
+    }
+
+    /// What a sum of integer products starts from: minus the offset of all codes of the group.
+    #[inline(always)]
+    unsafe fn start(&self, sums: &[i32; 2], group: usize) -> __m256i {
+        let sum = if BITS == 6 { sums[group] } else { sums[0] + sums[1] };
+        // SAFETY: the caller's.
+        unsafe { _mm256_set1_epi32(-self.offset * sum) }
+    }
+
+    /// `sum + weight scale · activation scale · dot + min · total`.
+    #[inline(always)]
+    #[allow(clippy::too_many_arguments)]
+    unsafe fn add(
+        &self,
+        sum: __m256,
+        dot: __m256i,
+        scales: &Scales,
+        index: usize,
+        half: usize,
+        x: &Activations,
+        at: usize,
+    ) -> __m256 {
+        // SAFETY: the caller's.
+        unsafe {
+            let d = _mm256_mul_ps(scales.scale[index][half], _mm256_set1_ps(*x.scales.get_unchecked(at)));
+            let sum = _mm256_fmadd_ps(d, _mm256_cvtepi32_ps(dot), sum);
+            if !self.has_minimum {
+                return sum;
+            }
+            _mm256_fmadd_ps(scales.min[index][half], _mm256_set1_ps(*x.totals.get_unchecked(at)), sum)
+        }
+    }
+
+    /// Writes one row of activations' outputs of this tile.
+    #[inline(always)]
+    unsafe fn store(&self, token: usize, sums: [__m256; 2], y: &Place<f32>) {
+        let mut out = [0f32; TILE];
+        let rows = TILE.min(self.layout.rows - self.tile * TILE);
+        // SAFETY: 16 places; then this tile's part of a row of `y`, which nobody else writes.
+        unsafe {
+            _mm256_storeu_ps(out.as_mut_ptr(), sums[0]);
+            _mm256_storeu_ps(out.as_mut_ptr().add(8), sums[1]);
+            y.write(token * self.layout.rows + self.tile * TILE, &out[..rows]);
+        }
+    }
+}
+
+/// Two activations of row `at` for every lane.
+#[inline(always)]
+unsafe fn two(x: &Activations, at: usize, pair: usize) -> __m256i {
+    // SAFETY: the caller's: the row has 32 codes.
+    unsafe { _mm256_set1_epi32(x.codes.as_ptr().add(at * BLOCK + 2 * pair).cast::<i32>().read_unaligned()) }
+}
+

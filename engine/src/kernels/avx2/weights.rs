@@ -1,0 +1,208 @@
+//! The packed weights of a tile in AVX2 registers: 8 lanes are 8 output rows, two halves make a tile, and
+//! a lane holds two 16-bit codes of its row.
+
+use std::arch::x86_64::*;
+
+use crate::kernels::activations::BLOCK;
+use crate::quant::{Format, Layout, TILE};
+
+/// Blocks whose scales are decoded at once; a multiple of the 8 blocks that share a super-scale.
+pub(super) const STRETCH: usize = 32;
+
+/// The packed weights of one tile.
+#[derive(Clone, Copy)]
+pub(super) struct Weights<'a, const BITS: u8> {
+    pub layout: Layout,
+    pub tile: usize,
+    codes: &'a [u32],
+    high: &'a [u32],
+    sub_scales: &'a [u32],
+    scales: &'a [u32],
+    /// What is subtracted from a code, where the format's values are symmetric.
+    pub offset: i32,
+    pub has_minimum: bool,
+}
+
+// The methods are inlined into functions that have the instructions; that is why they lack the attribute.
+impl<'a, const BITS: u8> Weights<'a, BITS> {
+    /// Groups of columns with a scale of their own in a block.
+    pub const GROUPS: usize = if BITS == 6 { 2 } else { 1 };
+
+    #[inline(always)]
+    pub fn new(layout: Layout, words: &'a [u32], tile: usize) -> Self {
+        let part = |start: usize, len: usize| &words[start + tile * len..start + (tile + 1) * len];
+        Self {
+            layout,
+            tile,
+            codes: part(layout.codes().start, layout.tile_codes()),
+            high: part(layout.high().start, layout.tile_high()),
+            sub_scales: part(layout.sub_scales().start, layout.tile_sub_scales()),
+            scales: part(layout.scales().start, layout.tile_scales()),
+            offset: layout.format.offset(),
+            has_minimum: layout.format.has_minimum(),
+        }
+    }
+
+    #[inline(always)]
+    pub fn blocks(&self) -> usize {
+        self.layout.cols / BLOCK
+    }
+
+    /// Columns `8 eight ..` of a block as 16-bit pairs, in the order of the activations.
+    #[inline(always)]
+    pub unsafe fn eight_columns(&self, block: usize, eight: usize, half: usize) -> [__m256i; 4] {
+        // SAFETY: the caller's: 8 words of this tile's planes at a time.
+        unsafe {
+            if BITS == 8 {
+                let byte = _mm256_set1_epi16(255);
+                let a = load(self.codes, ((block * 4 + eight) * 2) * TILE + 8 * half);
+                let b = load(self.codes, ((block * 4 + eight) * 2 + 1) * TILE + 8 * half);
+                return [
+                    _mm256_and_si256(a, byte),
+                    _mm256_srli_epi16::<8>(a),
+                    _mm256_and_si256(b, byte),
+                    _mm256_srli_epi16::<8>(b),
+                ];
+            }
+            let word = load(self.codes, (block * 4 + eight) * TILE + 8 * half);
+            let nibble = _mm256_set1_epi16(15);
+            let mut codes = [
+                _mm256_and_si256(word, nibble),
+                _mm256_and_si256(_mm256_srli_epi16::<8>(word), nibble),
+                _mm256_and_si256(_mm256_srli_epi16::<4>(word), nibble),
+                _mm256_srli_epi16::<12>(word),
+            ];
+            if BITS == 4 {
+                return codes;
+            }
+            let (bits, per_quad, word) = match BITS {
+                5 => (1, 1, load(self.high, block * TILE + 8 * half)),
+                _ => (3, 2, load(self.high, (block * 2 + eight / 2) * TILE + 8 * half)),
+            };
+            for pair in 0..4 {
+                // The quad's bits go from place `from` of their half word to place 4.
+                let quad = if BITS == 5 { 2 * eight + pair / 2 } else { 2 * (eight % 2) + pair / 2 };
+                let from = (per_quad * quad + 8 * (pair % 2)) as i32;
+                let high = match from {
+                    ..4 => _mm256_sll_epi16(word, _mm_cvtsi32_si128(4 - from)),
+                    _ => _mm256_srl_epi16(word, _mm_cvtsi32_si128(from - 4)),
+                };
+                codes[pair] = _mm256_or_si256(codes[pair], _mm256_and_si256(high, _mm256_set1_epi16(bits << 4)));
+            }
+            codes
+        }
+    }
+
+    /// Decodes the scales and minima of up to [`STRETCH`] blocks from `first`.
+    #[inline(always)]
+    pub unsafe fn decode_scales(&self, first: usize, out: &mut Scales) {
+        let blocks = first..self.blocks().min(first + STRETCH);
+        // SAFETY: 8 words (4 of f16 pairs) of this tile's scales at a time.
+        unsafe {
+            match self.layout.format {
+                Format::Q4_1 | Format::Q5_1 => {
+                    for (index, block) in blocks.enumerate() {
+                        for half in 0..2 {
+                            (out.scale[index][half], out.min[index][half]) =
+                                pairs(self.scales, block * TILE + 8 * half);
+                        }
+                    }
+                }
+                Format::Q4_K | Format::Q5_K => {
+                    for (index, block) in blocks.enumerate() {
+                        for half in 0..2 {
+                            let (d, m) = pairs(self.scales, block / 8 * TILE + 8 * half);
+                            let (scale, min) = self.six_bits(block, half);
+                            let min = _mm256_mul_ps(m, _mm256_cvtepi32_ps(min));
+                            out.scale[index][half] = _mm256_mul_ps(d, _mm256_cvtepi32_ps(scale));
+                            out.min[index][half] = _mm256_sub_ps(_mm256_setzero_ps(), min);
+                        }
+                    }
+                }
+                Format::Q6_K => {
+                    for (index, group) in (2 * blocks.start..2 * blocks.end).enumerate() {
+                        for half in 0..2 {
+                            let word = load(self.sub_scales, group / 4 * TILE + 8 * half);
+                            let up = _mm256_sll_epi32(word, _mm_cvtsi32_si128(24 - 8 * (group % 4) as i32));
+                            let scale = _mm256_cvtepi32_ps(_mm256_srai_epi32::<24>(up));
+                            let d = halves(self.scales, group / 16 * (TILE / 2) + 4 * half);
+                            out.scale[index][half] = _mm256_mul_ps(d, scale);
+                        }
+                    }
+                }
+                _ => {
+                    for (index, block) in blocks.enumerate() {
+                        for half in 0..2 {
+                            out.scale[index][half] = halves(self.scales, block * (TILE / 2) + 4 * half);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// The 6-bit scales and minima of 8 rows (`get_scale_min_k4` on lanes).
+    #[inline(always)]
+    unsafe fn six_bits(&self, block: usize, half: usize) -> (__m256i, __m256i) {
+        let (start, sub) = (block / 8 * 3 * TILE + 8 * half, block % 8);
+        // SAFETY: the caller's: 8 of this super-block's three times 16 words.
+        unsafe {
+            let shift = _mm_cvtsi32_si128(8 * (sub % 4) as i32);
+            let byte = _mm256_set1_epi32(255);
+            let a = _mm256_and_si256(_mm256_srl_epi32(load(self.sub_scales, start), shift), byte);
+            let b = _mm256_and_si256(_mm256_srl_epi32(load(self.sub_scales, start + TILE), shift), byte);
+            if sub < 4 {
+                let six = _mm256_set1_epi32(63);
+                return (_mm256_and_si256(a, six), _mm256_and_si256(b, six));
+            }
+            let c = _mm256_and_si256(_mm256_srl_epi32(load(self.sub_scales, start + 2 * TILE), shift), byte);
+            let a = _mm256_slli_epi32::<4>(_mm256_srli_epi32::<6>(a));
+            let b = _mm256_slli_epi32::<4>(_mm256_srli_epi32::<6>(b));
+            let scale = _mm256_or_si256(_mm256_and_si256(c, _mm256_set1_epi32(15)), a);
+            (scale, _mm256_or_si256(_mm256_srli_epi32::<4>(c), b))
+        }
+    }
+}
+
+/// Scales and minima of 16 rows for the groups of a stretch of blocks.
+pub(super) struct Scales {
+    pub scale: [[__m256; 2]; 2 * STRETCH],
+    pub min: [[__m256; 2]; STRETCH],
+}
+
+impl Scales {
+    #[inline(always)]
+    pub unsafe fn new() -> Self {
+        // SAFETY: the caller's.
+        let zero = unsafe { [_mm256_setzero_ps(); 2] };
+        Self { scale: [zero; 2 * STRETCH], min: [zero; STRETCH] }
+    }
+}
+
+#[inline(always)]
+unsafe fn load(plane: &[u32], at: usize) -> __m256i {
+    debug_assert!(at + 8 <= plane.len());
+    // SAFETY: the caller's: 8 words from `at`.
+    unsafe { _mm256_loadu_si256(plane.as_ptr().add(at).cast()) }
+}
+
+/// 8 f16 from 4 words.
+#[inline(always)]
+unsafe fn halves(plane: &[u32], at: usize) -> __m256 {
+    debug_assert!(at + 4 <= plane.len());
+    // SAFETY: the caller's: 4 words from `at`.
+    unsafe { _mm256_cvtph_ps(_mm_loadu_si128(plane.as_ptr().add(at).cast())) }
+}
+
+/// The low and the high f16 of 8 words.
+#[inline(always)]
+unsafe fn pairs(plane: &[u32], at: usize) -> (__m256, __m256) {
+    // SAFETY: the caller's.
+    unsafe {
+        let words = load(plane, at);
+        let low = _mm256_and_si256(words, _mm256_set1_epi32(0xffff));
+        let high = _mm256_srli_epi32::<16>(words);
+        let packed = _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_packus_epi32(low, high));
+        (_mm256_cvtph_ps(_mm256_castsi256_si128(packed)), _mm256_cvtph_ps(_mm256_extracti128_si256::<1>(packed)))
+    }
+}

@@ -1,0 +1,37 @@
+//! Memory that tasks fill in parts that lie interleaved, so that slices cannot divide it.
+
+use std::marker::PhantomData;
+use std::mem::MaybeUninit;
+
+/// Places for values, written by several threads, each place by one.
+pub(super) struct Place<'a, T> {
+    start: *mut T,
+    len: usize,
+    memory: PhantomData<&'a mut [T]>,
+}
+
+// SAFETY: it is only written through, and `write` asks that no two threads write the same place.
+unsafe impl<T: Send> Sync for Place<'_, T> {}
+
+impl<'a, T: Copy> Place<'a, T> {
+    /// The places of `values`.
+    pub fn over(values: &'a mut [T]) -> Self {
+        Self { start: values.as_mut_ptr(), len: values.len(), memory: PhantomData }
+    }
+
+    /// Places that hold nothing yet.
+    pub fn new(values: &'a mut [MaybeUninit<T>]) -> Self {
+        Self { start: values.as_mut_ptr().cast(), len: values.len(), memory: PhantomData }
+    }
+
+    /// Writes `values` from place `at` on.
+    ///
+    /// # Safety
+    /// `at + values.len()` places exist, and no other thread writes them.
+    #[inline(always)]
+    pub unsafe fn write(&self, at: usize, values: &[T]) {
+        debug_assert!(at + values.len() <= self.len, "{at} + {} of {}", values.len(), self.len);
+        // SAFETY: the caller's.
+        unsafe { std::ptr::copy_nonoverlapping(values.as_ptr(), self.start.add(at), values.len()) };
+    }
+}

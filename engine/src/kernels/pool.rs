@@ -1,0 +1,240 @@
+//! The threads of the kernels: fork, take tasks one by one, join.
+//!
+//! Two things decide its form. A decoded token is some two hundred parallel sections of a few
+//! microseconds each, so threads wait for the next one spinning, briefly. And another process may take
+//! a core at any time: tasks are taken one by one, so whoever runs does the work, a thread that has not
+//! begun is not waited for, and whoever waits goes to sleep soon, which frees its core for the one that
+//! it waits for.
+
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::thread::Thread;
+use std::time::{Duration, Instant};
+
+use crate::threads;
+
+/// How long an idle thread spins before it sleeps.
+const SPIN: Duration = Duration::from_micros(60);
+/// Set in [`Pool::gate`] while no thread may enter.
+const CLOSED: usize = 1 << (usize::BITS - 1);
+
+/// Runs `task(0)`, …, `task(tasks - 1)`, in any order, on the caller's thread and on those of the pool
+/// that come in time. A pool that is in use already leaves all to the caller.
+///
+/// # Panics
+/// If a task does.
+pub(crate) fn run(tasks: usize, task: &(dyn Fn(usize) + Sync)) {
+    let helpers = threads::get().min(tasks).saturating_sub(1);
+    let pool = POOL.get_or_init(Pool::start);
+    match pool.caller.try_lock() {
+        Ok(_caller) if helpers > 0 => pool.fork(Job { task, tasks, helpers, caller: std::thread::current() }),
+        _ => (0..tasks).for_each(task),
+    }
+}
+
+/// Cuts `values` into pieces of `len` and runs `task(index, piece)` on each.
+pub(crate) fn pieces<T: Send>(values: &mut [T], len: usize, task: impl Fn(usize, &mut [T]) + Sync) {
+    let pieces: Vec<Mutex<&mut [T]>> = values.chunks_mut(len.max(1)).map(Mutex::new).collect();
+    run(pieces.len(), &|index| task(index, &mut pieces[index].lock().unwrap_or_else(PoisonError::into_inner)));
+}
+
+static POOL: OnceLock<Pool> = OnceLock::new();
+
+#[derive(Clone)]
+struct Job<'a> {
+    task: &'a (dyn Fn(usize) + Sync),
+    tasks: usize,
+    /// Threads that may help.
+    helpers: usize,
+    caller: Thread,
+}
+
+struct Pool {
+    /// Held by the thread whose job is under way.
+    caller: Mutex<()>,
+    /// Counts jobs.
+    epoch: AtomicUsize,
+    /// [`CLOSED`], and the number of threads inside the job.
+    gate: AtomicUsize,
+    /// Written while the gate is closed and nobody is inside, read by those who entered.
+    job: std::cell::UnsafeCell<Option<Job<'static>>>,
+    /// The next task to take.
+    next: AtomicUsize,
+    panicked: AtomicBool,
+    workers: Vec<Worker>,
+}
+
+struct Worker {
+    asleep: AtomicBool,
+    thread: OnceLock<Thread>,
+}
+
+// SAFETY: `job` follows the protocol of the gate; everything else is atomic or locked.
+unsafe impl Sync for Pool {}
+
+impl Pool {
+    fn start() -> Self {
+        let count = std::thread::available_parallelism().map_or(1, usize::from) - 1;
+        for index in 0..count {
+            let body = move || {
+                let pool = POOL.wait();
+                pool.work(index)
+            };
+            // A machine that gives no thread is left with fewer.
+            let _ = std::thread::Builder::new().name(format!("kernel-{index}")).spawn(body);
+        }
+        let worker = |_| Worker { asleep: AtomicBool::new(false), thread: OnceLock::new() };
+        Self {
+            caller: Mutex::new(()),
+            epoch: AtomicUsize::new(0),
+            gate: AtomicUsize::new(CLOSED),
+            job: None.into(),
+            next: AtomicUsize::new(0),
+            panicked: AtomicBool::new(false),
+            workers: (0..count).map(worker).collect(),
+        }
+    }
+
+    fn fork(&self, job: Job<'_>) {
+        // SAFETY: the gate is closed and the last caller waited for everybody to leave. The borrow ends
+        // with this function, which returns only when nobody is inside and nobody can enter any more.
+        unsafe { *self.job.get() = Some(std::mem::transmute::<Job<'_>, Job<'static>>(job.clone())) };
+        self.next.store(0, Ordering::Relaxed);
+        self.gate.fetch_and(!CLOSED, Ordering::AcqRel);
+        self.epoch.fetch_add(1, Ordering::SeqCst);
+        for worker in self.workers.iter().take(job.helpers) {
+            if worker.asleep.load(Ordering::SeqCst)
+                && let Some(thread) = worker.thread.get()
+            {
+                thread.unpark();
+            }
+        }
+        let outcome = catch_unwind(AssertUnwindSafe(|| self.take_tasks(&job)));
+
+        if self.gate.fetch_or(CLOSED, Ordering::AcqRel) != 0 {
+            let start = Instant::now();
+            while self.gate.load(Ordering::Acquire) != CLOSED {
+                match start.elapsed() < SPIN {
+                    true => (0..16).for_each(|_| std::hint::spin_loop()),
+                    false => std::thread::park(), // the last one out wakes the caller
+                }
+            }
+        }
+        if let Err(panic) = outcome {
+            resume_unwind(panic);
+        }
+        assert!(!self.panicked.swap(false, Ordering::Relaxed), "a kernel's task panicked");
+    }
+
+    fn take_tasks(&self, job: &Job<'_>) {
+        loop {
+            let index = self.next.fetch_add(1, Ordering::Relaxed);
+            if index >= job.tasks {
+                return;
+            }
+            (job.task)(index);
+        }
+    }
+
+    fn work(&self, index: usize) {
+        let worker = &self.workers[index];
+        worker.thread.get_or_init(std::thread::current);
+        let mut seen = 0;
+        loop {
+            seen = self.wait(worker, seen);
+            if !self.enter() {
+                continue;
+            }
+            // SAFETY: inside: the job is written, and stays until this thread leaves.
+            let job = unsafe { (*self.job.get()).clone() };
+            let Some(job) = job else { continue };
+            if index < job.helpers && catch_unwind(AssertUnwindSafe(|| self.take_tasks(&job))).is_err() {
+                self.panicked.store(true, Ordering::Relaxed);
+            }
+            // The last one out wakes the caller.
+            if self.gate.fetch_sub(1, Ordering::AcqRel) == CLOSED + 1 {
+                job.caller.unpark();
+            }
+        }
+    }
+
+    /// Enters the job, unless the gate is closed.
+    fn enter(&self) -> bool {
+        let open = |gate| (gate & CLOSED == 0).then_some(gate + 1);
+        self.gate.fetch_update(Ordering::AcqRel, Ordering::Acquire, open).is_ok()
+    }
+
+    /// Waits for a job after `seen`.
+    fn wait(&self, worker: &Worker, seen: usize) -> usize {
+        let start = Instant::now();
+        loop {
+            let epoch = self.epoch.load(Ordering::SeqCst);
+            if epoch != seen {
+                return epoch;
+            }
+            if start.elapsed() < SPIN {
+                (0..16).for_each(|_| std::hint::spin_loop());
+                continue;
+            }
+            worker.asleep.store(true, Ordering::SeqCst);
+            if self.epoch.load(Ordering::SeqCst) == seen {
+                std::thread::park();
+            }
+            worker.asleep.store(false, Ordering::SeqCst);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_task_runs_once() {
+        for tasks in [0, 1, 2, 3, 100, 1000] {
+            let counts: Vec<AtomicUsize> = (0..tasks).map(|_| AtomicUsize::new(0)).collect();
+            run(tasks, &|index| {
+                counts[index].fetch_add(1, Ordering::Relaxed);
+            });
+            assert!(counts.iter().all(|count| count.load(Ordering::Relaxed) == 1), "{tasks}");
+        }
+    }
+
+    #[test]
+    fn many_callers_and_calls_within_calls_come_through() {
+        let total = AtomicUsize::new(0);
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..500 {
+                        run(4, &|_| {
+                            run(3, &|_| {
+                                total.fetch_add(1, Ordering::Relaxed);
+                            })
+                        });
+                    }
+                });
+            }
+        });
+        assert_eq!(total.into_inner(), 4 * 500 * 4 * 3);
+    }
+
+    #[test]
+    fn pieces_are_disjoint_and_complete() {
+        let mut values = vec![0; 103];
+        pieces(&mut values, 10, |index, piece| piece.iter_mut().for_each(|value| *value += index + 1));
+        assert!(values.iter().enumerate().all(|(i, value)| *value == i / 10 + 1));
+    }
+
+    #[test]
+    fn a_panic_reaches_the_caller_and_the_pool_lives_on() {
+        let caught = catch_unwind(|| run(64, &|index| assert!(index != 7, "seven")));
+        assert!(caught.is_err());
+        let count = AtomicUsize::new(0);
+        run(64, &|_| {
+            count.fetch_add(1, Ordering::Relaxed);
+        });
+        assert_eq!(count.into_inner(), 64);
+    }
+}
