@@ -1,5 +1,7 @@
 //! The server binary with a real model: SmolLM2-135M-Instruct, whose file `SMOLLM2_GGUF` names.
-//! Without it every test that needs it says that it was skipped.
+//! Without it every test that needs it says that it was skipped. `bench` needs no more than a small one.
+
+mod small_model;
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
@@ -190,5 +192,56 @@ fn what_cannot_be_started_is_one_clear_line() {
         assert_eq!(output.status.code(), Some(1), "{arguments:?}: {errors}");
         let last = errors.lines().last().unwrap_or_default();
         assert!(last.starts_with("error: ") && last.contains(&part), "{arguments:?}: {errors}");
+    }
+}
+
+#[test]
+fn bench_measures_a_model_without_a_tokenizer() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["small", "tiny"] {
+        small_model::write_model(&folder.path().join(name));
+        std::fs::remove_file(folder.path().join(name).join("tokenizer.json")).unwrap();
+    }
+    let bench = |arguments: &str| {
+        let arguments = arguments.split_whitespace();
+        run(binary().current_dir(folder.path()).arg("bench").args(arguments))
+    };
+
+    let (output, errors) = bench("-m small -m tiny -p 3,0,40 -n 5 -t 1 -r 2 --json");
+    assert!(output.status.success(), "{errors}");
+    let rows: Vec<Value> = serde_json::from_slice(&output.stdout).unwrap();
+    let tests: Vec<_> = rows.iter().map(|row| json!([row["model"], row["test"], row["threads"]])).collect();
+    let expected = ["small", "tiny"].map(|model| ["pp3", "pp40", "tg5"].map(|test| json!([model, test, 1])));
+    assert_eq!(tests, expected.concat());
+    for row in &rows {
+        let number = |name: &str| row[name].as_f64().unwrap_or_else(|| panic!("{name} of {row}"));
+        assert!(0.0 < number("tok_s_min") && number("tok_s_min") <= number("tok_s_median"), "{row}");
+        assert!(number("tok_s_median") <= number("tok_s_max") && number("load_s") > 0.0, "{row}");
+        assert!(!cfg!(target_os = "linux") || number("peak_rss_mib") > 1.0, "{row}");
+    }
+
+    let (output, errors) = bench("--model small -p 256 -n 0 -r 1");
+    assert!(output.status.success(), "{errors}");
+    let table = String::from_utf8(output.stdout).unwrap();
+    let starts: Vec<_> =
+        table.lines().map(|line| line.split_whitespace().take(2).collect::<Vec<_>>()).collect();
+    assert_eq!(starts, [["model", "test"], ["small", "pp256"]]);
+
+    let config = std::fs::read_to_string(folder.path().join("tiny/config.json")).unwrap();
+    std::fs::write(folder.path().join("tiny/config.json"), config.replace(":256", ":8")).unwrap();
+    for (arguments, part) in [
+        ("-m small -m tiny -p 9 -n 0", "pp9 is longer than the model's context of 8 tokens"),
+        ("-m tiny -p 0 -n 9", "tg9 is longer than the model's context of 8 tokens"),
+        ("-m small", "pp512 is longer than the model's context of 256 tokens"),
+        ("-m small -p 0 -n 0", "-p 0 and -n 0 leave nothing to measure"),
+        ("-m small -p 8 -t 1,100000", "-t 100000 is more than"),
+        ("-m absent.gguf", "absent.gguf"),
+        ("-m small -p 8 --adapter absent", "absent/adapter_config.json"),
+        ("-m small --device abacus", "device `abacus` is not available"),
+    ] {
+        let (output, errors) = bench(arguments);
+        assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0), "{arguments}: {errors}");
+        let last = errors.lines().last().unwrap_or_default();
+        assert!(last.starts_with("error: ") && last.contains(part), "{arguments}: {errors}");
     }
 }

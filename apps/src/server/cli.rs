@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use llama::catalog::DEFAULT_MODEL;
 
 /// A customer-support assistant: answers over HTTP, grounded in a knowledge base.
 #[derive(Debug, Parser)]
@@ -24,6 +25,8 @@ pub enum Command {
     Serve(ServeArgs),
     /// Answer one prompt, or a file of them
     Generate(GenerateArgs),
+    /// Measure tokens per second and memory, as llama.cpp's llama-bench does
+    Bench(BenchArgs),
 }
 
 /// Which model answers.
@@ -95,6 +98,36 @@ pub struct Input {
     pub input: Option<PathBuf>,
 }
 
+/// Arguments of `bench`, under llama-bench's names.
+#[derive(Debug, Args)]
+pub struct BenchArgs {
+    /// Model, as `serve` takes it; give it several times to compare models
+    #[arg(short, long, value_name = "REF", default_value = DEFAULT_MODEL)]
+    pub model: Vec<String>,
+    /// LoRA adapter in PEFT's files, for every model [default: none]
+    #[arg(long, value_name = "DIR")]
+    pub adapter: Option<PathBuf>,
+    /// Where to compute
+    #[arg(long, default_value = "cpu")]
+    pub device: String,
+    /// Lengths of the prompts to compute; 0 for none
+    #[arg(short = 'p', long, value_name = "N", value_delimiter = ',', default_value = "512")]
+    pub n_prompt: Vec<usize>,
+    /// Numbers of tokens to generate, one by one; 0 for none
+    #[arg(short = 'n', long, value_name = "N", value_delimiter = ',', default_value = "128")]
+    pub n_gen: Vec<usize>,
+    /// Numbers of threads [default: all cores]
+    #[arg(short, long, value_name = "N", value_delimiter = ',', value_parser = positive)]
+    pub threads: Vec<usize>,
+    /// Times that each test is repeated, after a warm-up
+    #[arg(short, long, value_name = "N", default_value_t = 5, value_parser = positive)]
+    pub repetitions: usize,
+    /// Print an array of JSON: model, test, threads, tok_s_median, tok_s_min, tok_s_max, peak_rss_mib (of
+    /// the whole process so far), load_s
+    #[arg(long)]
+    pub json: bool,
+}
+
 fn positive(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(0) => Err("it must be 1 or more".into()),
@@ -141,5 +174,22 @@ mod tests {
         assert!(parse("generate").unwrap_err().contains("--prompt"));
         assert!(parse("generate --prompt a --input b").unwrap_err().contains("cannot be used with"));
         assert!(parse("generate --prompt a --max-tokens 0").unwrap_err().contains("1 or more"));
+    }
+    #[test]
+    fn bench_takes_lists_and_several_models() {
+        let bench = |line: &str| match parse(line)?.command {
+            Some(Command::Bench(arguments)) => Ok(arguments),
+            other => Err(format!("{other:?}")),
+        };
+        let arguments = bench("bench -m a --model b,c -p 128,512 -n 0 -t 1,2 -r 3 --json").unwrap();
+        assert_eq!((arguments.model, arguments.n_prompt), (vec!["a".into(), "b,c".into()], vec![128, 512]));
+        assert_eq!((arguments.n_gen, arguments.threads), (vec![0], vec![1, 2]));
+        assert_eq!((arguments.repetitions, arguments.json), (3, true));
+        let arguments = bench("bench").unwrap();
+        assert_eq!((arguments.model, arguments.repetitions), (vec![DEFAULT_MODEL.into()], 5));
+        for line in ["bench -t 0", "bench -t 1,0", "bench -r 0"] {
+            assert!(bench(line).unwrap_err().contains("it must be 1 or more"), "{line}");
+        }
+        assert!(bench("bench -p many").unwrap_err().contains("'many'"));
     }
 }

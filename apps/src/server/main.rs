@@ -1,6 +1,7 @@
-//! The server: grounded answers over HTTP, and generation from the command line.
+//! The server: grounded answers over HTTP, and generation and measurements from the command line.
 
 mod assets;
+mod bench;
 mod cli;
 mod error;
 mod generate;
@@ -23,6 +24,7 @@ fn main() -> ExitCode {
     let done = match cli.command.unwrap_or(Command::Serve(cli.serve)) {
         Command::Serve(arguments) => serve::run(&arguments),
         Command::Generate(arguments) => generate::run(&arguments),
+        Command::Bench(arguments) => bench::run(&arguments),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
