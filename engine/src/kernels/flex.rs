@@ -1,11 +1,15 @@
 //! The kernels on flex tensors: memory in, memory out, threads over tiles.
 
+use std::borrow::Cow;
+
 use burn::backend::DType;
 use burn::backend::flex::FlexTensor;
 use burn::tensor::TensorData;
 
 use super::activations::Activations;
-use super::{Place, kernel, pool};
+use super::attention::{self, Heads};
+use super::{Place, kernel, pool, rows};
+use crate::ops::paged::Pages;
 use crate::quant::decode::dequantize_row;
 use crate::quant::{Layout, TILE};
 
@@ -14,9 +18,8 @@ const TASK: usize = 1 << 15;
 
 /// `y = x · Wᵀ` with integer activations: `x [tokens, cols]` → `[tokens, rows]`.
 pub(crate) fn integer_matmul(x: FlexTensor, words: &FlexTensor, layout: Layout) -> FlexTensor {
-    let (x, kernel) = (x.to_contiguous(), kernel());
-    let (x, words) = (x.storage::<f32>(), words.storage::<u32>());
-    let x = Activations::quantize(x, layout.cols, kernel.digits);
+    let (kernel, words) = (kernel(), words.storage::<u32>());
+    let x = Activations::quantize(&values(&x), layout.cols, kernel.digits);
     let mut y: Vec<f32> = Vec::with_capacity(x.tokens * layout.rows);
     if x.tokens > 0 {
         let place = Place::new(y.spare_capacity_mut());
@@ -62,6 +65,70 @@ pub(crate) fn dequantize_rows(words: &FlexTensor, ids: &FlexTensor, layout: Layo
         dequantize_row(layout, words, *id as usize, out);
     }
     float(values, [ids.len(), layout.cols])
+}
+
+pub(crate) fn rms_norm(x: &FlexTensor, weight: &FlexTensor, eps: f32) -> FlexTensor {
+    like(x, |x| rows::rms_norm(x, &values(weight), eps))
+}
+
+pub(crate) fn rms_norm_backward(dy: &FlexTensor, x: &FlexTensor, weight: &FlexTensor, eps: f32) -> FlexTensor {
+    like(dy, |dy| rows::rms_norm_backward(dy, &values(x), &values(weight), eps))
+}
+
+pub(crate) fn swiglu(gate: &FlexTensor, up: &FlexTensor) -> FlexTensor {
+    like(gate, |gate| rows::swiglu(gate, &values(up)))
+}
+
+pub(crate) fn swiglu_backward(dy: &FlexTensor, gate: &FlexTensor, up: &FlexTensor) -> (FlexTensor, FlexTensor) {
+    let (d_gate, d_up) = rows::swiglu_backward(&values(dy), &values(gate), &values(up));
+    (shaped(d_gate, dy), shaped(d_up, dy))
+}
+
+pub(crate) fn rotary(x: &FlexTensor, cos: &FlexTensor, sin: &FlexTensor) -> FlexTensor {
+    let [tokens, _, _] = x.layout().shape().dims();
+    like(x, |x| rows::rotary(x, &values(cos), &values(sin), tokens))
+}
+
+pub(crate) fn cache_write(
+    mut keys: FlexTensor,
+    mut values_: FlexTensor,
+    k: &FlexTensor,
+    v: &FlexTensor,
+    pages: &Pages,
+) -> (FlexTensor, FlexTensor) {
+    let [_, kv_heads, head_dim] = k.layout().shape().dims();
+    let shape = Heads { heads: kv_heads, kv_heads, head_dim };
+    let (to_keys, to_values) = (keys.storage_mut::<f32>(), values_.storage_mut::<f32>());
+    attention::write(to_keys, to_values, &values(k), &values(v), shape, pages);
+    (keys, values_)
+}
+
+pub(crate) fn paged_attention(
+    q: &FlexTensor,
+    keys: &FlexTensor,
+    values_: &FlexTensor,
+    pages: &Pages,
+) -> FlexTensor {
+    let ([_, heads, head_dim], [_, kv_heads, _, _]) = (q.layout().shape().dims(), keys.layout().shape().dims());
+    let shape = Heads { heads, kv_heads, head_dim };
+    like(q, |q| attention::paged(q, keys.storage(), values_.storage(), shape, pages))
+}
+
+/// The values in row-major order, without a copy where they lie so.
+fn values(tensor: &FlexTensor) -> Cow<'_, [f32]> {
+    match tensor.as_slice::<f32>() {
+        Some(values) => Cow::Borrowed(values),
+        None => Cow::Owned(tensor.to_contiguous().storage::<f32>().to_vec()),
+    }
+}
+
+/// What `op` makes of `x`, in the shape of `x`.
+fn like(x: &FlexTensor, op: impl FnOnce(&[f32]) -> Vec<f32>) -> FlexTensor {
+    shaped(op(&values(x)), x)
+}
+
+fn shaped(values: Vec<f32>, like: &FlexTensor) -> FlexTensor {
+    FlexTensor::from_data(TensorData::new(values, like.layout().shape().clone()))
 }
 
 fn float(values: Vec<f32>, shape: [usize; 2]) -> FlexTensor {

@@ -1,6 +1,7 @@
 //! CPU kernels. The only place with `unsafe`; the scalar kernels are the oracle of the others.
 
 mod activations;
+pub(crate) mod attention;
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
@@ -8,6 +9,7 @@ mod avx512;
 pub(crate) mod flex;
 mod place;
 pub(crate) mod pool;
+mod rows;
 mod scalar;
 
 use activations::Activations;

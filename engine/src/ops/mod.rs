@@ -3,6 +3,10 @@
 
 pub(crate) mod attention;
 mod dequantize;
+#[cfg_attr(feature = "ndarray", allow(deprecated))]
+pub mod fused;
+#[cfg_attr(feature = "ndarray", allow(deprecated))]
+pub mod paged;
 #[cfg_attr(feature = "ndarray", allow(deprecated))] // burn retires ndarray; we keep it to compare
 pub mod quantized;
 pub(crate) mod rms_norm;

@@ -1,6 +1,9 @@
 //! Root-mean-square normalization.
 
+use burn::backend::Dispatch;
 use burn::tensor::Tensor;
+
+use super::fused::FusedOps;
 
 /// Root-mean-square normalization over the last axis.
 ///
@@ -20,7 +23,7 @@ use burn::tensor::Tensor;
 ///
 /// Source: Zhang & Sennrich 2019, arXiv:1910.07467, eq. 4.
 pub(crate) fn rms_norm(x: Tensor<2>, weight: Tensor<1>, eps: f32) -> Tensor<2> {
-    let mean_square = x.clone().square().mean_dim(1); // [tokens, 1]
-    let inverse = mean_square.add_scalar(eps).sqrt().recip();
-    x.mul(inverse).mul(weight.unsqueeze())
+    let ([_tokens, hidden], [len]) = (x.dims(), weight.dims());
+    assert_eq!(hidden, len, "x has {hidden} channels, the weight {len}");
+    Tensor::from_dispatch(Dispatch::rms_norm(x.into_dispatch(), weight.into_dispatch(), eps))
 }

@@ -1,6 +1,9 @@
 //! Rotary position embedding.
 
+use burn::backend::Dispatch;
 use burn::tensor::Tensor;
+
+use super::fused::FusedOps;
 
 /// Rotates the pairs of every head by their position's angles.
 ///
@@ -16,10 +19,8 @@ use burn::tensor::Tensor;
 ///
 /// Source: Su et al. 2021, arXiv:2104.09864, eq. 34.
 pub(crate) fn rotary(x: Tensor<3>, cos: Tensor<3>, sin: Tensor<3>) -> Tensor<3> {
-    let [_tokens, _heads, head_dim] = x.dims();
-    let first = x.clone().narrow(2, 0, head_dim / 2);
-    let second = x.narrow(2, head_dim / 2, head_dim / 2);
-    let y1 = first.clone().mul(cos.clone()).sub(second.clone().mul(sin.clone()));
-    let y2 = second.mul(cos).add(first.mul(sin));
-    Tensor::cat(vec![y1, y2], 2)
+    let ([tokens, _heads, head_dim], angles) = (x.dims(), [cos.dims(), sin.dims()]);
+    assert_eq!(angles, [[tokens, 1, head_dim / 2]; 2], "angles of other tokens or heads");
+    let (x, cos, sin) = (x.into_dispatch(), cos.into_dispatch(), sin.into_dispatch());
+    Tensor::from_dispatch(Dispatch::rotary(x, cos, sin))
 }

@@ -1,6 +1,9 @@
 //! The gate of the MLP.
 
-use burn::tensor::{Tensor, activation::silu};
+use burn::backend::Dispatch;
+use burn::tensor::Tensor;
+
+use super::fused::FusedOps;
 
 /// `silu(gate) · up`, elementwise.
 ///
@@ -10,5 +13,6 @@ use burn::tensor::{Tensor, activation::silu};
 ///
 /// Source: Shazeer 2020, arXiv:2002.05202, eq. 6.
 pub(crate) fn swiglu(gate: Tensor<2>, up: Tensor<2>) -> Tensor<2> {
-    silu(gate).mul(up)
+    assert_eq!(gate.dims(), up.dims(), "gate and up differ in shape");
+    Tensor::from_dispatch(Dispatch::swiglu(gate.into_dispatch(), up.into_dispatch()))
 }

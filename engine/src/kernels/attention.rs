@@ -1,0 +1,221 @@
+//! Attention over blocks of 32 positions with an online softmax: one pass over the keys and values.
+//!
+//! Keys lie transposed, so that the lanes of a score vector are positions and nothing is summed across
+//! lanes. Blocks begin at multiples of 32 positions whatever the batch, so a row's result depends on that
+//! row alone.
+//!
+//! Source: Milakov & Gimelshein 2018, arXiv:1805.02867; Dao et al. 2022, arXiv:2205.14135.
+
+use super::rows::{exp, fma, for_the_machine};
+use super::{Place, pool};
+use crate::ops::paged::{BLOCK, Pages};
+
+/// Query rows that share one reading of a block.
+const ROWS: usize = 3;
+/// Multiplications that are worth a task of its own.
+const TASK: usize = 1 << 16;
+
+/// Shapes of one attention.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Heads {
+    pub heads: usize,
+    pub kv_heads: usize,
+    pub head_dim: usize,
+}
+
+/// `q [tokens, heads, head_dim]` over `keys [blocks, kv_heads, head_dim, 32]` and
+/// `values [blocks, kv_heads, 32, head_dim]`: `[tokens, heads, head_dim]`.
+pub(crate) fn paged(q: &[f32], keys: &[f32], values: &[f32], shape: Heads, pages: &Pages) -> Vec<f32> {
+    let Heads { heads, kv_heads, head_dim } = shape;
+    let group = heads / kv_heads;
+    let mut y = vec![0f32; q.len()];
+    let place = Place::over(&mut y);
+
+    // A task: some tokens of one chunk, one key/value head.
+    let mut tasks = Vec::new();
+    for (index, chunk) in pages.chunks.iter().enumerate() {
+        let context = chunk.past + chunk.len;
+        let step = (TASK / (2 * context * group * head_dim)).max(1);
+        for first in (0..chunk.len).step_by(step) {
+            let tokens = first..chunk.len.min(first + step);
+            tasks.extend((0..kv_heads).map(|kv_head| (index, kv_head, tokens.clone())));
+        }
+    }
+    pool::run(tasks.len(), &|task| {
+        let (index, kv_head, tokens) = tasks[task].clone();
+        let chunk = &pages.chunks[index];
+        let mut scratch = vec![0f32; ROWS * head_dim];
+        let rows: Vec<(usize, usize)> =
+            tokens.flat_map(|token| (0..group).map(move |g| (token, kv_head * group + g))).collect();
+        for rows in rows.chunks(ROWS) {
+            let mut few = [Row::default(); ROWS];
+            for (row, (token, head)) in few.iter_mut().zip(rows) {
+                let at = ((chunk.start + token) * heads + head) * head_dim;
+                let position = chunk.past + token;
+                let first = pages.window.map_or(0, |window| (position + 1).saturating_sub(window));
+                *row = Row { at, first, end: position + 1 };
+            }
+            let few = &few[..rows.len()];
+            let out = &mut scratch[..rows.len() * head_dim];
+            let blocks = Blocks { keys, values, table: &chunk.blocks, kv_head, kv_heads, head_dim };
+            attend(q, few, blocks, out);
+            for (row, out) in few.iter().zip(out.chunks_exact(head_dim)) {
+                // SAFETY: this task's token and head of `y`.
+                unsafe { place.write(row.at, out) };
+            }
+        }
+    });
+    y
+}
+
+/// Writes `k`, `v [tokens, kv_heads, head_dim]` to their places in the blocks.
+pub(crate) fn write(keys: &mut [f32], values: &mut [f32], k: &[f32], v: &[f32], shape: Heads, pages: &Pages) {
+    let Heads { kv_heads, head_dim, .. } = shape;
+    for chunk in &pages.chunks {
+        for token in 0..chunk.len {
+            let position = chunk.past + token;
+            let (block, place) = (chunk.blocks[position / BLOCK] as usize, position % BLOCK);
+            for kv_head in 0..kv_heads {
+                let from = ((chunk.start + token) * kv_heads + kv_head) * head_dim;
+                let start = (block * kv_heads + kv_head) * head_dim * BLOCK;
+                values[start + place * head_dim..][..head_dim].copy_from_slice(&v[from..from + head_dim]);
+                let column = keys[start + place..].iter_mut().step_by(BLOCK);
+                column.zip(&k[from..from + head_dim]).for_each(|(key, k)| *key = *k);
+            }
+        }
+    }
+}
+
+/// A query: where it lies in `q`, and the positions it sees.
+#[derive(Debug, Clone, Copy, Default)]
+struct Row {
+    at: usize,
+    first: usize,
+    end: usize,
+}
+
+/// The keys and values of one sequence and head.
+#[derive(Clone, Copy)]
+struct Blocks<'a> {
+    keys: &'a [f32],
+    values: &'a [f32],
+    table: &'a [u32],
+    kv_head: usize,
+    kv_heads: usize,
+    head_dim: usize,
+}
+
+impl<'a> Blocks<'a> {
+    #[inline(always)]
+    fn at(&self, block: usize) -> (&'a [f32], &'a [f32]) {
+        let len = BLOCK * self.head_dim;
+        let start = (self.table[block] as usize * self.kv_heads + self.kv_head) * len;
+        (&self.keys[start..start + len], &self.values[start..start + len])
+    }
+}
+
+for_the_machine!(
+    /// The outputs of up to [`ROWS`] queries.
+    fn attend(q: &[f32], rows: &[Row], blocks: Blocks, out: &mut [f32]) = attend_few
+);
+
+#[inline(always)]
+fn attend_few<const FMA: bool>(q: &[f32], rows: &[Row], blocks: Blocks, out: &mut [f32]) {
+    match rows {
+        [a] => attend_rows::<FMA, 1>(q, [*a], blocks, out),
+        [a, b] => attend_rows::<FMA, 2>(q, [*a, *b], blocks, out),
+        [a, b, c, ..] => attend_rows::<FMA, ROWS>(q, [*a, *b, *c], blocks, out),
+        [] => {}
+    }
+}
+
+#[inline(always)]
+fn attend_rows<const FMA: bool, const N: usize>(q: &[f32], rows: [Row; N], blocks: Blocks, out: &mut [f32]) {
+    let head_dim = blocks.head_dim;
+    let scale = 1.0 / (head_dim as f32).sqrt();
+    let (mut largest, mut total) = ([f32::MIN; N], [0f32; N]);
+    out.fill(0.0);
+    let first = rows.iter().map(|row| row.first).min().unwrap_or(0) / BLOCK;
+    let end = rows.iter().map(|row| row.end).max().unwrap_or(0).div_ceil(BLOCK);
+    for block in first..end {
+        let (keys, values) = blocks.at(block);
+        let queries = rows.map(|row| &q[row.at..row.at + head_dim]);
+        let mut scores = product::<FMA, N>(queries, keys, BLOCK, 0, [[0.0; BLOCK]; N]);
+        for n in 0..N {
+            let seen = rows[n].first.saturating_sub(block * BLOCK)..rows[n].end.saturating_sub(block * BLOCK);
+            if seen.start > 0 || seen.end < BLOCK {
+                for (i, score) in scores[n].iter_mut().enumerate() {
+                    *score = if seen.contains(&i) { *score } else { f32::NEG_INFINITY };
+                }
+            }
+            let mut lanes = [f32::NEG_INFINITY; 8];
+            for scores in scores[n].as_chunks::<8>().0 {
+                for i in 0..8 {
+                    lanes[i] = if scores[i] > lanes[i] { scores[i] } else { lanes[i] };
+                }
+            }
+            // Scaled after the maximum: the scale is positive.
+            let max = lanes.iter().fold(f32::NEG_INFINITY, |a, b| if *b > a { *b } else { a }) * scale;
+            let max = if max > largest[n] { max } else { largest[n] };
+            let shrink = exp::<FMA>(largest[n] - max);
+            largest[n] = max;
+            let mut sums = [0f32; 8];
+            for scores in scores[n].as_chunks_mut::<8>().0 {
+                for i in 0..8 {
+                    scores[i] = exp::<FMA>(fma::<FMA>(scores[i], scale, -max));
+                    sums[i] += scores[i];
+                }
+            }
+            total[n] = fma::<FMA>(total[n], shrink, sums.iter().sum());
+            for out in &mut out[n * head_dim..(n + 1) * head_dim] {
+                *out *= shrink;
+            }
+        }
+        let weights: [&[f32]; N] = std::array::from_fn(|n| &scores[n][..]);
+        let whole = head_dim / BLOCK * BLOCK;
+        for column in (0..whole).step_by(BLOCK) {
+            let mut sums = [[0f32; BLOCK]; N];
+            for n in 0..N {
+                sums[n].copy_from_slice(&out[n * head_dim + column..][..BLOCK]);
+            }
+            let sums = product::<FMA, N>(weights, values, head_dim, column, sums);
+            for n in 0..N {
+                out[n * head_dim + column..][..BLOCK].copy_from_slice(&sums[n]);
+            }
+        }
+        for n in 0..N {
+            for (position, weight) in scores[n].iter().enumerate() {
+                let values = &values[position * head_dim..(position + 1) * head_dim];
+                for column in whole..head_dim {
+                    let out = &mut out[n * head_dim + column];
+                    *out = fma::<FMA>(*weight, values[column], *out);
+                }
+            }
+        }
+    }
+    for n in 0..N {
+        let inverse = 1.0 / total[n];
+        out[n * head_dim..(n + 1) * head_dim].iter_mut().for_each(|out| *out *= inverse);
+    }
+}
+
+/// `sums[n] += Σ_k a[n][k] · b[k · stride + column ..][..32]`.
+#[inline(always)]
+fn product<const FMA: bool, const N: usize>(
+    a: [&[f32]; N],
+    b: &[f32],
+    stride: usize,
+    column: usize,
+    mut sums: [[f32; BLOCK]; N],
+) -> [[f32; BLOCK]; N] {
+    for k in 0..a[0].len() {
+        let b: &[f32; BLOCK] = b[k * stride + column..].first_chunk().expect("a row of the block");
+        for n in 0..N {
+            let a = a[n][k];
+            for i in 0..BLOCK {
+                sums[n][i] = fma::<FMA>(a, b[i], sums[n][i]);
+            }
+        }
+    }
+    sums
+}

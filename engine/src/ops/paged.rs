@@ -1,0 +1,174 @@
+//! Attention over the paged key/value cache as a backend extension.
+
+use std::sync::Arc;
+
+#[cfg(feature = "flex")]
+use burn::backend::Flex;
+#[cfg(feature = "ndarray")]
+use burn::backend::NdArray;
+use burn::backend::tensor::FloatTensor;
+use burn::backend::{Backend, Dispatch, Scalar, TensorMetadata, backend_extension};
+use burn::tensor::{IntDType, Shape, Slice, Tensor, TensorData};
+
+/// Positions in one block.
+pub const BLOCK: usize = 32;
+
+/// Where one step's tokens lie in the cache and what they see.
+#[derive(Debug, Clone)]
+pub struct Pages {
+    /// One entry a sequence of the batch; their tokens cover the batch in order.
+    pub chunks: Vec<PagedChunk>,
+    /// Positions that a token sees, itself included; all before it if there is none.
+    pub window: Option<usize>,
+}
+
+/// One sequence's part of a step.
+#[derive(Debug, Clone)]
+pub struct PagedChunk {
+    /// Its first token in the batch.
+    pub start: usize,
+    /// Its tokens.
+    pub len: usize,
+    /// Positions that its sequence held before.
+    pub past: usize,
+    /// The blocks of positions `0 .. past + len`.
+    pub blocks: Vec<u32>,
+}
+
+/// A layer's cache is `keys [blocks, kv_heads, head_dim, 32]`, transposed so that a kernel's lanes are
+/// positions, and `values [blocks, kv_heads, 32, head_dim]`.
+#[backend_extension(Flex: cfg(feature = "flex"), NdArray: cfg(feature = "ndarray"))]
+pub trait PagedOps: Backend {
+    /// Writes `k`, `v [tokens, kv_heads, head_dim]` to their places; in place where nobody else holds them.
+    fn cache_write(
+        keys: FloatTensor<Self>,
+        values: FloatTensor<Self>,
+        k: FloatTensor<Self>,
+        v: FloatTensor<Self>,
+        pages: Arc<Pages>,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        let [_, kv_heads, head_dim] = k.shape().dims();
+        let all = |len: usize| Slice::from(0..len as isize);
+        let (mut keys, mut values) = (keys, values);
+        for chunk in &pages.chunks {
+            let mut position = chunk.past;
+            while position < chunk.past + chunk.len {
+                let (block, place) = (chunk.blocks[position / BLOCK] as isize, position % BLOCK);
+                let len = (BLOCK - place).min(chunk.past + chunk.len - position);
+                let token = chunk.start + position - chunk.past;
+                let rows = |x: &FloatTensor<Self>, axes: &[usize; 3], shape: [usize; 4]| {
+                    let tokens = Slice::from(token as isize..(token + len) as isize);
+                    let rows = Self::float_slice(x.clone(), &[tokens, all(kv_heads), all(head_dim)]);
+                    Self::float_reshape(Self::float_permute(rows, axes), Shape::new(shape))
+                };
+                let (block, places) =
+                    (Slice::from(block..block + 1), Slice::from(place as isize..(place + len) as isize));
+                let part = rows(&k, &[1, 2, 0], [1, kv_heads, head_dim, len]);
+                keys = Self::float_slice_assign(keys, &[block, all(kv_heads), all(head_dim), places], part);
+                let part = rows(&v, &[1, 0, 2], [1, kv_heads, len, head_dim]);
+                values = Self::float_slice_assign(values, &[block, all(kv_heads), places, all(head_dim)], part);
+                position += len;
+            }
+        }
+        (keys, values)
+    }
+
+    /// `softmax(q · kᵀ / sqrt(head_dim)) · v` of every token over the positions it sees:
+    /// `q [tokens, heads, head_dim]`, in its shape.
+    fn paged_attention(
+        q: FloatTensor<Self>,
+        keys: FloatTensor<Self>,
+        values: FloatTensor<Self>,
+        pages: Arc<Pages>,
+    ) -> FloatTensor<Self> {
+        let ([_, heads, head_dim], [_, kv_heads, _, _]) = (q.shape().dims(), keys.shape().dims());
+        let group = heads / kv_heads;
+        let device = q.device();
+        let outputs = pages.chunks.iter().map(|chunk| {
+            let (blocks, len) = (chunk.blocks.len(), chunk.len);
+            let places = blocks * BLOCK;
+            let table: Vec<i32> = chunk.blocks.iter().map(|block| *block as i32).collect();
+            let table = || Self::int_from_data(TensorData::new(table.clone(), [blocks]), &device);
+            let k = Self::float_select(keys.clone(), 0, Self::int_cast(table(), IntDType::I32));
+            let k = Self::float_permute(k, &[1, 2, 0, 3]); // [kv_heads, head_dim, blocks, 32]
+            let k = Self::float_reshape(k, Shape::new([kv_heads, head_dim, places]));
+            let v = Self::float_select(values.clone(), 0, Self::int_cast(table(), IntDType::I32));
+            let v = Self::float_permute(v, &[1, 0, 2, 3]); // [kv_heads, blocks, 32, head_dim]
+            let v = Self::float_reshape(v, Shape::new([kv_heads, places, head_dim]));
+
+            let all = |len: usize| Slice::from(0..len as isize);
+            let tokens = Slice::from(chunk.start as isize..(chunk.start + len) as isize);
+            let q = Self::float_slice(q.clone(), &[tokens, all(heads), all(head_dim)]);
+            let q = Self::float_reshape(q, Shape::new([len, kv_heads, group, head_dim]));
+            let q = Self::float_permute(q, &[1, 2, 0, 3]); // [kv_heads, group, len, head_dim]
+            let q = Self::float_reshape(q, Shape::new([kv_heads, group * len, head_dim]));
+
+            let scale = Scalar::from(1.0 / (head_dim as f32).sqrt());
+            let scores = Self::float_mul_scalar(Self::float_matmul(q, k), scale);
+            let mut unseen = vec![0f32; len * places];
+            for (token, row) in unseen.chunks_exact_mut(places).enumerate() {
+                let position = chunk.past + token;
+                let first = pages.window.map_or(0, |window| (position + 1).saturating_sub(window));
+                for (other, unseen) in row.iter_mut().enumerate() {
+                    *unseen = if (first..=position).contains(&other) { 0.0 } else { f32::NEG_INFINITY };
+                }
+            }
+            let unseen = Self::float_from_data(TensorData::new(unseen, [1, 1, len, places]), &device);
+            let scores = Self::float_reshape(scores, Shape::new([kv_heads, group, len, places]));
+            let weights = Self::softmax(Self::float_add(scores, unseen), 3);
+            let weights = Self::float_reshape(weights, Shape::new([kv_heads, group * len, places]));
+            let y = Self::float_matmul(weights, v); // [kv_heads, group * len, head_dim]
+            let y = Self::float_reshape(y, Shape::new([kv_heads, group, len, head_dim]));
+            Self::float_reshape(Self::float_permute(y, &[2, 0, 1, 3]), Shape::new([len, heads, head_dim]))
+        });
+        Self::float_cat(outputs.collect(), 0)
+    }
+}
+
+#[cfg(feature = "ndarray")]
+impl PagedOps for NdArray {}
+
+#[cfg(feature = "flex")]
+impl PagedOps for Flex {
+    fn cache_write(
+        keys: FloatTensor<Self>,
+        values: FloatTensor<Self>,
+        k: FloatTensor<Self>,
+        v: FloatTensor<Self>,
+        pages: Arc<Pages>,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        crate::kernels::flex::cache_write(keys, values, &k, &v, &pages)
+    }
+
+    fn paged_attention(
+        q: FloatTensor<Self>,
+        keys: FloatTensor<Self>,
+        values: FloatTensor<Self>,
+        pages: Arc<Pages>,
+    ) -> FloatTensor<Self> {
+        crate::kernels::flex::paged_attention(&q, &keys, &values, &pages)
+    }
+}
+
+/// A layer's cache: keys and values.
+pub(crate) type LayerCache = (Tensor<4>, Tensor<4>);
+
+pub(crate) fn write((keys, values): LayerCache, k: Tensor<3>, v: Tensor<3>, pages: &Arc<Pages>) -> LayerCache {
+    let (keys, values) = Dispatch::cache_write(
+        keys.into_dispatch(),
+        values.into_dispatch(),
+        k.into_dispatch(),
+        v.into_dispatch(),
+        pages.clone(),
+    );
+    (Tensor::from_dispatch(keys), Tensor::from_dispatch(values))
+}
+
+pub(crate) fn attention(q: Tensor<3>, (keys, values): &LayerCache, pages: &Arc<Pages>) -> Tensor<3> {
+    Tensor::from_dispatch(Dispatch::paged_attention(
+        q.into_dispatch(),
+        keys.clone().into_dispatch(),
+        values.clone().into_dispatch(),
+        pages.clone(),
+    ))
+}
