@@ -1,6 +1,7 @@
 //! Weights as f32.
 
 use std::arch::x86_64::*;
+use std::mem::MaybeUninit;
 
 use super::weights::{STRETCH, Scales, Weights};
 use crate::kernels::activations::{BLOCK, QUAD};
@@ -42,21 +43,22 @@ unsafe fn tile_of<const BITS: u8>(layout: Layout, words: &[u32], tile: usize, co
     unsafe {
         let offset = _mm256_set1_ps(-(weights.offset as f32));
         let table = [0, 8].map(|at| _mm256_loadu_ps(NF4_CODE.as_ptr().add(at)));
-        let mut scales = Scales::new();
+        let mut scales = MaybeUninit::<Scales>::uninit();
+        let scales = scales.as_mut_ptr();
         for block in 0..layout.cols / BLOCK {
             if block % STRETCH == 0 {
                 match layout.format {
-                    Format::NF4 => nf4_scales(layout, words, tile, block, &mut scales),
-                    _ => weights.decode_scales(block, &mut scales),
+                    Format::NF4 => nf4_scales(layout, words, tile, block, scales),
+                    _ => weights.decode_scales(block, scales),
                 }
             }
             for eight in 0..4 {
                 let group = (block % STRETCH) * Weights::<BITS>::GROUPS + eight * Weights::<BITS>::GROUPS / 4;
                 let mut columns_of = [[0f32; TILE]; 8];
                 for half in 0..2 {
-                    let scale = scales.scale[group][half];
+                    let scale = (*scales).scale[group][half];
                     let min = match weights.has_minimum {
-                        true => scales.min[group][half],
+                        true => (*scales).min[group][half],
                         false => _mm256_mul_ps(scale, offset),
                     };
                     for (pair, codes) in weights.eight_columns(block, eight, half).into_iter().enumerate() {
@@ -92,7 +94,7 @@ unsafe fn nf4_code(table: &[__m256; 2], codes: __m256i) -> __m256 {
 }
 
 #[inline(always)]
-unsafe fn nf4_scales(layout: Layout, words: &[u32], tile: usize, first: usize, out: &mut Scales) {
+unsafe fn nf4_scales(layout: Layout, words: &[u32], tile: usize, first: usize, out: *mut Scales) {
     let rows = TILE.min(layout.rows - tile * TILE);
     for block in first..(layout.cols / BLOCK).min(first + STRETCH) {
         let mut scales = [0f32; TILE];
@@ -100,8 +102,8 @@ unsafe fn nf4_scales(layout: Layout, words: &[u32], tile: usize, first: usize, o
             *scale = group_scale(layout, words, tile * TILE + lane, block / 2).0;
         }
         for half in 0..2 {
-            // SAFETY: 8 of 16 values; the caller's instructions.
-            out.scale[block - first][half] = unsafe { _mm256_loadu_ps(scales.as_ptr().add(8 * half)) };
+            // SAFETY: 8 of 16 values; the caller's instructions and memory.
+            unsafe { (*out).scale[block - first][half] = _mm256_loadu_ps(scales.as_ptr().add(8 * half)) };
         }
     }
 }

@@ -2,6 +2,7 @@
 //! activations.
 
 use std::arch::x86_64::*;
+use std::mem::MaybeUninit;
 
 use super::weights::{STRETCH, Scales, Weights};
 use crate::kernels::activations::{Activations, BLOCK};
@@ -59,10 +60,11 @@ impl<const BITS: u8> Weights<'_, BITS> {
         // SAFETY: blocks, groups and rows of activations that exist; the instructions are `tile_of`'s.
         unsafe {
             let mut sums = [[_mm256_setzero_ps(); 2]; N];
-            let mut scales = Scales::new();
+            let mut scales = MaybeUninit::<Scales>::uninit();
+            let scales = scales.as_mut_ptr();
             for block in 0..self.blocks() {
                 if block % STRETCH == 0 {
-                    self.decode_scales(block, &mut scales);
+                    self.decode_scales(block, scales);
                 }
                 let at = block * N;
                 for group in 0..Self::GROUPS {
@@ -84,7 +86,7 @@ impl<const BITS: u8> Weights<'_, BITS> {
                     let index = (block % STRETCH) * Self::GROUPS + group;
                     for n in 0..N {
                         for half in 0..2 {
-                            sums[n][half] = self.add(sums[n][half], dots[n][half], &scales, index, half, x, at + n);
+                            sums[n][half] = self.add(sums[n][half], dots[n][half], scales, index, half, x, at + n);
                         }
                     }
                 }
@@ -102,10 +104,11 @@ impl<const BITS: u8> Weights<'_, BITS> {
         unsafe {
             let mut sums = [[_mm256_setzero_ps(); 2]; CHUNK];
             let mut codes = [[_mm256_setzero_si256(); 2]; 16];
-            let mut scales = Scales::new();
+            let mut scales = MaybeUninit::<Scales>::uninit();
+            let scales = scales.as_mut_ptr();
             for block in 0..self.blocks() {
                 if block % STRETCH == 0 {
-                    self.decode_scales(block, &mut scales);
+                    self.decode_scales(block, scales);
                 }
                 for eight in 0..4 {
                     for half in 0..2 {
@@ -118,10 +121,10 @@ impl<const BITS: u8> Weights<'_, BITS> {
                 let mut at = block * x.tokens + first;
                 for sums in sums[..count].chunks_mut(ROWS) {
                     match sums.len() {
-                        1 => self.rows::<1>(&codes, &scales, block, x, at, sums),
-                        2 => self.rows::<2>(&codes, &scales, block, x, at, sums),
-                        3 => self.rows::<3>(&codes, &scales, block, x, at, sums),
-                        _ => self.rows::<ROWS>(&codes, &scales, block, x, at, sums),
+                        1 => self.rows::<1>(&codes, scales, block, x, at, sums),
+                        2 => self.rows::<2>(&codes, scales, block, x, at, sums),
+                        3 => self.rows::<3>(&codes, scales, block, x, at, sums),
+                        _ => self.rows::<ROWS>(&codes, scales, block, x, at, sums),
                     }
                     at += sums.len();
                 }
@@ -137,7 +140,7 @@ impl<const BITS: u8> Weights<'_, BITS> {
     unsafe fn rows<const N: usize>(
         &self,
         codes: &[[__m256i; 2]; 16],
-        scales: &Scales,
+        scales: *const Scales,
         block: usize,
         x: &Activations,
         at: usize,
@@ -182,7 +185,7 @@ impl<const BITS: u8> Weights<'_, BITS> {
         &self,
         sum: __m256,
         dot: __m256i,
-        scales: &Scales,
+        scales: *const Scales,
         index: usize,
         half: usize,
         x: &Activations,
@@ -190,12 +193,12 @@ impl<const BITS: u8> Weights<'_, BITS> {
     ) -> __m256 {
         // SAFETY: the caller's.
         unsafe {
-            let d = _mm256_mul_ps(scales.scale[index][half], _mm256_set1_ps(*x.scales.get_unchecked(at)));
+            let d = _mm256_mul_ps((*scales).scale[index][half], _mm256_set1_ps(*x.scales.get_unchecked(at)));
             let sum = _mm256_fmadd_ps(d, _mm256_cvtepi32_ps(dot), sum);
             if !self.has_minimum {
                 return sum;
             }
-            _mm256_fmadd_ps(scales.min[index][half], _mm256_set1_ps(*x.totals.get_unchecked(at)), sum)
+            _mm256_fmadd_ps((*scales).min[index][half], _mm256_set1_ps(*x.totals.get_unchecked(at)), sum)
         }
     }
 
