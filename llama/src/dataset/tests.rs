@@ -232,9 +232,10 @@ proptest::proptest! {
         for content in [&bytes, &content] {
             let strict = read(&name, content, &ReadOptions::default());
             let lenient = read(&name, content, &skipping());
-            if let Ok(strict) = &strict {
-                proptest::prop_assert_eq!(Some(&strict.rows), lenient.ok().as_ref().map(|lenient| &lenient.rows));
+            if let (Ok(strict), Ok(lenient)) = (&strict, &lenient) {
+                proptest::prop_assert_eq!(&strict.rows, &lenient.rows);
             }
+            proptest::prop_assert!(strict.is_err() || lenient.is_ok());
         }
     }
 }
