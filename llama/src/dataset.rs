@@ -6,7 +6,7 @@
 //! Files are read as streams: what is in memory is the rows, and one raw row at a time.
 
 use std::fs::{self, File};
-use std::io::{self, BufReader};
+use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
 use crate::{LlamaError, Message};
@@ -36,6 +36,8 @@ pub use split::{Distinct, Split, SplitBy, SplitOptions, epoch_order};
 
 /// Bytes of a raw row that are read; a longer one is no question and answer.
 const MAX_ROW: usize = 1 << 20;
+/// What some programs put before a text in UTF-8.
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
 /// How files are read.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -111,7 +113,10 @@ impl Dataset {
     }
 
     fn read(&mut self, path: PathBuf, options: &ReadOptions) -> Result<(), LlamaError> {
-        let file = BufReader::with_capacity(1 << 16, File::open(&path).map_err(LlamaError::io(&path))?);
+        let mut file = BufReader::with_capacity(1 << 16, File::open(&path).map_err(LlamaError::io(&path))?);
+        if file.fill_buf().map_err(LlamaError::io(&path))?.starts_with(BYTE_ORDER_MARK) {
+            file.consume(BYTE_ORDER_MARK.len());
+        }
         self.files.push(path.clone());
         let mut sink = Sink { index: self.files.len() - 1, path: &path, options, dataset: self };
         match kind(&path).unwrap_or(Kind::Csv) {

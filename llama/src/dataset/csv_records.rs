@@ -37,13 +37,9 @@ enum At {
 }
 
 impl<R: Read + Seek> CsvRecords<R> {
-    /// Starts at the reader's place, after a byte order mark.
-    pub fn new(mut reader: BufReader<R>) -> io::Result<Self> {
-        let mark = reader.fill_buf()?.starts_with(b"\xef\xbb\xbf");
-        if mark {
-            reader.consume(3);
-        }
-        Ok(Self { reader, offset: 0, line: 1, record: Vec::new() })
+    /// Starts at the reader's place.
+    pub fn new(reader: BufReader<R>) -> Self {
+        Self { reader, offset: 0, line: 1, record: Vec::new() }
     }
 
     fn byte(&mut self) -> io::Result<Option<u8>> {
@@ -130,7 +126,7 @@ mod tests {
     /// `line: record` or `line! what is wrong` of each record.
     fn records(text: &[u8]) -> Vec<String> {
         // A buffer smaller than a record, as 64 KiB is to the longest.
-        let mut records = CsvRecords::new(BufReader::with_capacity(4, Cursor::new(text))).unwrap();
+        let mut records = CsvRecords::new(BufReader::with_capacity(4, Cursor::new(text)));
         let mut found = Vec::new();
         while let Some(CsvRecord { line, bytes }) = records.next().unwrap() {
             found.push(match bytes {
@@ -164,7 +160,7 @@ mod tests {
     fn a_huge_record_is_passed_over_in_little_memory() {
         let huge = "x\n".repeat(MAX_ROW);
         let text = format!("a,b\n\"{huge}\",c\nd,e\n");
-        let mut records = CsvRecords::new(BufReader::new(Cursor::new(text.as_bytes()))).unwrap();
+        let mut records = CsvRecords::new(BufReader::new(Cursor::new(text.as_bytes())));
         assert!(records.next().unwrap().unwrap().bytes.is_ok());
         let error = records.next().unwrap().unwrap().bytes.unwrap_err();
         assert!(error.starts_with("the row has 2097156 bytes"), "{error}");

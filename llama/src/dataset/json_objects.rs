@@ -42,7 +42,6 @@ impl<R: BufRead> RawRows<R> {
             return Err(too_long(self.length));
         }
         let text = std::str::from_utf8(&self.row).map_err(|_| "not UTF-8; save the file as UTF-8")?;
-        let text = text.trim_start_matches('\u{feff}');
         match serde_json::from_str(text) {
             Ok(Value::Object(object)) => Ok(object),
             Ok(_) => Err("a JSON object is wanted".into()),
@@ -93,8 +92,7 @@ impl<R: BufRead> RawRows<R> {
         while let Some(&byte) = self.reader.fill_buf()?.first() {
             let between = self.row.is_empty();
             let separates = byte.is_ascii_whitespace() || matches!(byte, b'[' | b']' | b',');
-            // The byte order mark is not ASCII, and stands before the first.
-            let skipped = between && (separates || (self.line == 1 && matches!(byte, 0xef | 0xbb | 0xbf)));
+            let skipped = between && separates;
             if !between && depth == 0 && (separates || byte == b'{') {
                 return Ok(Some(line)); // something else than an object ends
             }

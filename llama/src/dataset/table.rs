@@ -20,7 +20,7 @@ struct Header {
 
 /// Reads all rows into `sink`.
 pub(super) fn read<R: Read + Seek>(reader: BufReader<R>, sink: &mut Sink<'_>) -> Result<(), LlamaError> {
-    let mut records = CsvRecords::new(reader).map_err(sink.io())?;
+    let mut records = CsvRecords::new(reader);
     let Some(first) = records.next().map_err(sink.io())? else {
         return Err(LlamaError::file(sink.path, "the file is empty"));
     };
