@@ -19,7 +19,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Train a LoRA adapter on questions and their answers.
-    Train(TrainArgs),
+    Train(Box<TrainArgs>),
     /// Measure how well a model predicts a text.
     Perplexity(PerplexityArgs),
 }
@@ -194,7 +194,7 @@ mod tests {
     fn train(flags: &str) -> Result<TrainArgs, clap::Error> {
         let words = "trainer train --data d.csv".split(' ').chain(flags.split_whitespace());
         match Cli::try_parse_from(words)?.command {
-            Command::Train(args) => Ok(args),
+            Command::Train(args) => Ok(*args),
             Command::Perplexity(_) => unreachable!(),
         }
     }

@@ -24,40 +24,67 @@ pub(super) fn read<R: Read + Seek>(reader: BufReader<R>, sink: &mut Sink<'_>) ->
     let Some(first) = records.next().map_err(sink.io())? else {
         return Err(LlamaError::file(sink.path, "the file is empty"));
     };
-    let names = fields(&first).map_err(|(line, reason)| LlamaError::line(sink.path, line, reason))?;
+    let mut splitter = Splitter { reader: csv_core::Reader::new(), text: Vec::new(), ends: Vec::new() };
+    let names =
+        splitter.fields(&first).map_err(|(line, reason)| LlamaError::line(sink.path, line, reason))?;
     let header = Header::find(&names, sink)?;
     loop {
         let Some(record) = records.next().map_err(sink.io())? else { return Ok(()) };
-        match fields(&record) {
+        match splitter.fields(&record) {
             Ok(fields) => sink.take(record.line, header.row(&fields))?,
             Err((line, reason)) => sink.take(line, Err(reason))?,
         }
     }
 }
 
-/// The fields of a record, or the line on which something is wrong and what.
-fn fields(record: &CsvRecord<'_>) -> Result<csv::StringRecord, (u64, String)> {
-    let line = record.line;
-    let bytes = record.bytes.clone().map_err(|reason| (line, reason))?;
-    let text = std::str::from_utf8(bytes).map_err(|error| {
-        let before = bytes.get(..error.valid_up_to()).unwrap_or_default();
-        let line = line + before.iter().filter(|&&byte| byte == b'\n').count() as u64;
-        (line, "not UTF-8; save the file as UTF-8".to_owned())
-    })?;
-    let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(text.as_bytes());
-    let mut fields = csv::StringRecord::new();
-    reader.read_record(&mut fields).map_err(|error| (line, error.to_string()))?;
-    Ok(fields)
+/// Splits records into fields. The reader is kept, for making one costs more than a row.
+struct Splitter {
+    reader: csv_core::Reader,
+    /// The fields end to end, without their quotes.
+    text: Vec<u8>,
+    ends: Vec<usize>,
+}
+
+impl Splitter {
+    /// The fields of a record, or the line on which something is wrong and what.
+    fn fields(&mut self, record: &CsvRecord<'_>) -> Result<Vec<&str>, (u64, String)> {
+        let line = record.line;
+        let bytes = record.bytes.clone().map_err(|reason| (line, reason))?;
+        std::str::from_utf8(bytes).map_err(|error| {
+            let before = bytes.get(..error.valid_up_to()).unwrap_or_default();
+            let line = line + before.iter().filter(|&&byte| byte == b'\n').count() as u64;
+            (line, "not UTF-8; save the file as UTF-8".to_owned())
+        })?;
+        let commas = bytes.iter().filter(|&&byte| byte == b',').count();
+        self.text.resize(bytes.len(), 0);
+        self.ends.resize(commas + 2, 0);
+        self.reader.reset();
+        let (mut written, mut count) = (0, 0);
+        // The record, and the end of the input after it.
+        for input in [bytes, &[]] {
+            let (text, ends) = (self.text.get_mut(written..), self.ends.get_mut(count..));
+            let (_, _, text, ends) =
+                self.reader.read_record(input, text.unwrap_or_default(), ends.unwrap_or_default());
+            (written, count) = (written + text, count + ends);
+        }
+        let mut start = 0;
+        let field = |&end: &usize| {
+            let field = self.text.get(start..end).unwrap_or_default();
+            start = end;
+            std::str::from_utf8(field).unwrap_or_default()
+        };
+        Ok(self.ends.iter().take(count).map(field).collect())
+    }
 }
 
 impl Header {
-    fn find(names: &csv::StringRecord, sink: &Sink<'_>) -> Result<Self, LlamaError> {
+    fn find(names: &[&str], sink: &Sink<'_>) -> Result<Self, LlamaError> {
         let columns = &sink.options.columns;
-        let may = |field| match (columns.find(field, names.iter()), columns.named(field)) {
+        let may = |field| match (columns.find(field, names.iter().copied()), columns.named(field)) {
             (None, Some(_)) => Err(field),
             (found, _) => Ok(found),
         };
-        let must = |field| columns.find(field, names.iter()).ok_or(field);
+        let must = |field| columns.find(field, names.iter().copied()).ok_or(field);
         let find = || {
             Ok(Self {
                 columns: names.len(),
@@ -76,7 +103,7 @@ impl Header {
         })
     }
 
-    fn row(&self, fields: &csv::StringRecord) -> Result<Option<Fields>, String> {
+    fn row(&self, fields: &[&str]) -> Result<Option<Fields>, String> {
         if fields.len() != self.columns {
             return Err(format!(
                 "{} fields where the first line has {}; a quote or comma is amiss",
@@ -84,7 +111,7 @@ impl Header {
                 self.columns
             ));
         }
-        let field = |column: usize| fields.get(column).unwrap_or_default();
+        let field = |column: usize| fields.get(column).copied().unwrap_or_default();
         let optional = |column: Option<usize>| column.map(field).unwrap_or_default();
         let texts = Texts {
             instruction: field(self.instruction),
