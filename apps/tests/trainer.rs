@@ -63,7 +63,10 @@ fn training_lowers_perplexity_and_leaves_an_adapter() {
     let summary: Value = serde_json::from_slice(&fs::read(first.join("training.json")).unwrap()).unwrap();
     assert_eq!(
         summary["rows"],
-        json!({ "train": 6, "validation": 2, "blank": 0, "truncated": 0, "dropped": 0 })
+        json!({
+            "train": 6, "validation": 2, "test": 0, "blank": 0, "skipped": 0, "truncated": 0, "dropped": 0,
+            "distinct_questions": 4, "distinct_pairs": 4, "leaked": 0,
+        })
     );
     assert!(first.join("chat_template.jinja").exists());
 
@@ -91,6 +94,52 @@ fn an_adapter_can_be_trained_further() {
     assert_eq!(config["r"], 2);
     assert_eq!(config["target_modules"], json!(["o_proj", "q_proj"]));
     assert_eq!(config["lora_dropout"], 0.2);
+}
+
+/// A chat template that this model's characters write.
+const TURNS: &str = "{% for m in messages %}{{ m.role }}:{{ m.content }};{% endfor %}";
+
+#[test]
+fn conversations_are_trained_on_and_what_is_wrong_with_them_is_listed() {
+    let folder = workshop();
+    let chat = |question: &str| {
+        json!({"messages": [
+            {"role": "user", "content": question}, {"role": "assistant", "content": "Which?"},
+            {"role": "user", "content": "All"}, {"role": "assistant", "content": "Yes."},
+        ]})
+    };
+    let mut lines: Vec<String> = (0..8).map(|row| chat(["Hats?", "Cats?"][row % 2]).to_string()).collect();
+    lines.insert(2, "{\"messages\": [".into());
+    fs::write(folder.path().join("chats.jsonl"), lines.join("\n")).unwrap();
+
+    let run = |arguments: &str, format: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_trainer"));
+        command.current_dir(folder.path()).args(
+            "train --model model --data chats.jsonl --max-steps 1 --validation-split 0 --test-split 0.5"
+                .split(' '),
+        );
+        command.args(arguments.split_whitespace()).args(["--prompt-format", format]).output().unwrap()
+    };
+    assert!(error(&run("", TURNS)).starts_with("error: chats.jsonl:3: no JSON object"));
+    let plain = error(&run("--skip-bad-rows", "plain"));
+    assert!(plain.contains("--data chats.jsonl: no row is left"), "{plain}");
+    let chat = error(&run("--skip-bad-rows", "chat"));
+    assert!(chat.contains("--prompt-format: the model has no chat template"), "{chat}");
+
+    let output = run("--skip-bad-rows --split random", TURNS);
+    printed(&output);
+    let told = String::from_utf8(output.stderr.clone()).unwrap();
+    for line in [
+        "4 rows to train on, 0 held back, 4 set aside",
+        "8 rows hold 2 distinct pairs",
+        "this random split leaks",
+        "chats.jsonl:3: no JSON object",
+    ] {
+        assert!(told.contains(line), "{line}: {told}");
+    }
+    let adapter = folder.path().join("adapter");
+    assert_eq!(fs::read_to_string(adapter.join("chat_template.jinja")).unwrap(), TURNS);
+    assert_eq!(fs::read_to_string(adapter.join("test.jsonl")).unwrap().lines().count(), 4);
 }
 
 #[test]

@@ -9,6 +9,7 @@ mod jinja2;
 mod python_json;
 mod source;
 mod strftime;
+mod transcript;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -22,6 +23,8 @@ use minijinja::{Environment, ErrorKind, Value};
 use serde::{Deserialize, Serialize};
 
 use crate::gguf::Gguf;
+
+pub use transcript::{Answer, Transcriber, Transcript};
 
 /// One message of a conversation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,6 +55,9 @@ pub enum TemplateError {
     /// The template fails on this conversation.
     #[error("the chat template fails: {0}")]
     Render(String),
+    /// There is no template where one is needed.
+    #[error("the model has no chat template")]
+    Missing,
     /// A file that holds a template cannot be read.
     #[error("{}: {reason}", path.display())]
     File {

@@ -1,89 +1,189 @@
-//! Training data: from CSV files to token sequences that say which tokens are learned.
+//! Training data: from CSV and JSON files to token sequences that say which tokens are learned.
 //!
 //! [`Dataset::open`] reads rows, [`Dataset::split`] holds some back, [`encode()`] makes
 //! [`engine::Example`]s of them, and [`epoch_order`] says in which order an epoch sees them.
+//!
+//! Files are read as streams: what is in memory is the rows, and one raw row at a time.
 
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
-use crate::LlamaError;
+use crate::{LlamaError, Message};
 
+mod columns;
+mod csv_records;
 mod encode;
+mod fields;
+mod json_objects;
+mod lengths;
+mod listed;
+mod mask;
+mod pair_template;
+mod prompt_format;
+mod row;
 mod split;
 mod table;
 
-pub use encode::{Encoded, Learn, encode};
-pub use split::epoch_order;
+pub use columns::{Column, Columns, Field};
+pub use encode::{Encoded, Learn, Refused, encode};
+pub use lengths::Lengths;
+pub use listed::{Listed, Note};
+pub use pair_template::PairTemplate;
+pub use prompt_format::{PromptFormat, Prompts};
+pub use row::{Origin, Pair, Row};
+pub use split::{Distinct, Split, SplitBy, SplitOptions, epoch_order};
 
-/// One question with its answer.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Row {
-    /// What the customer writes.
-    pub instruction: String,
-    /// Passages that retrieval would have found for it.
-    pub context: Option<String>,
-    /// What the assistant answers.
-    pub response: String,
-    /// Where it stands: the file, and the line on which the row starts.
-    pub origin: Origin,
+/// Bytes of a raw row that are read; a longer one is no question and answer.
+const MAX_ROW: usize = 1 << 20;
+/// What some programs put before a text in UTF-8.
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
+
+/// How files are read.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ReadOptions {
+    /// What the columns are called.
+    pub columns: Columns,
+    /// Leave out and list what cannot be read, instead of failing.
+    pub skip_bad_rows: bool,
 }
 
-/// A place in a file, for messages.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Origin {
-    /// Index into [`Dataset::files`].
-    pub file: usize,
-    /// The line, from 1.
-    pub line: u64,
-}
-
-/// The rows of one CSV file or of a folder of them.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// The rows of one file or of a folder of them.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Dataset {
     /// The rows, in the files' order.
     pub rows: Vec<Row>,
     /// The files they came from.
     pub files: Vec<PathBuf>,
-    /// Rows that were left out because their instruction or response is blank.
-    pub blank: usize,
+    /// Whether rows were written as conversations (`messages`), not as questions and answers.
+    pub conversations: bool,
+    /// Rows that were left out because a question, an answer or a message is blank.
+    pub blank: Listed,
+    /// Rows that were left out because they cannot be read.
+    pub skipped: Listed,
+}
+
+/// The kinds of files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Csv,
+    /// One object a line.
+    JsonLines,
+    /// An array of objects.
+    Json,
 }
 
 impl Dataset {
-    /// Reads the CSV file `path`, or every `.csv` file of the folder `path` in the order of their
-    /// names. A file has the columns `instruction` and `response` and may have `context`; others are
-    /// ignored.
+    /// Reads the file `path`, or every `.csv`, `.jsonl`, `.ndjson` and `.json` file of the folder
+    /// `path` in the order of their names. A file of another name is read as CSV.
+    ///
+    /// A row is a question and its answer (`instruction` or `prompt`; `response`, `output` or
+    /// `completion`; and, where there are any, `input`, `system`, `context`, `category`) or, in JSON,
+    /// a conversation (`messages` of `role` and `content`, or `conversations` of `from` and `value`).
+    /// Other columns are ignored.
     ///
     /// # Errors
-    /// If something cannot be read, or nothing is left to train on.
-    pub fn open(path: &Path) -> Result<Self, LlamaError> {
+    /// If something cannot be read, or nothing is left to train on. Of `options.skip_bad_rows`, rows
+    /// that cannot be read are listed in [`skipped`](Self::skipped) instead.
+    pub fn open(path: &Path, options: &ReadOptions) -> Result<Self, LlamaError> {
         let is_folder = fs::metadata(path).map_err(LlamaError::io(path))?.is_dir();
         let files = match is_folder {
-            true => csv_files(path).map_err(LlamaError::io(path))?,
+            true => data_files(path).map_err(LlamaError::io(path))?,
             false => vec![path.to_owned()],
         };
         if files.is_empty() {
-            return Err(LlamaError::file(path, "there is no .csv file in this folder"));
+            return Err(LlamaError::file(path, "there is no .csv, .jsonl or .json file in this folder"));
         }
-        let mut dataset = Self { rows: Vec::new(), files, blank: 0 };
-        for (index, file) in dataset.files.iter().enumerate() {
-            let bytes = fs::read(file).map_err(LlamaError::io(file))?;
-            let table = table::parse(&bytes, file, index)?;
-            dataset.rows.extend(table.rows);
-            dataset.blank += table.blank;
+        let mut dataset = Self::default();
+        for file in files {
+            dataset.read(file, options)?;
         }
-        match dataset.rows.is_empty() {
-            true => Err(LlamaError::file(path, "there is no row with an instruction and a response")),
-            false => Ok(dataset),
+        if dataset.rows.is_empty() {
+            let skipped = dataset.skipped.first.first();
+            let skipped = skipped.map_or(String::new(), |note| {
+                format!(
+                    "; {} were skipped, the first (line {}): {}",
+                    dataset.skipped.count, note.line, note.reason
+                )
+            });
+            let reason = format!("there is no row with an instruction and a response{skipped}");
+            return Err(LlamaError::file(path, reason));
+        }
+        Ok(dataset)
+    }
+
+    fn read(&mut self, path: PathBuf, options: &ReadOptions) -> Result<(), LlamaError> {
+        let mut file = BufReader::with_capacity(1 << 16, File::open(&path).map_err(LlamaError::io(&path))?);
+        if file.fill_buf().map_err(LlamaError::io(&path))?.starts_with(BYTE_ORDER_MARK) {
+            file.consume(BYTE_ORDER_MARK.len());
+        }
+        self.files.push(path.clone());
+        let mut sink = Sink { index: self.files.len() - 1, path: &path, options, dataset: self };
+        match kind(&path).unwrap_or(Kind::Csv) {
+            Kind::Csv => table::read(file, &mut sink),
+            kind => json_objects::read(file, kind == Kind::JsonLines, &mut sink),
         }
     }
 }
 
-fn csv_files(folder: &Path) -> io::Result<Vec<PathBuf>> {
+/// Takes the rows of one file.
+struct Sink<'a> {
+    index: usize,
+    path: &'a Path,
+    options: &'a ReadOptions,
+    dataset: &'a mut Dataset,
+}
+
+impl Sink<'_> {
+    /// A row that starts on `line`: what it says, `None` if it is blank, or why it cannot be read.
+    fn take(&mut self, line: u64, messages: Result<Option<Fields>, String>) -> Result<(), LlamaError> {
+        let origin = Origin { file: self.index, line };
+        match messages {
+            Ok(Some(fields)) => {
+                self.dataset.conversations |= fields.conversation;
+                let Fields { messages, category, .. } = fields;
+                self.dataset.rows.push(Row { messages, category, origin });
+            }
+            Ok(None) => self.dataset.blank.add(origin, "blank"),
+            Err(reason) if self.options.skip_bad_rows => self.dataset.skipped.add(origin, reason),
+            Err(reason) => return Err(LlamaError::line(self.path, line, reason)),
+        }
+        Ok(())
+    }
+
+    fn io(&self) -> impl FnOnce(io::Error) -> LlamaError {
+        LlamaError::io(self.path)
+    }
+}
+
+/// What a raw row says.
+#[derive(Debug, PartialEq, Eq)]
+struct Fields {
+    messages: Vec<Message>,
+    category: Option<String>,
+    /// Whether it was written as messages.
+    conversation: bool,
+}
+
+fn too_long(bytes: u64) -> String {
+    format!("the row has {bytes} bytes; more than {MAX_ROW} are no question and answer")
+}
+
+fn kind(path: &Path) -> Option<Kind> {
+    let extension = path.extension()?.to_str()?.to_ascii_lowercase();
+    match extension.as_str() {
+        "csv" => Some(Kind::Csv),
+        "jsonl" | "ndjson" => Some(Kind::JsonLines),
+        "json" => Some(Kind::Json),
+        _ => None,
+    }
+}
+
+fn data_files(folder: &Path) -> io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
-        if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("csv")) && path.is_file() {
+        if kind(&path).is_some() && path.is_file() {
             files.push(path);
         }
     }
@@ -92,31 +192,4 @@ fn csv_files(folder: &Path) -> io::Result<Vec<PathBuf>> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_folder_is_its_csv_files_in_order() {
-        let dir = tempfile::tempdir().unwrap();
-        fs::write(dir.path().join("b.csv"), "instruction,response\nthird,3\n").unwrap();
-        fs::write(dir.path().join("a.CSV"), "instruction,response\nfirst,1\n,\nsecond,2\n").unwrap();
-        fs::write(dir.path().join("notes.txt"), "no").unwrap();
-        let dataset = Dataset::open(dir.path()).unwrap();
-        let instructions: Vec<_> = dataset.rows.iter().map(|row| row.instruction.as_str()).collect();
-        assert_eq!(instructions, ["first", "second", "third"]);
-        assert_eq!(dataset.rows[2].origin, Origin { file: 1, line: 2 });
-        assert_eq!(dataset.blank, 1);
-    }
-
-    #[test]
-    fn what_cannot_be_opened_is_named() {
-        let dir = tempfile::tempdir().unwrap();
-        let missing = dir.path().join("missing.csv");
-        let header = dir.path().join("header.csv");
-        fs::write(&header, "instruction,response\n").unwrap();
-        assert!(Dataset::open(&missing).unwrap_err().to_string().contains("missing.csv"));
-        assert!(Dataset::open(&header).unwrap_err().to_string().contains("header.csv: there is no row"));
-        fs::remove_file(&header).unwrap();
-        assert!(Dataset::open(dir.path()).unwrap_err().to_string().contains("there is no .csv file"));
-    }
-}
+mod tests;

@@ -27,6 +27,16 @@ pub enum LlamaError {
         /// What is wrong with it.
         reason: String,
     },
+    /// A line of a text file that is not what it should be.
+    #[error("{}:{line}: {reason}", path.display())]
+    Line {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: u64,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// A tensor that is missing, misshapen, or of a type that cannot be loaded.
     #[error("{}: tensor `{name}` {reason}", path.display())]
     Tensor {
@@ -77,6 +87,11 @@ impl LlamaError {
     /// A file that is not what it should be.
     pub(crate) fn file(path: &Path, reason: impl Into<String>) -> LlamaError {
         LlamaError::File { path: path.to_path_buf(), reason: reason.into() }
+    }
+
+    /// A line that is not what it should be.
+    pub(crate) fn line(path: &Path, line: u64, reason: impl Into<String>) -> LlamaError {
+        LlamaError::Line { path: path.to_path_buf(), line, reason: reason.into() }
     }
 
     /// A tensor that cannot be used.

@@ -25,7 +25,7 @@ mod stop;
 mod tokenizer;
 
 pub use adapter::Adapter;
-pub use chat_template::{ChatTemplate, Message, TemplateError};
+pub use chat_template::{Answer, ChatTemplate, Message, TemplateError, Transcriber, Transcript};
 pub use checkpoint::Checkpoint;
 pub use dataset::Dataset;
 pub use error::LlamaError;

@@ -18,10 +18,11 @@ mod stream;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use tokenizers::{AddedVocabulary, Model, NormalizerWrapper, OffsetType, PreTokenizer};
+use tokenizers::{AddedVocabulary, Encoding, Model, NormalizerWrapper, OffsetType, PreTokenizer};
 
 use crate::chat_template::{ChatTemplate, Message, TemplateError};
 use crate::gguf::Gguf;
@@ -173,14 +174,28 @@ impl Tokenizer {
     /// # Errors
     /// If the tokenizer cannot write the text.
     pub fn encode_with_control(&self, text: &str) -> Result<Vec<u32>, TokenizerError> {
+        Ok(self.encode_controlled(text, OffsetType::None)?.get_ids().to_vec())
+    }
+
+    /// [`encode_with_control`](Self::encode_with_control), and the bytes of `text` that each token
+    /// writes. Tokens that write one character together have all of its bytes.
+    ///
+    /// # Errors
+    /// If the tokenizer cannot write the text.
+    pub fn encode_with_spans(&self, text: &str) -> Result<(Vec<u32>, Vec<Range<usize>>), TokenizerError> {
+        let encoding = self.encode_controlled(text, OffsetType::Byte)?;
+        let spans = encoding.get_offsets().iter().map(|&(start, end)| start..end).collect();
+        Ok((encoding.get_ids().to_vec(), spans))
+    }
+
+    fn encode_controlled(&self, text: &str, offsets: OffsetType) -> Result<Encoding, TokenizerError> {
         let Inner { model, with_control, unshield, .. } = &*self.inner;
         let mut words = with_control.extract_and_normalize(Some(unshield), text);
         if let Some(pre_tokenizer) = model.get_pre_tokenizer() {
             pre_tokenizer.pre_tokenize(&mut words).map_err(TokenizerError::text)?;
         }
         model.get_model().tokenize_in_pretokenized(&mut words, None).map_err(TokenizerError::text)?;
-        let encoding = words.into_encoding(None, 0, OffsetType::None).map_err(TokenizerError::text)?;
-        Ok(encoding.get_ids().to_vec())
+        words.into_encoding(None, 0, offsets).map_err(TokenizerError::text)
     }
 
     /// The ids of a conversation as `template` writes it. Control tokens that the messages contain are
@@ -239,6 +254,15 @@ impl Tokenizer {
     /// The token that begins a text, if the model has one.
     pub fn bos(&self) -> Option<u32> {
         self.inner.bos
+    }
+
+    /// [`bos`](Self::bos), if the model's texts start with it.
+    ///
+    /// # Errors
+    /// If the tokenizer cannot write the empty text.
+    pub fn leading_bos(&self) -> Result<Option<u32>, TokenizerError> {
+        let around = self.encode("", true)?;
+        Ok(self.bos().filter(|bos| around.first() == Some(bos)))
     }
 
     /// All tokens that end a generation, the one that ends a text first.

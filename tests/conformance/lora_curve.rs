@@ -2,9 +2,9 @@
 
 use burn::tensor::Tensor;
 use engine::{AdamWConfig, Example, Finetune};
-use llama::dataset::{Learn, Origin, Row, encode};
+use llama::dataset::{Learn, Origin, PairTemplate, Prompts, Row, encode};
 use llama::gguf::Gguf;
-use llama::{Adapter, Tokenizer};
+use llama::{Adapter, Message, Tokenizer};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -47,7 +47,8 @@ fn row(text: &str) -> Row {
     let (instruction, response) = text.split_once("\n### Response:\n").unwrap();
     let instruction = instruction.strip_prefix("### Instruction:\n").unwrap();
     let origin = Origin { file: 0, line: 0 };
-    Row { instruction: instruction.into(), context: None, response: response.into(), origin }
+    let messages = vec![Message::new("user", instruction), Message::new("assistant", response)];
+    Row { messages, category: None, origin }
 }
 
 #[test]
@@ -60,13 +61,13 @@ fn rows_are_encoded_as_one_text() {
     assert_eq!(tokenizer.eos().first(), Some(&expected.eos));
     let rows: Vec<Row> = expected.texts.iter().map(|text| row(text)).collect();
     let rows: Vec<&Row> = rows.iter().collect();
-    let tokens = |text: &str| tokenizer.encode(text, true);
-    let encoded = encode(&rows, tokens, expected.eos, Learn::Response, 512).unwrap();
+    let plain = Prompts::Pair(PairTemplate::grounded());
+    let encoded = encode(&rows, &tokenizer, &plain, expected.eos, Learn::Response, 512).unwrap();
     assert_eq!(encoded.examples.len(), expected.ids.len());
     for ((example, ids), row) in encoded.examples.iter().zip(&expected.ids).zip(&rows) {
         assert_eq!(&example.tokens, ids);
         let start = example.learned.iter().position(|&learned| learned).unwrap();
-        let response = tokenizer.encode(&row.response, false).unwrap();
+        let response = tokenizer.encode(row.response(), false).unwrap();
         assert_eq!(example.tokens[start..], [response, vec![expected.eos]].concat());
     }
 }

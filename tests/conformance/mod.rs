@@ -6,6 +6,7 @@ mod logits;
 mod lora_curve;
 mod minilm;
 mod peft_logits;
+mod sft_masks;
 mod stories;
 mod tokenizer;
 

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::builder::RangedU64ValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use llama::dataset::{Column, PromptFormat};
 
 /// Fine-tunes Llama-family models with QLoRA.
 #[derive(Debug, Parser)]
@@ -18,7 +19,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Train a LoRA adapter on questions and their answers.
-    Train(TrainArgs),
+    Train(Box<TrainArgs>),
     /// Measure how well a model predicts a text.
     Perplexity(PerplexityArgs),
 }
@@ -29,9 +30,23 @@ pub struct TrainArgs {
     /// Model to train on: a path, a short name, or owner/name on the hub.
     #[arg(long, visible_alias = "model_id", value_name = "REF", default_value = llama::catalog::DEFAULT_MODEL)]
     pub model: String,
-    /// CSV file with the columns instruction, response and optionally context, or a folder of them.
+    /// CSV, JSONL or JSON file, or a folder of them: questions and answers (instruction, response and
+    /// perhaps input, system, context; prompt, completion; instruction, input, output) or
+    /// conversations (messages).
     #[arg(long, visible_alias = "train_data", value_name = "FILE")]
     pub data: PathBuf,
+    /// Columns with names of their own: instruction, input, response, system, context or messages, an
+    /// equals sign, and what the file calls it.
+    #[arg(long, value_name = "FIELD=COLUMN", value_delimiter = ',')]
+    pub columns: Vec<Column>,
+    /// Leave out rows that cannot be read or written, and list them, instead of stopping.
+    #[arg(long)]
+    pub skip_bad_rows: bool,
+    /// How prompts are written: plain (### Instruction:, ### Response:), chat (the model's chat
+    /// template), a text with {instruction} and perhaps {context} in it, or a Jinja chat template
+    /// [default: chat for conversations if the model has a template, else plain]
+    #[arg(long, value_name = "FORMAT")]
+    pub prompt_format: Option<PromptFormat>,
     /// Folder for the adapter.
     #[arg(long, value_name = "DIR", default_value = "adapter")]
     pub output: PathBuf,
@@ -57,15 +72,21 @@ pub struct TrainArgs {
     /// Tokens of an example that are kept.
     #[arg(long, default_value = "512", value_parser = at_least::<usize>(2))]
     pub max_length: usize,
-    /// Learn the prompts too, not only the responses.
+    /// Learn the prompts too, not only what the assistant says.
     #[arg(long)]
     pub train_on_inputs: bool,
     /// Take the rows in the file's order in every epoch.
     #[arg(long)]
     pub no_shuffle: bool,
-    /// Share of the rows that is held back to measure perplexity; rows that ask the same stay together.
+    /// Share of the rows that is held back to measure perplexity.
     #[arg(long, default_value = "0.1", value_parser = share)]
     pub validation_split: f64,
+    /// Share of the rows that is set aside in test.jsonl of the output folder.
+    #[arg(long, default_value = "0", value_parser = share)]
+    pub test_split: f64,
+    /// What stays together when rows are held back.
+    #[arg(long, value_enum, default_value_t = Split::Question)]
+    pub split: Split,
 
     /// Rank of the adapter.
     #[arg(long, default_value = "8", value_parser = at_least::<usize>(1))]
@@ -92,6 +113,15 @@ pub struct TrainArgs {
     /// Where to compute.
     #[arg(long, default_value = engine::device::AVAILABLE[0])]
     pub device: String,
+}
+
+/// What stays together when rows are held back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Split {
+    /// Rows that ask the same thing, but for case, digits and punctuation.
+    Question,
+    /// Nothing: where questions recur, what is measured has been learned.
+    Random,
 }
 
 /// The form of the frozen weights.
@@ -164,7 +194,7 @@ mod tests {
     fn train(flags: &str) -> Result<TrainArgs, clap::Error> {
         let words = "trainer train --data d.csv".split(' ').chain(flags.split_whitespace());
         match Cli::try_parse_from(words)?.command {
-            Command::Train(args) => Ok(args),
+            Command::Train(args) => Ok(*args),
             Command::Perplexity(_) => unreachable!(),
         }
     }
@@ -206,6 +236,9 @@ mod tests {
             "--max-length 1",
             "--base f16",
             "--init-adapter a --lora-r 4",
+            "--columns question",
+            "--prompt-format chatml",
+            "--split none",
         ] {
             assert!(train(flags).is_err(), "{flags}");
         }

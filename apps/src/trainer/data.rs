@@ -1,87 +1,139 @@
 //! The examples of a run.
 
-use std::fmt::Write;
+use std::fs;
+use std::path::Path;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use engine::{Example, LlamaConfig};
-use llama::dataset::{Dataset, Encoded, Learn, Row, encode};
+use llama::dataset::{
+    Columns, Dataset, Encoded, Learn, Listed, Origin, PairTemplate, PromptFormat, Prompts, ReadOptions, Row,
+    SplitBy, SplitOptions, encode,
+};
+use llama::{ChatTemplate, Tokenizer};
 
-use crate::cli::TrainArgs;
-use crate::encoder::Encoder;
+use crate::cli::{Split, TrainArgs};
+use crate::data_summary::DataSummary;
 use crate::record::Rows;
 
 /// What is learned, and what is held back.
 pub struct Data {
     pub train: Vec<Example>,
     pub validation: Vec<Example>,
+    /// Rows set aside.
+    pub test: Vec<Row>,
     pub rows: Rows,
+    /// How prompts are written.
+    pub prompts: Prompts,
+}
+
+/// Reads the rows.
+pub fn open(args: &TrainArgs) -> Result<Dataset> {
+    let columns = Columns { named: args.columns.clone() };
+    Ok(Dataset::open(&args.data, &ReadOptions { columns, skip_bad_rows: args.skip_bad_rows })?)
 }
 
 impl Data {
     /// Splits and encodes the rows, and says on stderr what became of them.
     pub fn prepare(
         dataset: &Dataset,
-        encoder: &Encoder<'_>,
-        eos: u32,
+        tokenizer: &Tokenizer,
+        chat_template: Option<&ChatTemplate>,
         model: &LlamaConfig,
         args: &TrainArgs,
     ) -> Result<Self> {
+        let eos = *tokenizer.eos().first().context("the model's tokenizer has no end-of-sequence token")?;
         let learn = if args.train_on_inputs { Learn::All } else { Learn::Response };
         let max_length = args.max_length.min(model.max_position_embeddings);
-        let encode = |rows: &[&Row]| encode(rows, |text| encoder.tokens(text), eos, learn, max_length);
-        let (train_rows, validation_rows) = dataset.split(args.validation_split, args.seed);
-        let (train, validation) = (encode(&train_rows)?, encode(&validation_rows)?);
+        let chats = dataset.conversations && chat_template.is_some();
+        let format = args.prompt_format.clone().unwrap_or(match chats {
+            true => PromptFormat::Chat,
+            false => PromptFormat::Pair(PairTemplate::grounded()),
+        });
+        let prompts = format.prompts(tokenizer, chat_template).context("--prompt-format")?;
+        let split = dataset.split(&SplitOptions {
+            validation: args.validation_split,
+            test: args.test_split,
+            by: match args.split {
+                Split::Question => SplitBy::Question,
+                Split::Random => SplitBy::Random,
+            },
+            seed: args.seed,
+        });
+        let encode = |rows: &[&Row]| encode(rows, tokenizer, &prompts, eos, learn, max_length);
+        let (train, validation) = (encode(&split.train)?, encode(&split.validation)?);
 
+        let mut listed = Lists { skipped: dataset.skipped.clone(), ..Lists::default() };
+        listed.add(&split.train, &train);
+        listed.add(&split.validation, &validation);
+        if let Some(refused) = listed.refused.first.first().filter(|_| !args.skip_bad_rows) {
+            let file = dataset.files.get(refused.file).map(|path| path.display().to_string());
+            bail!("{}:{}: {}", file.unwrap_or_default(), refused.line, refused.reason);
+        }
+        let distinct = dataset.distinct();
         let rows = Rows {
             train: train.examples.len(),
             validation: validation.examples.len(),
-            blank: dataset.blank,
-            truncated: train.truncated.len() + validation.truncated.len(),
-            dropped: train.dropped.len() + validation.dropped.len(),
+            test: split.test.len(),
+            blank: dataset.blank.count,
+            skipped: listed.skipped.count + listed.refused.count,
+            truncated: listed.truncated.count,
+            dropped: listed.dropped.count,
+            distinct_questions: distinct.questions,
+            distinct_pairs: distinct.pairs,
+            leaked: split.leaked,
         };
-        let mut message = format!("{} rows to train on, {} held back", rows.train, rows.validation);
-        if rows.blank > 0 {
-            write!(message, "; {} blank ones left out", rows.blank)?;
-        }
-        let places = |numbers: fn(&Encoded) -> &[usize]| {
-            let train = numbers(&train).iter().filter_map(|&number| train_rows.get(number));
-            let validation = numbers(&validation).iter().filter_map(|&number| validation_rows.get(number));
-            places(dataset, train.chain(validation).copied())
-        };
-        if rows.truncated > 0 {
-            let places = places(|encoded| &encoded.truncated);
-            write!(message, "; {} cut to {max_length} tokens ({places})", rows.truncated)?;
-        }
-        if rows.dropped > 0 {
-            let places = places(|encoded| &encoded.dropped);
-            write!(
-                message,
-                "; {} left out, whose prompts alone fill {max_length} tokens ({places})",
-                rows.dropped
-            )?;
-        }
-        eprintln!("{message}");
+        let lengths = train.lengths.clone().and(&validation.lengths);
+        eprint!("{}", DataSummary { dataset, rows: &rows, listed: &listed, lengths: &lengths, max_length });
         ensure!(!train.examples.is_empty(), "--data {}: no row is left to train on", args.data.display());
-        Ok(Self { train: train.examples, validation: validation.examples, rows })
+        Ok(Self {
+            train: train.examples,
+            validation: validation.examples,
+            test: split.test.into_iter().cloned().collect(),
+            rows,
+            prompts,
+        })
     }
 
     /// The training examples with these numbers.
     pub fn examples(&self, numbers: &[usize]) -> Vec<Example> {
         numbers.iter().filter_map(|&number| self.train.get(number)).cloned().collect()
     }
+
+    /// Writes the rows set aside, if there are any, to `test.jsonl` in the folder.
+    pub fn save_test(&self, folder: &Path) -> Result<()> {
+        if self.test.is_empty() {
+            return Ok(());
+        }
+        let path = folder.join("test.jsonl");
+        let lines: String = self.test.iter().map(|row| row.to_json() + "\n").collect();
+        fs::write(&path, lines).with_context(|| path.display().to_string())
+    }
 }
 
-/// `a.csv line 3, a.csv line 9, …`: the first few places of some rows.
-fn places<'a>(dataset: &Dataset, rows: impl Iterator<Item = &'a Row>) -> String {
-    const SHOWN: usize = 3;
-    let mut places: Vec<String> = Vec::new();
-    for row in rows.take(SHOWN + 1) {
-        let file = dataset.files.get(row.origin.file).and_then(|path| path.file_name()).unwrap_or_default();
-        places.push(format!("{} line {}", file.display(), row.origin.line));
+/// What did not go as it should, row by row.
+#[derive(Debug, Default)]
+pub struct Lists {
+    /// Could not be read.
+    pub skipped: Listed,
+    /// Could not be written as prompt and answer.
+    pub refused: Listed,
+    /// Their end was cut off.
+    pub truncated: Listed,
+    /// The prompt alone fills the length.
+    pub dropped: Listed,
+}
+
+impl Lists {
+    fn add(&mut self, rows: &[&Row], encoded: &Encoded) {
+        let origin = |number: usize| rows.get(number).map_or(Origin { file: 0, line: 0 }, |row| row.origin);
+        for refused in &encoded.refused {
+            self.refused.add(origin(refused.row), refused.reason.as_str());
+        }
+        for &number in &encoded.truncated {
+            self.truncated.add(origin(number), "");
+        }
+        for &number in &encoded.dropped {
+            self.dropped.add(origin(number), "");
+        }
     }
-    if places.len() > SHOWN {
-        places.truncate(SHOWN);
-        places.push("…".into());
-    }
-    places.join(", ")
 }

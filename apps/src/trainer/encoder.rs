@@ -14,9 +14,7 @@ pub struct Encoder<'a> {
 impl<'a> Encoder<'a> {
     /// Asks the tokenizer what it puts around a text.
     pub fn new(tokenizer: &'a Tokenizer) -> Result<Self> {
-        let around = tokenizer.encode("", true)?;
-        let bos = tokenizer.bos().filter(|bos| around.first() == Some(bos));
-        Ok(Self { tokenizer, bos })
+        Ok(Self { tokenizer, bos: tokenizer.leading_bos()? })
     }
 
     /// The tokens of `text`.

@@ -2,6 +2,7 @@
 
 mod cli;
 mod data;
+mod data_summary;
 mod encoder;
 mod interrupt;
 mod perplexity;

@@ -48,12 +48,21 @@ pub struct Summary<'a> {
 pub struct Rows {
     pub train: usize,
     pub validation: usize,
+    /// Set aside.
+    pub test: usize,
     /// Left out: no instruction or no response.
     pub blank: usize,
+    /// Left out: cannot be read or written.
+    pub skipped: usize,
     /// Their end was cut off.
     pub truncated: usize,
     /// Left out: the prompt alone fills the length.
     pub dropped: usize,
+    /// Different questions, and pairs of question and answer, but for case, digits and punctuation.
+    pub distinct_questions: usize,
+    pub distinct_pairs: usize,
+    /// Rows held back whose question is trained on.
+    pub leaked: usize,
 }
 
 /// A value before and after training.
@@ -102,6 +111,7 @@ impl Summary<'_> {
             "model": args.model,
             "data": args.data,
             "rows": rows,
+            "split": format!("{:?}", args.split).to_lowercase(),
             "lora_r": lora.r,
             "lora_alpha": lora.lora_alpha,
             "lora_dropout": lora.lora_dropout,

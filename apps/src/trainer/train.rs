@@ -6,11 +6,10 @@ use std::sync::atomic::Ordering;
 use anyhow::{Context, Result, bail, ensure};
 use engine::quant::Format;
 use engine::{AdamWConfig, Example, Finetune, Llama, LoraConfig, Nll};
-use llama::{Adapter, Checkpoint, Dataset, Model, grounded_template};
+use llama::{Adapter, Checkpoint, Model};
 
 use crate::cli::{Base, TrainArgs};
-use crate::data::Data;
-use crate::encoder::Encoder;
+use crate::data::{self, Data};
 use crate::interrupt;
 use crate::progress::Progress;
 use crate::record::{self, BeforeAfter, Metrics, Summary};
@@ -19,16 +18,15 @@ use crate::schedule::Schedule;
 /// `trainer train`.
 pub fn run(args: &TrainArgs) -> Result<()> {
     // Set up. What costs little and may be wrong comes before the model.
-    let dataset = Dataset::open(&args.data)?;
+    let dataset = data::open(args)?;
     let device = engine::device::parse(&args.device)?;
     record::check(&args.output)?;
-    let Model { llama, tokenizer, path, .. } = Model::open(&args.model, &device)?;
-    let encoder = Encoder::new(&tokenizer)?;
-    let eos = *tokenizer.eos().first().context("the model's tokenizer has no end-of-sequence token")?;
-    let data = Data::prepare(&dataset, &encoder, eos, llama.config(), args)?;
+    let Model { llama, tokenizer, chat_template, path, .. } = Model::open(&args.model, &device)?;
+    let data = Data::prepare(&dataset, &tokenizer, chat_template.as_ref(), llama.config(), args)?;
     let base = args.base.map_or_else(|| default_base(&path), Ok)?;
     let llama = with_adapter(with_base(llama, base)?, args)?;
     let mut metrics = Metrics::create(&args.output)?;
+    data.save_test(&args.output)?;
     let before = perplexity(&llama, &data.validation, args.batch_size)?;
 
     // Train.
@@ -63,7 +61,7 @@ pub fn run(args: &TrainArgs) -> Result<()> {
         config: config.clone(),
         weights,
         base_model: Some(args.model.clone()),
-        chat_template: Some(grounded_template(encoder.bos.is_some())),
+        chat_template: Some(data.prompts.chat_template(tokenizer.leading_bos()?.is_some())),
     };
     adapter.save(&args.output)?;
 

@@ -2,16 +2,16 @@
 
 use engine::Example;
 
-use super::Row;
-use crate::prompt::grounded_prompt;
+use super::{Lengths, Prompts, Row, mask};
+use crate::{Tokenizer, TokenizerError};
 
 /// Which tokens the loss counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Learn {
-    /// The response and the end-of-sequence token after it.
+    /// What the assistant says, and the token after each of its turns that ends it.
     #[default]
     Response,
-    /// The prompt too.
+    /// The prompts too.
     All,
 }
 
@@ -24,47 +24,93 @@ pub struct Encoded {
     pub truncated: Vec<usize>,
     /// Numbers of the rows that were left out: cut to the length allowed, nothing to learn is left.
     pub dropped: Vec<usize>,
+    /// Rows that were left out because they cannot be written in this format.
+    pub refused: Vec<Refused>,
+    /// How long the rows are before they are cut.
+    pub lengths: Lengths,
 }
 
-/// Encodes each row as the prompt ([`grounded_prompt`]), its response and `eos`, cut to `max_length`
-/// tokens from the right.
+/// A row that cannot be written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    /// Its number.
+    pub row: usize,
+    /// Why.
+    pub reason: String,
+}
+
+/// Encodes each row as `prompts` writes it, ending with the token that ends an answer, and cuts it to
+/// `max_length` tokens from the right.
 ///
-/// `tokens` encodes a text with the special tokens that the tokenizer puts before a text (BOS), and
-/// without any after it. Prompt and response are encoded as one text, as their words lie in it at
-/// inference. The response starts where that encoding leaves the prompt's own: a token that joins
-/// the end of the prompt with the start of the response is learned.
+/// Question and answer are encoded as one text, as their words lie in it at inference, after BOS where
+/// the tokenizer puts it before a text, and `eos` after them. The answer starts where that encoding
+/// leaves the prompt's own: a token that joins the end of the prompt with the start of the answer is
+/// learned. Conversations end their turns as their template does.
 ///
 /// # Errors
-/// What `tokens` gives.
-pub fn encode<E>(
+/// If the tokenizer cannot say how a text starts.
+pub fn encode(
     rows: &[&Row],
-    tokens: impl Fn(&str) -> Result<Vec<u32>, E>,
+    tokenizer: &Tokenizer,
+    prompts: &Prompts,
     eos: u32,
     learn: Learn,
     max_length: usize,
-) -> Result<Encoded, E> {
+) -> Result<Encoded, TokenizerError> {
+    let bos = tokenizer.leading_bos()?;
     let mut encoded = Encoded::default();
+    let mut lengths = Vec::with_capacity(rows.len());
     for (number, row) in rows.iter().enumerate() {
-        let prompt = grounded_prompt(&row.instruction, row.context.as_deref());
-        let mut ids = tokens(&format!("{prompt}{}", row.response))?;
-        let response = match learn {
-            Learn::All => 0,
-            Learn::Response => common_prefix(&tokens(&prompt)?, &ids),
+        let mut example = match example(row, tokenizer, prompts, bos, eos) {
+            Ok(example) => example,
+            Err(reason) => {
+                encoded.refused.push(Refused { row: number, reason });
+                continue;
+            }
         };
-        ids.push(eos);
-        let cut = ids.len() > max_length;
-        ids.truncate(max_length);
-        let learned: Vec<bool> = (0..ids.len()).map(|position| position >= response).collect();
-        if !learned.iter().skip(1).any(|&learned| learned) {
+        if learn == Learn::All {
+            example.learned.fill(true);
+        }
+        let length = example.tokens.len();
+        lengths.push(length);
+        example.tokens.truncate(max_length);
+        example.learned.truncate(max_length);
+        if example.learned_tokens() == 0 {
             encoded.dropped.push(number);
             continue;
         }
-        if cut {
+        if length > max_length {
             encoded.truncated.push(number);
         }
-        encoded.examples.push(Example { tokens: ids, learned });
+        encoded.examples.push(example);
     }
+    encoded.lengths = Lengths::new(lengths);
     Ok(encoded)
+}
+
+/// The whole row, with its answers learned.
+fn example(
+    row: &Row,
+    tokenizer: &Tokenizer,
+    prompts: &Prompts,
+    bos: Option<u32>,
+    eos: u32,
+) -> Result<Example, String> {
+    let reason = |error: TokenizerError| error.to_string();
+    let template = match prompts {
+        Prompts::Pair(template) => template,
+        Prompts::Chat(transcriber) => {
+            return mask::conversation(tokenizer, transcriber, &row.messages, eos).map_err(reason);
+        }
+    };
+    let pair =
+        row.pair().ok_or("it is a conversation of several turns, which only a chat template writes")?;
+    let encoded = |answer: &str| template.encode(tokenizer, bos, &pair, answer);
+    let mut tokens = encoded(pair.response).map_err(reason)?;
+    let answer = common_prefix(&encoded("").map_err(reason)?, &tokens);
+    tokens.push(eos);
+    let learned = (0..tokens.len()).map(|position| position >= answer).collect();
+    Ok(Example { tokens, learned })
 }
 
 fn common_prefix(a: &[u32], b: &[u32]) -> usize {
@@ -72,75 +118,4 @@ fn common_prefix(a: &[u32], b: &[u32]) -> usize {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::convert::Infallible;
-
-    use super::super::Origin;
-    use super::*;
-
-    const EOS: u32 = 0;
-
-    /// One token for a byte, but one for `\n!` too, as a tokenizer may join across the boundary.
-    fn bytes(text: &str) -> Result<Vec<u32>, Infallible> {
-        let joined = text.replace("\n!", "\u{1}");
-        Ok(joined.bytes().map(u32::from).collect())
-    }
-
-    fn row(response: &str, context: Option<&str>) -> Row {
-        Row {
-            instruction: "Hi?".into(),
-            context: context.map(Into::into),
-            response: response.into(),
-            origin: Origin { file: 0, line: 2 },
-        }
-    }
-
-    fn one(row: &Row, learn: Learn, max_length: usize) -> Encoded {
-        encode(&[row], bytes, EOS, learn, max_length).unwrap()
-    }
-
-    /// The text of the learned tokens.
-    fn learned(encoded: &Encoded) -> String {
-        let Example { tokens, learned } = &encoded.examples[0];
-        tokens
-            .iter()
-            .zip(learned)
-            .filter(|(_, learned)| **learned)
-            .map(|(&id, _)| char::from(id as u8))
-            .collect()
-    }
-
-    #[test]
-    fn the_response_and_its_end_are_learned() {
-        let encoded = one(&row("Yes.", Some("Open.")), Learn::Response, 512);
-        assert_eq!(learned(&encoded), "Yes.\0");
-        let prompt = "### Instruction:\nHi?\n### Context:\nOpen.\n### Response:\n";
-        assert_eq!(encoded.examples[0].tokens.len(), prompt.len() + "Yes.\0".len());
-        assert!(encoded.truncated.is_empty() && encoded.dropped.is_empty());
-    }
-
-    #[test]
-    fn all_is_everything() {
-        let encoded = one(&row("Yes.", None), Learn::All, 512);
-        assert_eq!(learned(&encoded), "### Instruction:\nHi?\n### Response:\nYes.\0");
-    }
-
-    #[test]
-    fn a_token_across_the_boundary_is_learned() {
-        assert_eq!(learned(&one(&row("!Yes", None), Learn::Response, 512)), "\u{1}Yes\0");
-    }
-
-    #[test]
-    fn long_rows_are_cut_and_counted() {
-        let row = row("Yes.", None);
-        let prompt = grounded_prompt("Hi?", None).len();
-        let cut = one(&row, Learn::Response, prompt + 2);
-        assert_eq!(learned(&cut), "Ye", "the end is cut off, so no end of sequence is learned");
-        assert_eq!((cut.truncated, cut.dropped), (vec![0], vec![]));
-
-        let gone = one(&row, Learn::Response, prompt);
-        assert!(gone.examples.is_empty());
-        assert_eq!((gone.truncated, gone.dropped), (vec![], vec![0]));
-        assert!(one(&row, Learn::Response, 0).examples.is_empty());
-    }
-}
+mod tests;

@@ -1,179 +1,126 @@
-//! One CSV file.
+//! CSV files.
 
-use std::path::Path;
+use std::io::{BufReader, Read, Seek};
 
-use super::{Origin, Row};
+use super::csv_records::{CsvRecord, CsvRecords};
+use super::fields::Texts;
+use super::{Field, Fields, Sink};
 use crate::LlamaError;
 
-/// A file's rows, and how many were blank.
-#[derive(Debug, Default)]
-pub(super) struct Table {
-    pub rows: Vec<Row>,
-    pub blank: usize,
+/// Which columns are what.
+struct Header {
+    columns: usize,
+    instruction: usize,
+    response: usize,
+    input: Option<usize>,
+    system: Option<usize>,
+    context: Option<usize>,
+    category: Option<usize>,
 }
 
-/// Reads the file's bytes; `path` is for messages and `file` is its index in the data set.
-pub(super) fn parse(bytes: &[u8], path: &Path, file: usize) -> Result<Table, LlamaError> {
-    let mut lines = Lines { bytes, counted: 0, line: 1 };
-    let line_error = |line, reason: String| LlamaError::file(path, format!("line {line}: {reason}"));
-    // Checked first, for the csv reader counts a broken byte's record, not its line.
-    let text = std::str::from_utf8(bytes).map_err(|error| {
-        line_error(lines.clone().at(error.valid_up_to()), "not UTF-8; save the file as UTF-8".into())
-    })?;
-    if let Some(line) = unclosed_quote(text) {
-        return Err(line_error(line, "the quote that opens here is never closed".into()));
-    }
-
-    let mut reader = csv::Reader::from_reader(text.as_bytes());
-    let csv_error = |error: csv::Error, mut lines: Lines<'_>| {
-        let line = lines.at(start(error.position()));
-        line_error(
-            line,
-            match error.kind() {
-                csv::ErrorKind::UnequalLengths { expected_len, len, .. } => {
-                    format!("{len} fields where the first line has {expected_len}; a quote or comma is amiss")
-                }
-                _ => error.to_string(),
-            },
-        )
+/// Reads all rows into `sink`.
+pub(super) fn read<R: Read + Seek>(reader: BufReader<R>, sink: &mut Sink<'_>) -> Result<(), LlamaError> {
+    let mut records = CsvRecords::new(reader);
+    let Some(first) = records.next().map_err(sink.io())? else {
+        return Err(LlamaError::file(sink.path, "the file is empty"));
     };
-    let headers = reader.headers().map_err(|error| csv_error(error, lines.clone()))?.clone();
-    if headers.is_empty() {
-        return Err(LlamaError::file(path, "the file is empty"));
-    }
-    let find = |name: &str| headers.iter().position(|header| header.trim().eq_ignore_ascii_case(name));
-    let need = |name: &str| {
-        find(name).ok_or_else(|| {
-            let found: Vec<String> = headers.iter().map(|name| format!("`{name}`")).collect();
-            let reason = format!("there is no column `{name}`; the first line has {}", found.join(", "));
-            LlamaError::file(path, reason)
-        })
-    };
-    let (instruction, response, context) = (need("instruction")?, need("response")?, find("context"));
-
-    let mut table = Table::default();
-    for record in reader.records() {
-        let record = record.map_err(|error| csv_error(error, lines.clone()))?;
-        let field = |column: usize| record.get(column).unwrap_or_default().trim();
-        if field(instruction).is_empty() || field(response).is_empty() {
-            table.blank += 1;
-            continue;
+    let mut splitter = Splitter { reader: csv_core::Reader::new(), text: Vec::new(), ends: Vec::new() };
+    let names =
+        splitter.fields(&first).map_err(|(line, reason)| LlamaError::line(sink.path, line, reason))?;
+    let header = Header::find(&names, sink)?;
+    loop {
+        let Some(record) = records.next().map_err(sink.io())? else { return Ok(()) };
+        match splitter.fields(&record) {
+            Ok(fields) => sink.take(record.line, header.row(&fields))?,
+            Err((line, reason)) => sink.take(line, Err(reason))?,
         }
-        table.rows.push(Row {
-            instruction: field(instruction).into(),
-            context: context.map(field).filter(|context| !context.is_empty()).map(Into::into),
-            response: field(response).into(),
-            origin: Origin { file, line: lines.at(start(record.position())) },
-        });
-    }
-    Ok(table)
-}
-
-fn start(position: Option<&csv::Position>) -> usize {
-    position.and_then(|position| usize::try_from(position.byte()).ok()).unwrap_or(0)
-}
-
-/// Counts lines up to places that come one after the other. The csv reader's own count is one short
-/// where lines end in `\r\n`: a record starts for it between the two.
-#[derive(Clone)]
-struct Lines<'a> {
-    bytes: &'a [u8],
-    counted: usize,
-    line: u64,
-}
-
-impl Lines<'_> {
-    /// The line, from 1, of the first text at or after `byte`.
-    fn at(&mut self, byte: usize) -> u64 {
-        let rest = self.bytes.get(byte..).unwrap_or_default();
-        let ends = rest.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
-        let passed = self.bytes.get(self.counted..byte + ends).unwrap_or_default();
-        self.line += passed.iter().filter(|&&byte| byte == b'\n').count() as u64;
-        self.counted = byte + ends;
-        self.line
     }
 }
 
-/// The line of a quote that opens a field and has no end; the csv reader would take the rest of the
-/// file for that field.
-fn unclosed_quote(text: &str) -> Option<u64> {
-    enum At {
-        FieldStart,
-        Unquoted,
-        Quoted,
-        /// After a quote within a quoted field: its end, or half of `""`.
-        Quote,
-    }
-    let (mut at, mut line, mut opened) = (At::FieldStart, 1, 1);
-    for byte in text.trim_start_matches('\u{feff}').bytes() {
-        at = match (at, byte) {
-            (At::FieldStart, b'"') => {
-                opened = line;
-                At::Quoted
-            }
-            (At::Quoted, b'"') => At::Quote,
-            (At::Quoted, _) | (At::Quote, b'"') => At::Quoted,
-            (_, b',' | b'\n' | b'\r') => At::FieldStart,
-            _ => At::Unquoted,
+/// Splits records into fields. The reader is kept, for making one costs more than a row.
+struct Splitter {
+    reader: csv_core::Reader,
+    /// The fields end to end, without their quotes.
+    text: Vec<u8>,
+    ends: Vec<usize>,
+}
+
+impl Splitter {
+    /// The fields of a record, or the line on which something is wrong and what.
+    fn fields(&mut self, record: &CsvRecord<'_>) -> Result<Vec<&str>, (u64, String)> {
+        let line = record.line;
+        let bytes = record.bytes.clone().map_err(|reason| (line, reason))?;
+        std::str::from_utf8(bytes).map_err(|error| {
+            let before = bytes.get(..error.valid_up_to()).unwrap_or_default();
+            let line = line + before.iter().filter(|&&byte| byte == b'\n').count() as u64;
+            (line, "not UTF-8; save the file as UTF-8".to_owned())
+        })?;
+        let commas = bytes.iter().filter(|&&byte| byte == b',').count();
+        self.text.resize(bytes.len(), 0);
+        self.ends.resize(commas + 2, 0);
+        self.reader.reset();
+        let (mut written, mut count) = (0, 0);
+        // The record, and the end of the input after it.
+        for input in [bytes, &[]] {
+            let (text, ends) = (self.text.get_mut(written..), self.ends.get_mut(count..));
+            let (_, _, text, ends) =
+                self.reader.read_record(input, text.unwrap_or_default(), ends.unwrap_or_default());
+            (written, count) = (written + text, count + ends);
+        }
+        let mut start = 0;
+        let field = |&end: &usize| {
+            let field = self.text.get(start..end).unwrap_or_default();
+            start = end;
+            std::str::from_utf8(field).unwrap_or_default()
         };
-        line += u64::from(byte == b'\n');
+        Ok(self.ends.iter().take(count).map(field).collect())
     }
-    matches!(at, At::Quoted).then_some(opened)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn table(text: &str) -> Table {
-        parse(text.as_bytes(), Path::new("data.csv"), 0).unwrap()
+impl Header {
+    fn find(names: &[&str], sink: &Sink<'_>) -> Result<Self, LlamaError> {
+        let columns = &sink.options.columns;
+        let may = |field| match (columns.find(field, names.iter().copied()), columns.named(field)) {
+            (None, Some(_)) => Err(field),
+            (found, _) => Ok(found),
+        };
+        let must = |field| columns.find(field, names.iter().copied()).ok_or(field);
+        let find = || {
+            Ok(Self {
+                columns: names.len(),
+                instruction: must(Field::Instruction)?,
+                response: must(Field::Response)?,
+                input: may(Field::Input)?,
+                system: may(Field::System)?,
+                context: may(Field::Context)?,
+                category: may(Field::Category)?,
+            })
+        };
+        find().map_err(|field| {
+            let found: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
+            let (name, found) = (columns.name(field), found.join(", "));
+            LlamaError::file(sink.path, format!("there is no column `{name}`; the first line has {found}"))
+        })
     }
 
-    fn error(bytes: &[u8]) -> String {
-        parse(bytes, Path::new("data.csv"), 0).unwrap_err().to_string()
-    }
-
-    #[test]
-    fn columns_are_found_by_name() {
-        let text = "\u{feff}Intent,response, Instruction ,context\r\n\
-                    x,\"Yes, \"\"today\"\".\",\"Two\r\nlines\", \r\n\
-                    y,B,A,C\r\n";
-        let rows = table(text).rows;
-        assert_eq!(rows[0].instruction, "Two\r\nlines");
-        assert_eq!(rows[0].response, "Yes, \"today\".");
-        assert_eq!(rows[0].context, None);
-        assert_eq!(rows[1].context.as_deref(), Some("C"));
-        assert_eq!((rows[0].origin.line, rows[1].origin.line), (2, 4));
-    }
-
-    #[test]
-    fn blank_rows_are_counted() {
-        let table = table("instruction,response\nA,B\n\n ,B\nA,\t\n,\nC,D\n");
-        assert_eq!((table.rows.len(), table.blank), (2, 3));
-    }
-
-    #[test]
-    fn missing_columns_name_what_is_there() {
-        assert_eq!(
-            error(b"question,response\nA,B\n"),
-            "data.csv: there is no column `instruction`; the first line has `question`, `response`"
-        );
-        assert!(error(b"instruction;response\nA;B\n").contains("`instruction;response`"));
-        assert!(error(b"").contains("data.csv: the file is empty"));
-        assert!(error(b"\n\n").contains("data.csv: the file is empty"));
-    }
-
-    #[test]
-    fn broken_lines_are_numbered() {
-        assert!(error(b"instruction,response\nA,B\nC\xff,D\n").starts_with("data.csv: line 3: not UTF-8"));
-        assert!(error(b"instruction,response\nA,B\nC,\"D\nE,F\n").starts_with("data.csv: line 3: the quote"));
-        assert!(error(b"instruction,response\nA,B\nC,D,E\n").starts_with("data.csv: line 3: 3 fields"));
-        // A lone quote that another one happens to close swallows the rows between them.
-        assert!(error(b"instruction,response\nA,\"B\nC,D\n\"E\",F\n").starts_with("data.csv: line 2"));
-    }
-
-    #[test]
-    fn quotes_inside_unquoted_fields_are_text() {
-        assert_eq!(table("instruction,response\n5\" pipe,\"\"\"Yes\"\"\"\n").rows[0].instruction, "5\" pipe");
+    fn row(&self, fields: &[&str]) -> Result<Option<Fields>, String> {
+        if fields.len() != self.columns {
+            return Err(format!(
+                "{} fields where the first line has {}; a quote or comma is amiss",
+                fields.len(),
+                self.columns
+            ));
+        }
+        let field = |column: usize| fields.get(column).copied().unwrap_or_default();
+        let optional = |column: Option<usize>| column.map(field).unwrap_or_default();
+        let texts = Texts {
+            instruction: field(self.instruction),
+            input: optional(self.input),
+            response: field(self.response),
+            system: optional(self.system),
+            context: optional(self.context),
+            category: optional(self.category),
+        };
+        texts.row()
     }
 }

@@ -1,0 +1,225 @@
+//! From the fields of a raw row to a conversation.
+
+use serde_json::{Map, Value};
+
+use super::{Columns, Field, Fields};
+use crate::Message;
+
+/// The texts of a row that is no conversation.
+#[derive(Debug, Default)]
+pub(super) struct Texts<'a> {
+    pub instruction: &'a str,
+    pub input: &'a str,
+    pub response: &'a str,
+    pub system: &'a str,
+    pub context: &'a str,
+    pub category: &'a str,
+}
+
+impl Texts<'_> {
+    /// The conversation of two messages; `None` if one of them is blank.
+    pub fn row(&self) -> Result<Option<Fields>, String> {
+        let question = joined(self.instruction, "\n", self.input);
+        let answer = self.response.trim();
+        if self.instruction.trim().is_empty() || answer.is_empty() {
+            return Ok(None);
+        }
+        let messages = vec![Message::new("user", question), Message::new("assistant", answer)];
+        self.conversation(messages, false)
+    }
+
+    /// The row of these messages, with the system message that the columns hold put first.
+    fn conversation(&self, mut messages: Vec<Message>, conversation: bool) -> Result<Option<Fields>, String> {
+        let system = joined(self.system, "\n\n", self.context);
+        match messages.first_mut().filter(|first| first.role == "system") {
+            _ if system.is_empty() => {}
+            Some(first) => first.content = joined(&first.content, "\n\n", &system),
+            None => messages.insert(0, Message::new("system", system)),
+        }
+        if messages.iter().any(|message| message.content.contains('\0')) {
+            return Err("there is a NUL character in a text".into());
+        }
+        let category = Some(self.category.trim()).filter(|category| !category.is_empty());
+        Ok(Some(Fields { messages, category: category.map(Into::into), conversation }))
+    }
+}
+
+/// Both texts without the space around them, and `between` where there are both.
+fn joined(first: &str, between: &str, second: &str) -> String {
+    match (first.trim(), second.trim()) {
+        (first, "") => first.into(),
+        ("", second) => second.into(),
+        (first, second) => format!("{first}{between}{second}"),
+    }
+}
+
+/// The row of a JSON object; `None` if it is blank.
+pub(super) fn of_object(object: &Map<String, Value>, columns: &Columns) -> Result<Option<Fields>, String> {
+    let find = |field| {
+        let index = columns.find(field, object.keys().map(String::as_str))?;
+        object.iter().nth(index).filter(|(_, value)| !value.is_null())
+    };
+    let text = |field| match find(field) {
+        None => Ok(""),
+        Some((_, Value::String(text))) => Ok(text.as_str()),
+        Some((name, value)) => Err(format!("`{name}` is {}, not a text", kind(value))),
+    };
+    let need = |field| match find(field) {
+        Some(_) => text(field),
+        None => Err(missing(field, columns, object)),
+    };
+    let chat = find(Field::Messages).filter(|_| columns.named(Field::Instruction).is_none());
+    let (instruction, response) = match chat {
+        Some(_) => ("", ""),
+        None => (need(Field::Instruction)?, need(Field::Response)?),
+    };
+    let texts = Texts {
+        instruction,
+        input: text(Field::Input)?,
+        response,
+        system: text(Field::System)?,
+        context: text(Field::Context)?,
+        category: text(Field::Category)?,
+    };
+    match chat {
+        None => texts.row(),
+        Some((name, Value::Array(list))) => match messages(name, list)? {
+            Some(messages) => texts.conversation(messages, true),
+            None => Ok(None),
+        },
+        Some((name, value)) => Err(format!("`{name}` is {}, not a list of messages", kind(value))),
+    }
+}
+
+fn missing(field: Field, columns: &Columns, object: &Map<String, Value>) -> String {
+    let found: Vec<String> = object.keys().map(|name| format!("`{name}`")).collect();
+    let or_messages = match field {
+        Field::Instruction if columns.named(field).is_none() => " and no `messages`",
+        _ => "",
+    };
+    match found.is_empty() {
+        true => "the object is empty".into(),
+        false => format!("there is no `{}`{or_messages}; there is {}", columns.name(field), found.join(", ")),
+    }
+}
+
+/// The messages up to the last answer; `None` if one is blank.
+fn messages(name: &str, list: &[Value]) -> Result<Option<Vec<Message>>, String> {
+    let mut messages = Vec::new();
+    for (index, value) in list.iter().enumerate() {
+        let message =
+            message(value).map_err(|reason| format!("`{name}`, message {}: {reason}", index + 1))?;
+        messages.push(message);
+    }
+    let answered = messages.iter().rposition(|message| message.role == "assistant");
+    messages.truncate(answered.map_or(0, |last| last + 1));
+    if !messages.iter().any(|message| message.role == "user") {
+        return Err(format!("`{name}` holds no question with an answer"));
+    }
+    messages.retain(|message| message.role != "system" || !message.content.trim().is_empty());
+    let blank = messages.iter().any(|message| message.content.trim().is_empty());
+    Ok((!blank).then_some(messages))
+}
+
+/// One message, as OpenAI and Hugging Face write it or as ShareGPT does.
+fn message(value: &Value) -> Result<Message, String> {
+    let object = value.as_object().ok_or_else(|| format!("it is {}, not an object", kind(value)))?;
+    let text = |names: [&str; 2]| {
+        let value = names.iter().find_map(|name| object.get(*name));
+        match value {
+            Some(Value::String(text)) => Ok(text.as_str()),
+            Some(value) => Err(format!("its `{}` is {}, not a text", names[0], kind(value))),
+            None => Err(format!("it has no `{}`", names[0])),
+        }
+    };
+    let role = match text(["role", "from"])? {
+        "system" => "system",
+        "user" | "human" => "user",
+        "assistant" | "gpt" => "assistant",
+        other => return Err(format!("its role `{other}` is not system, user or assistant")),
+    };
+    Ok(Message::new(role, text(["content", "value"])?))
+}
+
+fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "a boolean",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a text",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "an object",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn row(value: Value) -> Result<Option<Fields>, String> {
+        of_object(value.as_object().unwrap(), &Columns::default())
+    }
+
+    /// `role: content` of each message.
+    fn said(value: Value) -> Vec<String> {
+        let messages = row(value).unwrap().unwrap().messages;
+        messages.iter().map(|message| format!("{}: {}", message.role, message.content)).collect()
+    }
+
+    #[test]
+    fn pairs_have_many_names() {
+        let expected = ["user: Q", "assistant: A"];
+        assert_eq!(said(json!({"instruction": "Q", "response": " A\n"})), expected);
+        assert_eq!(said(json!({"prompt": "Q", "completion": "A", "id": 7})), expected);
+        assert_eq!(said(json!({"instruction": "Q", "input": "", "output": "A"})), expected);
+        assert_eq!(
+            said(json!({"instruction": "Q", "input": "I", "output": "A", "system": "S", "context": "C"})),
+            ["system: S\n\nC", "user: Q\nI", "assistant: A"]
+        );
+    }
+
+    #[test]
+    fn conversations_are_taken_up_to_the_last_answer() {
+        let messages = json!([
+            {"role": "system", "content": "S"}, {"role": "user", "content": "Q"},
+            {"role": "assistant", "content": "A"}, {"role": "user", "content": "Thanks"},
+        ]);
+        let expected = ["system: S", "user: Q", "assistant: A"];
+        assert_eq!(said(json!({"messages": messages, "instruction": 7})), expected);
+        let turns = json!([{"from": "human", "value": "Q"}, {"from": "gpt", "value": "A"}]);
+        assert_eq!(said(json!({"conversations": turns, "system": "S"})), expected);
+    }
+
+    #[test]
+    fn blank_texts_make_a_blank_row() {
+        assert_eq!(row(json!({"instruction": " ", "input": "I", "response": "A"})), Ok(None));
+        let messages = json!([{"role": "user", "content": "Q"}, {"role": "assistant", "content": ""}]);
+        assert_eq!(row(json!({"messages": messages})), Ok(None));
+    }
+
+    #[test]
+    fn what_is_wrong_is_said() {
+        let call = json!([{"role": "user", "content": "Q"}, {"role": "assistant", "content": null}]);
+        for (value, reason) in [
+            (
+                json!({"q": "Q", "response": "A"}),
+                "there is no `instruction` and no `messages`; there is `q`, `response`",
+            ),
+            (json!({"instruction": "Q", "answer": "A"}), "there is no `response`"),
+            (json!({"instruction": "Q", "response": 7}), "`response` is a number, not a text"),
+            (json!({}), "the object is empty"),
+            (json!({"messages": "Q"}), "`messages` is a text, not a list of messages"),
+            (json!({"messages": []}), "`messages` holds no question with an answer"),
+            (json!({"messages": [{"role": "tool", "content": "x"}]}), "message 1: its role `tool`"),
+            (json!({"messages": call}), "`messages`, message 2: its `content` is null"),
+            (json!({"messages": [{"content": "x"}]}), "message 1: it has no `role`"),
+            (json!({"messages": [7]}), "message 1: it is a number"),
+            (json!({"instruction": "Q\u{0}", "response": "A"}), "NUL"),
+        ] {
+            let error = row(value.clone()).unwrap_err();
+            assert!(error.contains(reason), "{value}: {error}");
+        }
+    }
+}

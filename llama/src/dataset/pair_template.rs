@@ -1,0 +1,169 @@
+//! Prompts of one question, as a text with places in it.
+
+use std::str::FromStr;
+
+use super::Pair;
+use crate::{Tokenizer, TokenizerError, grounded_prompt, grounded_template};
+
+/// A prompt with places for the question and its context; the answer comes after it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PairTemplate {
+    form: Form,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Form {
+    /// [`grounded_prompt`].
+    Grounded,
+    Pieces(Vec<Piece>),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Piece {
+    Text(String),
+    Instruction,
+    Context,
+}
+
+/// The start of the Jinja form: as in [`grounded_template`], the last user message is the instruction
+/// and the last system message the context.
+const FIND: &str = "{%- set prompt = namespace(instruction='', context='') -%}
+{%- for message in messages -%}
+{%- if message['role'] == 'system' -%}
+{%- set prompt.context = message['content'] -%}
+{%- elif message['role'] == 'user' -%}
+{%- set prompt.instruction = message['content'] -%}
+{%- endif -%}
+{%- endfor -%}
+";
+
+impl PairTemplate {
+    /// [`grounded_prompt`].
+    pub fn grounded() -> Self {
+        Self { form: Form::Grounded }
+    }
+
+    /// The Jinja chat template that writes the same prompts.
+    pub fn chat_template(&self, starts_with_bos: bool) -> String {
+        let Form::Pieces(pieces) = &self.form else { return grounded_template(starts_with_bos) };
+        let mut source = if starts_with_bos { "{{- bos_token -}}\n".into() } else { String::new() };
+        source += FIND;
+        for piece in pieces {
+            source += &match piece {
+                // A JSON string is a Jinja string.
+                Piece::Text(text) => format!("{{{{- {} -}}}}\n", serde_json::Value::from(text.as_str())),
+                Piece::Instruction => "{{- prompt.instruction -}}\n".into(),
+                Piece::Context => "{{- prompt.context -}}\n".into(),
+            };
+        }
+        source
+    }
+
+    /// The tokens of a prompt with `answer` after it, as one text, and BOS before it. Control tokens
+    /// that the template names are control tokens; in the row they are text.
+    ///
+    /// # Errors
+    /// If the tokenizer cannot write the text.
+    pub fn encode(
+        &self,
+        tokenizer: &Tokenizer,
+        bos: Option<u32>,
+        pair: &Pair<'_>,
+        answer: &str,
+    ) -> Result<Vec<u32>, TokenizerError> {
+        let tokens = match &self.form {
+            Form::Grounded => {
+                let prompt = grounded_prompt(pair.instruction, pair.context);
+                tokenizer.encode(&format!("{prompt}{answer}"), false)?
+            }
+            Form::Pieces(pieces) => {
+                let mut text = filled(pieces, pair, |text| tokenizer.shield(text));
+                text += &tokenizer.shield(answer);
+                tokenizer.encode_with_control(&text)?
+            }
+        };
+        let bos = bos.filter(|bos| tokens.first() != Some(bos));
+        Ok(bos.into_iter().chain(tokens).collect())
+    }
+}
+
+fn filled(pieces: &[Piece], pair: &Pair<'_>, written: impl Fn(&str) -> String) -> String {
+    let text = |piece: &Piece| match piece {
+        Piece::Text(text) => text.clone(),
+        Piece::Instruction => written(pair.instruction),
+        Piece::Context => pair.context.map(&written).unwrap_or_default(),
+    };
+    pieces.iter().map(text).collect()
+}
+
+impl FromStr for PairTemplate {
+    type Err = String;
+
+    /// Reads a text with `{instruction}` and perhaps `{context}`, in which `\n` stands for a line end.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let text = text.replace("\\n", "\n");
+        let mut pieces = Vec::new();
+        let mut rest = text.as_str();
+        let mut literal = String::new();
+        while let Some((before, after)) = rest.split_once('{') {
+            literal.push_str(before);
+            let Some((name, after)) = after.split_once('}').filter(|(name, _)| is_name(name)) else {
+                literal.push('{');
+                rest = after;
+                continue;
+            };
+            let piece = match name {
+                "instruction" => Piece::Instruction,
+                "context" => Piece::Context,
+                _ => return Err(format!("`{{{name}}}` is neither {{instruction}} nor {{context}}")),
+            };
+            pieces.push(Piece::Text(std::mem::take(&mut literal)));
+            pieces.push(piece);
+            rest = after;
+        }
+        literal.push_str(rest);
+        pieces.push(Piece::Text(literal));
+        pieces.retain(|piece| *piece != Piece::Text(String::new()));
+        match pieces.contains(&Piece::Instruction) {
+            true => Ok(Self { form: Form::Pieces(pieces) }),
+            false => Err("plain, chat, or a template with {instruction} is wanted".into()),
+        }
+    }
+}
+
+fn is_name(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{ChatTemplate, Message};
+
+    fn prompt(template: &str, pair: &Pair<'_>) -> String {
+        let template: PairTemplate = template.parse().unwrap();
+        let Form::Pieces(pieces) = template.form else { unreachable!() };
+        filled(&pieces, pair, str::to_owned)
+    }
+
+    #[test]
+    fn a_template_has_places_for_question_and_context() {
+        let pair = Pair { instruction: "Hi {x}", context: Some("C"), response: "A" };
+        let template = r"{context}\nQ: {instruction} {} {X}\nA:";
+        assert_eq!(prompt(template, &pair), "C\nQ: Hi {x} {} {X}\nA:");
+        assert_eq!(prompt(template, &Pair { context: None, ..pair }), "\nQ: Hi {x} {} {X}\nA:");
+    }
+
+    #[test]
+    fn the_chat_template_renders_the_prompt() {
+        let template = r#"<s>"{context}"\n'Q': {instruction}\n "#;
+        let messages = [Message::new("system", "C"), Message::new("user", "\"Q\"\n")];
+        let pair = Pair { instruction: "\"Q\"\n", context: Some("C"), response: "" };
+        let rendered = |bos| {
+            let source = template.parse::<PairTemplate>().unwrap().chat_template(bos);
+            ChatTemplate::new(&source, "<b>", "").unwrap().render(&messages, true).unwrap()
+        };
+        assert_eq!(rendered(false), prompt(template, &pair));
+        assert_eq!(rendered(true), format!("<b>{}", rendered(false)));
+    }
+}

@@ -1,0 +1,90 @@
+//! How rows are written as prompts.
+
+use std::str::FromStr;
+
+use super::PairTemplate;
+use crate::{ChatTemplate, TemplateError, Tokenizer, Transcriber};
+
+/// A way to write prompts, as a person asks for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PromptFormat {
+    /// The checkpoint's chat template.
+    Chat,
+    /// This Jinja chat template.
+    Jinja(String),
+    /// A prompt of one question.
+    Pair(PairTemplate),
+}
+
+/// A [`PromptFormat`] with what it needs of a model.
+#[derive(Debug, Clone)]
+pub enum Prompts {
+    /// One question and its answer.
+    Pair(PairTemplate),
+    /// Conversations.
+    Chat(Transcriber),
+}
+
+impl FromStr for PromptFormat {
+    type Err = String;
+
+    /// Reads `plain` ([`PairTemplate::grounded`]), `chat`, a Jinja template (a text with `{{` or `{%`),
+    /// or a [`PairTemplate`].
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "plain" => Ok(Self::Pair(PairTemplate::grounded())),
+            "chat" => Ok(Self::Chat),
+            _ if text.contains("{{") || text.contains("{%") => Ok(Self::Jinja(text.into())),
+            _ => text.parse().map(Self::Pair),
+        }
+    }
+}
+
+impl PromptFormat {
+    /// Takes what the format needs of a model: its tokenizer's special tokens and its chat template.
+    ///
+    /// # Errors
+    /// If a template is no Jinja, or the model has none where the chat format is asked for.
+    pub fn prompts(
+        &self,
+        tokenizer: &Tokenizer,
+        chat_template: Option<&ChatTemplate>,
+    ) -> Result<Prompts, TemplateError> {
+        let spelled = |id: Option<u32>| id.and_then(|id| tokenizer.id_to_token(id)).unwrap_or_default();
+        let template = match self {
+            Self::Pair(template) => return Ok(Prompts::Pair(template.clone())),
+            Self::Chat => chat_template.cloned().ok_or(TemplateError::Missing)?,
+            Self::Jinja(source) => {
+                let eos = tokenizer.eos().first().copied();
+                ChatTemplate::new(source, &spelled(tokenizer.bos()), &spelled(eos))?
+            }
+        };
+        Ok(Prompts::Chat(Transcriber::new(template)?))
+    }
+}
+
+impl Prompts {
+    /// The Jinja chat template that goes beside an adapter. Where the tokenizer starts every text with
+    /// BOS (`starts_with_bos`), that of a pair does; a conversation's says itself how it starts.
+    pub fn chat_template(&self, starts_with_bos: bool) -> String {
+        match self {
+            Self::Pair(template) => template.chat_template(starts_with_bos),
+            Self::Chat(transcriber) => transcriber.template().source().into(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn formats_are_told_apart() {
+        assert_eq!("plain".parse(), Ok(PromptFormat::Pair(PairTemplate::grounded())));
+        assert_eq!("chat".parse(), Ok(PromptFormat::Chat));
+        assert_eq!("{{ messages }}".parse(), Ok(PromptFormat::Jinja("{{ messages }}".into())));
+        assert_eq!("{instruction}".parse(), Ok(PromptFormat::Pair("{instruction}".parse().unwrap())));
+        assert!("chatml".parse::<PromptFormat>().unwrap_err().contains("{instruction}"));
+        assert!("{instruction}{response}".parse::<PromptFormat>().unwrap_err().contains("`{response}`"));
+    }
+}
