@@ -1,8 +1,10 @@
-//! `trainer`: fine-tunes a model on a company's own answers, and measures perplexity.
+//! `trainer`: fine-tunes a model on a company's own answers, measures perplexity, and writes models for
+//! other programs.
 
 mod cli;
 mod data;
 mod encoder;
+mod export;
 mod interrupt;
 mod perplexity;
 mod progress;
@@ -20,6 +22,8 @@ fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Train(args) => train::run(&args),
         Command::Perplexity(args) => perplexity::run(&args),
+        Command::Merge(args) => export::merge(&args),
+        Command::Export(args) => export::run(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
