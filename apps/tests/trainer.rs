@@ -143,6 +143,35 @@ fn conversations_are_trained_on_and_what_is_wrong_with_them_is_listed() {
 }
 
 #[test]
+fn a_merged_model_predicts_as_its_base_and_adapter() {
+    let folder = workshop();
+    let run = "train --model model --data rows.csv --max-steps 6 --lr 0.05 --base keep --output adapter";
+    printed(&trainer(folder.path(), run));
+    let nll = |model: &str| {
+        let measure = format!("perplexity --file rows.csv --context 32 --json --exact --model {model}");
+        let report: Value = serde_json::from_str(&printed(&trainer(folder.path(), &measure))).unwrap();
+        report["nll"].as_f64().unwrap()
+    };
+    let (base, adapted) = (nll("model"), nll("model --adapter adapter"));
+    assert!(adapted < base - 0.1, "{adapted} {base}");
+
+    // What 8 and 4 bits lose is little beside what was learned.
+    for (command, model, tolerance) in [
+        ("merge --model model --adapter adapter --output merged", "merged", 1e-5),
+        ("merge --model model --adapter adapter --output half --dtype f16", "half", 1e-3),
+        ("export --model model --adapter adapter --output f16.gguf --type F16", "f16.gguf", 1e-3),
+        ("export --model model --adapter adapter --output q8_0.gguf --type q8_0", "q8_0.gguf", 0.01),
+        ("quantize --model merged --output q4_k_m.gguf --type Q4_K_M", "q4_k_m.gguf", 0.05),
+        ("quantize --model f16.gguf --output nf4 --type NF4", "nf4", 0.05),
+    ] {
+        let output = printed(&trainer(folder.path(), command));
+        assert!(output.contains(&format!("written to {model} (")), "{output}");
+        let exported = nll(model);
+        assert!((exported - adapted).abs() < tolerance, "{command}: {exported}, {adapted}");
+    }
+}
+
+#[test]
 fn what_is_wrong_is_one_line_and_leaves_nothing() {
     let folder = workshop();
     fs::write(folder.path().join("columns.csv"), "question,answer\nA,B\n").unwrap();
@@ -159,6 +188,9 @@ fn what_is_wrong_is_one_line_and_leaves_nothing() {
         ("train --data rows.csv --model model --max-length 9", "no row is left to train on"),
         ("train --data rows.csv --model model --device tpu", "`tpu`"),
         ("perplexity --model model --file missing.txt", "missing.txt"),
+        ("merge --model model --adapter missing --output new", "missing/adapter_config.json"),
+        ("quantize --model model --output model --type NF4", "model: is not empty; name a new folder"),
+        ("quantize --model model --output file/new.gguf --type F16", "file/new.gguf: Not a directory"),
         ("perplexity --model model --file short.txt --context 64", "less than one window"),
         ("perplexity --model model --file short.txt", "at most 256 tokens"),
         ("perplexity --model model --file rows.csv --context 64 --adapter file", "file/adapter_config.json"),

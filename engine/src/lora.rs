@@ -41,6 +41,25 @@ pub struct LoraWeights {
     pub b: Tensor<2>,
 }
 
+impl LoraWeights {
+    /// `W + (α/r)·B·A`, the weight that computes what `weight` and the adapter do together.
+    ///
+    /// # Shapes
+    /// - `weight`: `[out, in]`
+    /// - returns `[out, in]`
+    ///
+    /// # Panics
+    /// If `weight` is not of the projection's shape.
+    pub fn merged(&self, weight: Tensor<2>, config: &LoraConfig) -> Tensor<2> {
+        merged(weight, &self.a, &self.b, config.lora_alpha / config.r as f32)
+    }
+}
+
+/// `W + scale·B·A`: `[out, in]`.
+pub(crate) fn merged(weight: Tensor<2>, a: &Tensor<2>, b: &Tensor<2>, scale: f32) -> Tensor<2> {
+    weight.add(b.clone().matmul(a.clone()).mul_scalar(scale))
+}
+
 /// The adapter of one projection.
 #[derive(Debug, Clone)]
 pub(crate) struct Lora {

@@ -3,7 +3,7 @@
 
 use burn::tensor::Tensor;
 
-use crate::lora::{Dropout, Lora};
+use crate::lora::{self, Dropout, Lora};
 use crate::ops::quantized::Arithmetic;
 use crate::quant::{Format, QuantizedMatrix};
 use crate::{EngineError, Weight};
@@ -72,8 +72,7 @@ impl Projection {
         let Some(lora) = self.lora.take() else { return Ok(()) };
         match &self.weight {
             Weight::Dense(weight) => {
-                let update = lora.b.clone().matmul(lora.a.clone()).mul_scalar(lora.scale); // [out, in]
-                self.weight = Weight::Dense(weight.clone().add(update));
+                self.weight = Weight::Dense(lora::merged(weight.clone(), &lora.a, &lora.b, lora.scale));
                 Ok(())
             }
             Weight::Quantized(_) => {

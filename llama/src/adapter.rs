@@ -3,14 +3,15 @@
 //! not record.
 
 use std::fs;
-use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::Path;
 
 use burn::tensor::Device;
 use engine::{EngineError, Llama, LoraConfig, LoraWeights};
 
 use crate::LlamaError;
 use crate::safetensors::Safetensors;
+use crate::staged::Staged;
 
 mod config;
 mod weights;
@@ -98,8 +99,10 @@ impl Adapter {
         files.extend(self.chat_template.as_ref().map(|source| (TEMPLATE_FILE, source.as_bytes())));
         files.push((CONFIG_FILE, config.as_bytes()));
 
-        let staged: Vec<Staged> =
-            files.iter().map(|(name, bytes)| Staged::write(dir, name, bytes)).collect::<Result<_, _>>()?;
+        let staged: Vec<Staged> = files
+            .iter()
+            .map(|(name, bytes)| Staged::write(&dir.join(name), bytes))
+            .collect::<Result<_, _>>()?;
         if self.chat_template.is_none() {
             // An older adapter's prompts must not be taken for this one's.
             let path = dir.join(TEMPLATE_FILE);
@@ -111,32 +114,6 @@ impl Adapter {
             }
         }
         staged.into_iter().try_for_each(Staged::commit)
-    }
-}
-
-/// A file written in full that does not have its name yet; dropped uncommitted, it goes.
-struct Staged {
-    temporary: PathBuf,
-    path: PathBuf,
-}
-
-impl Staged {
-    fn write(dir: &Path, name: &str, bytes: &[u8]) -> Result<Self, LlamaError> {
-        let staged = Self { temporary: dir.join(format!(".{name}.partial")), path: dir.join(name) };
-        let written = fs::File::create(&staged.temporary)
-            .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()));
-        written.map_err(LlamaError::io(&staged.path))?;
-        Ok(staged)
-    }
-
-    fn commit(self) -> Result<(), LlamaError> {
-        fs::rename(&self.temporary, &self.path).map_err(LlamaError::io(&self.path))
-    }
-}
-
-impl Drop for Staged {
-    fn drop(&mut self) {
-        let _ = fs::remove_file(&self.temporary); // gone already where it was committed
     }
 }
 

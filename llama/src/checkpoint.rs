@@ -1,7 +1,9 @@
 //! Model checkpoints on disk: a configuration and named tensors, whatever the files' format.
 
-mod names;
+pub(crate) mod names;
+pub(crate) mod nf4;
 mod permutation;
+pub(crate) mod stored;
 mod weights;
 
 use std::ffi::OsStr;
@@ -77,9 +79,12 @@ impl Checkpoint {
 
     /// Whether any tensor is stored in quantized blocks.
     pub fn is_quantized(&self) -> bool {
-        self.gguf().is_some_and(|gguf| {
-            gguf.tensors().any(|(_, info)| !matches!(info.tensor_type().storage(), Some(Storage::Float(_))))
-        })
+        match &self.tensors {
+            Tensors::Gguf(gguf) => gguf
+                .tensors()
+                .any(|(_, info)| !matches!(info.tensor_type().storage(), Some(Storage::Float(_)))),
+            Tensors::Safetensors(file) => nf4::is_any_stored(file),
+        }
     }
 
     /// The tensors as the engine takes them, placed on `device`.

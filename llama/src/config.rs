@@ -10,6 +10,7 @@ use engine::LlamaConfig;
 use crate::LlamaError;
 
 pub use gguf::from_gguf;
+pub(crate) use gguf::{ROPE_FACTORS, rope_factors};
 pub use hugging_face::from_json;
 
 /// Beyond any model there is. Files are untrusted: with every size under this, no product of two

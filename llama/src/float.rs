@@ -20,6 +20,15 @@ impl Float {
         }
     }
 
+    /// What PyTorch calls it.
+    pub const fn torch_name(self) -> &'static str {
+        match self {
+            Float::F32 => "float32",
+            Float::F16 => "float16",
+            Float::BF16 => "bfloat16",
+        }
+    }
+
     /// Little-endian numbers, each converted exactly. Bytes that are no whole number at the end are
     /// ignored.
     pub fn decode(self, bytes: &[u8]) -> Vec<f32> {
@@ -27,6 +36,15 @@ impl Float {
             Float::F32 => decode(bytes, f32::from_le_bytes),
             Float::F16 => decode(bytes, |pair| f16::from_le_bytes(pair).to_f32()),
             Float::BF16 => decode(bytes, |pair| bf16::from_le_bytes(pair).to_f32()),
+        }
+    }
+
+    /// The values as little-endian numbers, each rounded to the nearest, ties to even.
+    pub fn encode(self, values: &[f32]) -> Vec<u8> {
+        match self {
+            Float::F32 => values.iter().flat_map(|value| value.to_le_bytes()).collect(),
+            Float::F16 => values.iter().flat_map(|&value| f16::from_f32(value).to_le_bytes()).collect(),
+            Float::BF16 => values.iter().flat_map(|&value| bf16::from_f32(value).to_le_bytes()).collect(),
         }
     }
 }
@@ -42,10 +60,19 @@ mod tests {
     #[test]
     fn every_type_decodes_exactly() {
         let values = [0.0, -1.5, 0.333_251_95, 65504.0];
-        let f16s: Vec<u8> = values.iter().flat_map(|&value| f16::from_f32(value).to_le_bytes()).collect();
-        assert_eq!(Float::F16.decode(&f16s), values);
-        let f32s: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-        assert_eq!(Float::F32.decode(&f32s), values);
+        for float in [Float::F16, Float::F32] {
+            let bytes = float.encode(&values);
+            assert_eq!(bytes.len(), values.len() * float.bytes());
+            assert_eq!(float.decode(&bytes), values);
+        }
         assert_eq!(Float::BF16.decode(&[0x80, 0x3f, 0x00, 0xc0]), [1.0, -2.0]);
+    }
+
+    #[test]
+    fn encoding_rounds_to_the_nearest_and_ties_to_even() {
+        let ulp = f32::powi(2.0, -7); // of bf16 between 1 and 2
+        let values = [1.0 + 0.5 * ulp, 1.0 + 1.5 * ulp, 1.0 + 0.51 * ulp, -3.0];
+        assert_eq!(Float::BF16.decode(&Float::BF16.encode(&values)), [1.0, 1.0 + 2.0 * ulp, 1.0 + ulp, -3.0]);
+        assert_eq!(Float::F16.decode(&Float::F16.encode(&[65519.0, 65520.0])), [65504.0, f32::INFINITY]);
     }
 }

@@ -19,14 +19,16 @@ mod reader;
 pub(crate) mod sample;
 mod tensor;
 mod value;
+mod writer;
 
 use std::path::Path;
 
 pub use tensor::{Storage, TensorInfo, TensorType};
 pub use value::{Array, Value};
+pub use writer::{GgufWriter, TensorEntry};
 
 use crate::LlamaError;
-use crate::mapped::MappedFile;
+use crate::mapped::{MappedFile, Pages};
 use header::Header;
 
 /// An open GGUF file, version 2 or 3.
@@ -86,9 +88,10 @@ impl Gguf {
         self.file.bytes().get(info.range()).unwrap_or_default()
     }
 
-    /// Lets the system take back the memory that [`data`](Self::data) touched.
-    pub fn release(&self, info: &TensorInfo) {
-        self.file.release(info.range());
+    /// The bytes of a tensor of this file, whose memory is given back when they are dropped.
+    pub(crate) fn pages(&self, info: &TensorInfo) -> Result<Pages<'_>, LlamaError> {
+        let pages = self.file.pages(info.range());
+        pages.ok_or_else(|| LlamaError::file(self.path(), "has no such tensor"))
     }
 }
 
@@ -123,7 +126,7 @@ mod tests {
         let x = gguf.tensor("x").unwrap();
         assert_eq!((x.dimensions(), x.tensor_type()), (&[2, 1][..], TensorType::F32));
         assert_eq!(gguf.data(x), [1, 2, 3, 4, 5, 6, 7, 8]);
-        gguf.release(x);
+        assert_eq!(&*gguf.pages(x).unwrap(), [1, 2, 3, 4, 5, 6, 7, 8]);
         assert_eq!(gguf.data(gguf.tensor("y").unwrap()), [9, 10]);
         assert_eq!(gguf.tensors().map(|(name, _)| name).collect::<Vec<_>>(), ["x", "y"]);
     }

@@ -8,6 +8,7 @@ pub mod checkpoint;
 pub mod config;
 pub mod dataset;
 mod error;
+pub mod export;
 #[cfg(test)]
 mod fake;
 mod float;
@@ -21,6 +22,7 @@ pub mod prompt;
 pub mod safetensors;
 mod sampler;
 mod scheduler;
+mod staged;
 mod stop;
 mod tokenizer;
 
@@ -29,6 +31,7 @@ pub use chat_template::{Answer, ChatTemplate, Message, TemplateError, Transcribe
 pub use checkpoint::Checkpoint;
 pub use dataset::Dataset;
 pub use error::LlamaError;
+pub use export::{Export, Recipe};
 pub use float::Float;
 pub use generate::{FinishReason, Generate, GenerateError, PREFILL_TOKENS, Request, Token, generate};
 pub use language_model::{CachedLlama, Chunk, LanguageModel};

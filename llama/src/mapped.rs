@@ -1,7 +1,7 @@
 //! A file seen as memory.
 
 use std::fs::File;
-use std::ops::Range;
+use std::ops::{Deref, Range};
 use std::path::{Path, PathBuf};
 
 use memmap2::Mmap;
@@ -50,6 +50,11 @@ impl MappedFile {
         &self.map
     }
 
+    /// The bytes of `range`, if the file has them.
+    pub fn pages(&self, range: Range<usize>) -> Option<Pages<'_>> {
+        self.map.get(range.clone()).map(|_| Pages { file: self, range })
+    }
+
     /// Tells the system that `range` will not be read again soon, so its pages need not stay in
     /// memory. Reading it again is correct, only slower.
     pub fn release(&self, range: Range<usize>) {
@@ -69,6 +74,34 @@ impl MappedFile {
         }
         #[cfg(not(unix))]
         drop(range);
+    }
+}
+
+/// Bytes of a mapped file that are given back to the system when dropped.
+#[derive(Debug)]
+pub(crate) struct Pages<'a> {
+    file: &'a MappedFile,
+    range: Range<usize>,
+}
+
+impl Pages<'_> {
+    /// Where the file is.
+    pub fn path(&self) -> &Path {
+        self.file.path()
+    }
+}
+
+impl Deref for Pages<'_> {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.file.map[self.range.clone()]
+    }
+}
+
+impl Drop for Pages<'_> {
+    fn drop(&mut self) {
+        self.file.release(self.range.clone());
     }
 }
 

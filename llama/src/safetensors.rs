@@ -1,5 +1,7 @@
 //! safetensors files: one file, or several with an index.
 
+mod writer;
+
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 
@@ -7,7 +9,9 @@ use ::safetensors::tensor::{Dtype, Metadata, SafeTensors, TensorInfo};
 
 use crate::LlamaError;
 use crate::float::Float;
-use crate::mapped::MappedFile;
+use crate::mapped::{MappedFile, Pages};
+
+pub(crate) use writer::SafetensorsWriter;
 
 /// Name of the index of a model in several files.
 pub(crate) const INDEX: &str = "model.safetensors.index.json";
@@ -100,6 +104,43 @@ impl Safetensors {
     /// # Errors
     /// If it is missing, has another shape, or is not f32, f16 or bf16.
     pub fn read(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, LlamaError> {
+        let (float, pages) = self.floats(name, shape)?;
+        Ok(float.decode(&pages))
+    }
+
+    /// The numbers of a tensor, which must have this shape, as they are stored.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub(crate) fn floats(&self, name: &str, shape: &[usize]) -> Result<(Float, Pages<'_>), LlamaError> {
+        let (dtype, pages) = self.pages(name, shape)?;
+        let float = match dtype {
+            Dtype::F32 => Float::F32,
+            Dtype::F16 => Float::F16,
+            Dtype::BF16 => Float::BF16,
+            other => {
+                let reason = format!("has the type {other:?}; F32, F16 and BF16 can be loaded");
+                return Err(LlamaError::tensor(pages.path(), name, reason));
+            }
+        };
+        Ok((float, pages))
+    }
+
+    /// The bytes of a tensor, which must have this type and shape.
+    ///
+    /// # Errors
+    /// If it is missing, or has another type or shape.
+    pub(crate) fn bytes(&self, name: &str, dtype: Dtype, shape: &[usize]) -> Result<Pages<'_>, LlamaError> {
+        match self.pages(name, shape)? {
+            (found, pages) if found == dtype => Ok(pages),
+            (found, pages) => {
+                let reason = format!("has the type {found:?}, expected {dtype:?}");
+                Err(LlamaError::tensor(pages.path(), name, reason))
+            }
+        }
+    }
+
+    fn pages(&self, name: &str, shape: &[usize]) -> Result<(Dtype, Pages<'_>), LlamaError> {
         let Some((shard, info)) = self.find(name) else {
             return Err(LlamaError::tensor(&self.path, name, "is missing"));
         };
@@ -107,21 +148,10 @@ impl Safetensors {
         if info.shape != shape {
             return Err(error(format!("has the shape {:?}, expected {shape:?}", info.shape)));
         }
-        let float = match info.dtype {
-            Dtype::F32 => Float::F32,
-            Dtype::F16 => Float::F16,
-            Dtype::BF16 => Float::BF16,
-            other => {
-                return Err(error(format!("has the type {other:?}; F32, F16 and BF16 can be loaded")));
-            }
-        };
         let (start, end) = info.data_offsets;
         let range = shard.data_start.saturating_add(start)..shard.data_start.saturating_add(end);
-        let bytes =
-            shard.file.bytes().get(range.clone()).ok_or_else(|| error("lies outside the file".into()))?;
-        let values = float.decode(bytes);
-        shard.file.release(range);
-        Ok(values)
+        let pages = shard.file.pages(range).ok_or_else(|| error("lies outside the file".into()))?;
+        Ok((info.dtype, pages))
     }
 }
 

@@ -13,6 +13,7 @@ mod json;
 mod parts;
 mod pieces;
 mod pre_tokenizer;
+mod save;
 mod sentencepiece;
 mod stream;
 

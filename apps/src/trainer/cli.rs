@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::builder::RangedU64ValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use llama::Recipe;
 use llama::dataset::{Column, PromptFormat};
 
 /// Fine-tunes Llama-family models with QLoRA.
@@ -22,6 +23,11 @@ pub enum Command {
     Train(Box<TrainArgs>),
     /// Measure how well a model predicts a text.
     Perplexity(PerplexityArgs),
+    /// Merge an adapter into its model: a folder of 16- or 32-bit safetensors.
+    Merge(MergeArgs),
+    /// Write a model in another format, with an adapter merged into it if one is named.
+    #[command(visible_alias = "quantize")]
+    Export(ExportArgs),
 }
 
 /// `trainer train`. The underscored aliases are the names that the system's first users know.
@@ -161,6 +167,67 @@ pub struct PerplexityArgs {
     pub device: String,
 }
 
+/// `trainer merge`.
+#[derive(Debug, Args)]
+pub struct MergeArgs {
+    /// Model that the adapter was trained on: a path, a short name, or owner/name on the hub.
+    #[arg(long, visible_alias = "model_id", value_name = "REF", default_value = llama::catalog::DEFAULT_MODEL)]
+    pub model: String,
+    /// Adapter to merge.
+    #[arg(long, value_name = "DIR")]
+    pub adapter: PathBuf,
+    /// New folder for the merged model.
+    #[arg(long, value_name = "DIR")]
+    pub output: PathBuf,
+    /// Type of the merged weights [default: the model's, or f16 for a quantized one]
+    #[arg(long, value_enum)]
+    pub dtype: Option<Dtype>,
+}
+
+/// A floating-point type.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Dtype {
+    /// IEEE half precision.
+    F16,
+    /// Brain floating point.
+    Bf16,
+    /// Single precision.
+    F32,
+}
+
+/// `trainer export`, `trainer quantize`.
+#[derive(Debug, Args)]
+pub struct ExportArgs {
+    /// Model: a path, a short name, or owner/name on the hub.
+    #[arg(long, visible_alias = "model_id", value_name = "REF", default_value = llama::catalog::DEFAULT_MODEL)]
+    pub model: String,
+    /// Adapter to merge before.
+    #[arg(long, value_name = "DIR")]
+    pub adapter: Option<PathBuf>,
+    /// File for a GGUF, or new folder for NF4.
+    #[arg(long, value_name = "FILE.gguf")]
+    pub output: PathBuf,
+    /// Format: F16, Q8_0, Q4_0, Q4_1, Q4_K_M, Q5_K_M or Q6_K of GGUF, or NF4 in safetensors.
+    #[arg(long = "type", value_name = "TYPE", value_parser = format)]
+    pub format: Format,
+}
+
+/// What a model is exported to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// A GGUF file.
+    Gguf(Recipe),
+    /// bitsandbytes' 4-bit NormalFloat in safetensors.
+    Nf4,
+}
+
+fn format(name: &str) -> Result<Format, String> {
+    if name.eq_ignore_ascii_case("nf4") {
+        return Ok(Format::Nf4);
+    }
+    name.parse().map(Format::Gguf).map_err(|error| format!("{error}, NF4"))
+}
+
 /// A whole number of at least `least`.
 fn at_least<T: TryFrom<u64> + Clone + Send + Sync + 'static>(least: u64) -> RangedU64ValueParser<T> {
     RangedU64ValueParser::new().range(least..)
@@ -195,7 +262,7 @@ mod tests {
         let words = "trainer train --data d.csv".split(' ').chain(flags.split_whitespace());
         match Cli::try_parse_from(words)?.command {
             Command::Train(args) => Ok(*args),
-            Command::Perplexity(_) => unreachable!(),
+            _ => unreachable!(),
         }
     }
 
@@ -221,6 +288,19 @@ mod tests {
         );
         let Command::Train(args) = args.unwrap().command else { unreachable!() };
         assert_eq!((args.model.as_str(), args.data, args.batch_size), ("m", PathBuf::from("t"), 2));
+    }
+
+    #[test]
+    fn quantize_is_export() {
+        for command in ["export", "quantize"] {
+            let line = format!("trainer {command} --model m --output o --type q4_k_m");
+            let Command::Export(args) = Cli::try_parse_from(line.split(' ')).unwrap().command else {
+                unreachable!()
+            };
+            assert_eq!((args.adapter, args.format), (None, Format::Gguf(Recipe::Q4_K_M)));
+        }
+        let error = Cli::try_parse_from("trainer export --output o --type Q3".split(' ')).unwrap_err();
+        assert!(error.to_string().contains("is none of F16, Q8_0, Q4_0, Q4_1, Q4_K_M, Q5_K_M, Q6_K, NF4"));
     }
 
     #[test]

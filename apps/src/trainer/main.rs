@@ -1,9 +1,11 @@
-//! `trainer`: fine-tunes a model on a company's own answers, and measures perplexity.
+//! `trainer`: fine-tunes a model on a company's own answers, measures perplexity, and writes models for
+//! other programs.
 
 mod cli;
 mod data;
 mod data_summary;
 mod encoder;
+mod export;
 mod interrupt;
 mod perplexity;
 mod progress;
@@ -21,6 +23,8 @@ fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Train(args) => train::run(&args),
         Command::Perplexity(args) => perplexity::run(&args),
+        Command::Merge(args) => export::merge(&args),
+        Command::Export(args) => export::run(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

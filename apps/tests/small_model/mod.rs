@@ -11,7 +11,8 @@ const KEYS: usize = 32;
 
 /// Writes a random Llama whose tokens are the printable ASCII characters, with a context of 256.
 pub fn write_model(folder: &Path) {
-    let characters: Vec<char> = std::iter::once('\n').chain(' '..='~').collect();
+    // GPT-2's letters for a newline and a space, which other bytes have too.
+    let characters: Vec<char> = ['Ċ', 'Ġ'].into_iter().chain('!'..='~').collect();
     let eos = characters.len();
     fs::create_dir_all(folder).unwrap();
     let write = |name: &str, value: Value| fs::write(folder.join(name), value.to_string()).unwrap();
@@ -30,9 +31,14 @@ pub fn write_model(folder: &Path) {
         "id": eos, "content": "</s>", "special": true, "normalized": false,
         "single_word": false, "lstrip": false, "rstrip": false,
     });
+    let byte_level =
+        json!({ "type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true });
     write(
         "tokenizer.json",
-        json!({ "version": "1.0", "added_tokens": [end], "model": { "type": "BPE", "vocab": vocab, "merges": [] } }),
+        json!({
+            "version": "1.0", "added_tokens": [end], "pre_tokenizer": byte_level, "decoder": byte_level,
+            "model": { "type": "BPE", "vocab": vocab, "merges": [] },
+        }),
     );
     write("tokenizer_config.json", json!({ "eos_token": "</s>" }));
 

@@ -1,9 +1,46 @@
-//! What GGUF calls the tensors of a Llama model.
+//! The tensors of a Llama model, and what GGUF calls them.
 //!
 //! Hugging Face's names are used everywhere else; this is the only place that knows the others.
 
+use engine::LlamaConfig;
+
+/// The tensors of a model with their shapes, as Hugging Face's files have them.
+pub(crate) fn tensors(config: &LlamaConfig) -> Vec<(String, Vec<usize>)> {
+    let LlamaConfig { vocab_size, hidden_size: hidden, intermediate_size: intermediate, head_dim, .. } =
+        *config;
+    let (queries, keys) = (config.num_attention_heads * head_dim, config.num_key_value_heads * head_dim);
+    let layer = [
+        ("input_layernorm", vec![hidden]),
+        ("self_attn.q_proj", vec![queries, hidden]),
+        ("self_attn.k_proj", vec![keys, hidden]),
+        ("self_attn.v_proj", vec![keys, hidden]),
+        ("self_attn.o_proj", vec![hidden, queries]),
+        ("post_attention_layernorm", vec![hidden]),
+        ("mlp.gate_proj", vec![intermediate, hidden]),
+        ("mlp.up_proj", vec![intermediate, hidden]),
+        ("mlp.down_proj", vec![hidden, intermediate]),
+    ];
+    let mut tensors = vec![("model.embed_tokens.weight".to_string(), vec![vocab_size, hidden])];
+    for index in 0..config.num_hidden_layers {
+        let named = |(module, shape): &(&str, Vec<usize>)| {
+            (format!("model.layers.{index}.{module}.weight"), shape.clone())
+        };
+        tensors.extend(layer.iter().map(named));
+    }
+    tensors.push(("model.norm.weight".into(), vec![hidden]));
+    if !config.tie_word_embeddings {
+        tensors.push(("lm_head.weight".into(), vec![vocab_size, hidden]));
+    }
+    tensors
+}
+
+/// Whether a tensor is a projection of a decoder layer: what QLoRA quantizes.
+pub(crate) fn is_projection(name: &str) -> bool {
+    name.ends_with("_proj.weight")
+}
+
 /// GGUF's name for a tensor that Hugging Face calls `name`; `None` if GGUF has no such tensor.
-pub(super) fn gguf_name(name: &str) -> Option<String> {
+pub(crate) fn gguf_name(name: &str) -> Option<String> {
     match name {
         "model.embed_tokens.weight" => Some("token_embd.weight".into()),
         "model.norm.weight" => Some("output_norm.weight".into()),

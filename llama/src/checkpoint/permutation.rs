@@ -2,7 +2,7 @@
 //!
 //! Rotary embeddings turn pairs of channels. Hugging Face pairs channel `i` of a head with channel
 //! `i + head_dim / 2`; GGUF's Llama pairs `2i` with `2i + 1`, and its converter moves the rows of
-//! `q_proj` and `k_proj` accordingly. Here they are moved back:
+//! `q_proj` and `k_proj` accordingly. Here they are moved back and forth:
 //!
 //! ```text
 //! GGUF:          0 h 1 h+1 2 h+2 …       (h = head_dim / 2)
@@ -11,9 +11,19 @@
 //!
 //! A row of a block format is a whole number of blocks, so rows move as bytes and stay quantized.
 
-/// The rows of a projection whose output is `rows / head_dim` heads, in Hugging Face's order. Rows
-/// that are no whole heads are left as they are, as are `bytes` that are no whole rows.
+/// The rows of a projection whose output is `rows / head_dim` heads, in Hugging Face's order, from
+/// GGUF's. Rows that are no whole heads are left as they are, as are `bytes` that are no whole rows.
 pub(super) fn undo(bytes: &[u8], rows: usize, head_dim: usize) -> Vec<u8> {
+    reordered(bytes, rows, head_dim, |place, half| (place % half) * 2 + place / half)
+}
+
+/// The inverse of [`undo`]: GGUF's order from Hugging Face's.
+pub(super) fn apply(bytes: &[u8], rows: usize, head_dim: usize) -> Vec<u8> {
+    reordered(bytes, rows, head_dim, |place, half| (place % 2) * half + place / 2)
+}
+
+/// Every head's rows in another order: the row at `place` is the one that was at `source(place, half)`.
+fn reordered(bytes: &[u8], rows: usize, head_dim: usize, source: fn(usize, usize) -> usize) -> Vec<u8> {
     let row_bytes = bytes.len().checked_div(rows).unwrap_or(0);
     let head_bytes = row_bytes.saturating_mul(head_dim);
     if head_bytes == 0 || !bytes.len().is_multiple_of(head_bytes) || !head_dim.is_multiple_of(2) {
@@ -21,10 +31,9 @@ pub(super) fn undo(bytes: &[u8], rows: usize, head_dim: usize) -> Vec<u8> {
     }
     let mut out = Vec::with_capacity(bytes.len());
     for head in bytes.chunks_exact(head_bytes) {
-        for half in 0..2 {
-            for row in head.chunks_exact(row_bytes).skip(half).step_by(2) {
-                out.extend_from_slice(row);
-            }
+        for place in 0..head_dim {
+            let start = source(place, head_dim / 2) * row_bytes;
+            out.extend_from_slice(&head[start..start + row_bytes]);
         }
     }
     out
@@ -67,7 +76,9 @@ mod tests {
         fn the_converter_is_undone(heads in 1usize..4, half in 1usize..5, row_bytes in 1usize..4) {
             let rows = heads * half * 2;
             let bytes: Vec<u8> = (0..rows * row_bytes).map(|byte| byte as u8).collect();
-            prop_assert_eq!(undo(&permute(&bytes, rows, half * 2), rows, half * 2), bytes);
+            let permuted = permute(&bytes, rows, half * 2);
+            prop_assert_eq!(undo(&permuted, rows, half * 2), bytes.as_slice());
+            prop_assert_eq!(apply(&bytes, rows, half * 2), permuted);
         }
     }
 }

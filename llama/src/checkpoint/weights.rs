@@ -1,15 +1,14 @@
 //! A checkpoint's tensors on their way to a device.
 
-use std::borrow::Cow;
-
 use burn::tensor::{Device, Tensor, TensorData};
-use engine::quant::{self, QuantizedMatrix};
-use engine::{LlamaConfig, Weight, WeightSource};
+use engine::quant::QuantizedMatrix;
+use engine::{Weight, WeightSource};
 
 use super::names::gguf_name;
-use super::{Checkpoint, Tensors, permutation};
+use super::stored::Stored;
+use super::{Checkpoint, Tensors};
 use crate::LlamaError;
-use crate::gguf::{Gguf, Storage, TensorInfo};
+use crate::gguf::Storage;
 
 /// A checkpoint as the engine reads it: tensor by tensor, converted, placed on a device, and its
 /// pages given back, so that memory holds the model once and never the file beside it.
@@ -30,32 +29,6 @@ impl<'a> Weights<'a> {
     pub fn dequantized(self, dequantized: bool) -> Self {
         Self { dequantized, ..self }
     }
-
-    fn missing(&self, name: &str) -> LlamaError {
-        LlamaError::tensor(self.checkpoint.path(), name, "is missing")
-    }
-
-    /// A GGUF file's tensor and how it is stored, once its shape (Hugging Face's order) is as
-    /// expected.
-    fn find(
-        &self,
-        gguf: &'a Gguf,
-        name: &str,
-        shape: &[usize],
-    ) -> Result<(&'a TensorInfo, Storage), LlamaError> {
-        let gguf_name = gguf_name(name).ok_or_else(|| self.missing(name))?;
-        let info = gguf.tensor(&gguf_name).ok_or_else(|| self.missing(&gguf_name))?;
-        let error = |reason| LlamaError::tensor(gguf.path(), &gguf_name, reason);
-        if !info.dimensions().iter().eq(shape.iter().rev()) {
-            let found: Vec<usize> = info.dimensions().iter().rev().copied().collect();
-            return Err(error(format!("has the shape {found:?}, expected {shape:?}")));
-        }
-        let tensor_type = info.tensor_type();
-        let storage = tensor_type
-            .storage()
-            .ok_or_else(|| error(format!("has the type {}, which cannot be loaded", tensor_type.name())))?;
-        Ok((info, storage))
-    }
 }
 
 impl WeightSource for Weights<'_> {
@@ -69,60 +42,29 @@ impl WeightSource for Weights<'_> {
     }
 
     fn matrix(&mut self, name: &str, shape: [usize; 2]) -> Result<Weight, LlamaError> {
-        let gguf = match &self.checkpoint.tensors {
-            Tensors::Gguf(gguf) => gguf,
-            Tensors::Safetensors(file) => return Ok(self.dense(file.read(name, &shape)?, shape)),
-        };
-        let (info, storage) = self.find(gguf, name, &shape)?;
-        let [rows, _] = shape;
-        let bytes = in_order(gguf.data(info), name, rows, &self.checkpoint.config);
-        let weight = match storage {
-            Storage::Float(float) => self.dense(float.decode(&bytes), shape),
-            Storage::Blocks(format) if self.dequantized => {
-                self.dense(quant::dequantize(format, &bytes)?, shape)
+        let stored = self.checkpoint.stored(name, &shape)?;
+        Ok(match &stored {
+            Stored::Plain(Storage::Blocks(format), bytes) if !self.dequantized => {
+                Weight::Quantized(QuantizedMatrix::from_blocks(*format, shape, bytes, &self.device)?)
             }
-            Storage::Blocks(format) => {
-                Weight::Quantized(QuantizedMatrix::from_blocks(format, shape, &bytes, &self.device)?)
+            Stored::Nf4(nf4) if !self.dequantized => {
+                Weight::Quantized(QuantizedMatrix::from_nf4(shape, nf4, &self.device)?)
             }
-        };
-        gguf.release(info);
-        Ok(weight)
+            _ => Weight::Dense(Tensor::from_data(TensorData::new(stored.values()?, shape), &self.device)),
+        })
     }
 
     fn vector(&mut self, name: &str, len: usize) -> Result<Tensor<1>, LlamaError> {
-        let values = match &self.checkpoint.tensors {
-            Tensors::Safetensors(file) => file.read(name, &[len])?,
-            Tensors::Gguf(gguf) => {
-                let (info, storage) = self.find(gguf, name, &[len])?;
-                let values = match storage {
-                    Storage::Float(float) => float.decode(gguf.data(info)),
-                    Storage::Blocks(format) => quant::dequantize(format, gguf.data(info))?,
-                };
-                gguf.release(info);
-                values
-            }
-        };
+        let values = self.checkpoint.stored(name, &[len])?.values()?;
         Ok(Tensor::from_data(TensorData::new(values, [len]), &self.device))
     }
-}
-
-impl Weights<'_> {
-    fn dense(&self, values: Vec<f32>, shape: [usize; 2]) -> Weight {
-        Weight::Dense(Tensor::from_data(TensorData::new(values, shape), &self.device))
-    }
-}
-
-/// A GGUF matrix with its rows in Hugging Face's order.
-fn in_order<'a>(bytes: &'a [u8], name: &str, rows: usize, config: &LlamaConfig) -> Cow<'a, [u8]> {
-    let rotary = [".q_proj.weight", ".k_proj.weight"].iter().any(|suffix| name.ends_with(suffix));
-    if rotary { permutation::undo(bytes, rows, config.head_dim).into() } else { bytes.into() }
 }
 
 #[cfg(test)]
 mod tests {
     use std::path::Path;
 
-    use engine::quant::Format;
+    use engine::quant::{self, Format};
 
     use super::*;
     use crate::gguf::sample::GgufSample;

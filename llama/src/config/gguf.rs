@@ -160,7 +160,9 @@ impl<'a> Keys<'a> {
             return Err(error("does not have one factor for each pair of a head"));
         }
         let largest = factors.iter().copied().fold(1.0, f32::max);
-        let expected = (0..factors.len()).map(|pair| llama3_divisor(pair, head_dim, theta, largest.into()));
+        let [low, high] = [LOW_FREQ_FACTOR, HIGH_FREQ_FACTOR];
+        let expected = (0..factors.len())
+            .map(|pair| llama3_divisor(pair, head_dim, theta, [largest.into(), low, high], ORIGINAL_CONTEXT));
         if !expected
             .zip(&factors)
             .all(|(expected, &found)| (expected - f64::from(found)).abs() <= 1e-3 * expected)
@@ -179,17 +181,40 @@ impl<'a> Keys<'a> {
     }
 }
 
-const ROPE_FACTORS: &str = "rope_freqs.weight";
+/// The name of the tensor that holds the divisors of Llama 3's scaling.
+pub(crate) const ROPE_FACTORS: &str = "rope_freqs.weight";
 const LOW_FREQ_FACTOR: f64 = 1.0;
 const HIGH_FREQ_FACTOR: f64 = 4.0;
 const ORIGINAL_CONTEXT: usize = 8192;
 
+/// What [`ROPE_FACTORS`] holds for a model whose positions are stretched as Llama 3's.
+pub(crate) fn rope_factors(config: &LlamaConfig) -> Option<Vec<f32>> {
+    let RopeScaling::Llama3 {
+        factor,
+        low_freq_factor,
+        high_freq_factor,
+        original_max_position_embeddings: original,
+    } = config.rope_scaling
+    else {
+        return None;
+    };
+    let factors = [factor, low_freq_factor, high_freq_factor].map(f64::from);
+    let divisor = |pair| llama3_divisor(pair, config.head_dim, config.rope_theta.into(), factors, original);
+    Some((0..config.head_dim / 2).map(|pair| divisor(pair) as f32).collect())
+}
+
 /// By what Llama 3.1's scaling divides the frequency of rotary pair `pair`: long wavelengths by
 /// `factor`, short ones by 1, and between them the frequency goes from one to the other smoothly.
-fn llama3_divisor(pair: usize, head_dim: usize, theta: f64, factor: f64) -> f64 {
+fn llama3_divisor(
+    pair: usize,
+    head_dim: usize,
+    theta: f64,
+    [factor, low_freq_factor, high_freq_factor]: [f64; 3],
+    original_context: usize,
+) -> f64 {
     let wavelength = std::f64::consts::TAU * theta.powf(2.0 * pair as f64 / head_dim as f64);
-    let turns = ORIGINAL_CONTEXT as f64 / wavelength;
-    let smooth = ((turns - LOW_FREQ_FACTOR) / (HIGH_FREQ_FACTOR - LOW_FREQ_FACTOR)).clamp(0.0, 1.0);
+    let turns = original_context as f64 / wavelength;
+    let smooth = ((turns - low_freq_factor) / (high_freq_factor - low_freq_factor)).clamp(0.0, 1.0);
     1.0 / ((1.0 - smooth) / factor + smooth)
 }
 
@@ -270,14 +295,18 @@ mod tests {
                 .with("llama.rope.freq_base", Value::F32(5e5))
                 .tensor("rope_freqs.weight", TensorType::F32, &[factors.len() as u64], &bytes)
         };
-        let factors = |factor| (0..32).map(|pair| llama3_divisor(pair, 64, 5e5, factor) as f32).collect();
-        let llama3 = RopeScaling::Llama3 {
-            factor: 32.0,
+        let scaling = |factor| RopeScaling::Llama3 {
+            factor,
             low_freq_factor: 1.0,
             high_freq_factor: 4.0,
             original_max_position_embeddings: 8192,
         };
-        assert_eq!(read(sample(factors(32.0))).unwrap().rope_scaling, llama3);
+        let plain = read(small().with("llama.attention.key_length", Value::U32(64))).unwrap();
+        let factors = |factor| {
+            let scaled = LlamaConfig { rope_theta: 5e5, rope_scaling: scaling(factor), ..plain.clone() };
+            rope_factors(&scaled).unwrap()
+        };
+        assert_eq!(read(sample(factors(32.0))).unwrap().rope_scaling, scaling(32.0));
         assert_eq!(read(sample(factors(1.0))).unwrap().rope_scaling, RopeScaling::None);
         let mut other: Vec<f32> = factors(8.0);
         other[17] *= 1.1;
@@ -300,7 +329,8 @@ mod tests {
                 let smooth = (8192.0 / wavelength - 1.0) / (4.0 - 1.0);
                 1.0 / ((1.0 - smooth) / 32.0 + smooth)
             };
-            assert!((llama3_divisor(pair as usize, 64, 5e5, 32.0) - expected).abs() < 1e-9);
+            let divisor = llama3_divisor(pair as usize, 64, 5e5, [32.0, 1.0, 4.0], 8192);
+            assert!((divisor - expected).abs() < 1e-9);
         }
     }
 

@@ -129,8 +129,13 @@ impl ConfigJson {
             return refuse("hidden_act", format!("is {activation}; only silu is supported"));
         }
         if let Some(quantization) = self.quantization_config.as_ref().filter(|value| !value.is_null()) {
-            let method =
-                quantization.get("quant_method").and_then(|method| method.as_str()).unwrap_or("unknown");
+            let text =
+                |field: &str| quantization.get(field).and_then(|value| value.as_str()).unwrap_or("unknown");
+            let method = match text("quant_method") {
+                "bitsandbytes" if text("bnb_4bit_quant_type") == "nf4" => return Ok(()),
+                "bitsandbytes" => "bitsandbytes without nf4",
+                other => other,
+            };
             return refuse(
                 "quantization_config",
                 format!("has the method {method}, which is not supported; use the 16-bit files or a GGUF"),
@@ -247,6 +252,12 @@ mod tests {
     }
 
     #[test]
+    fn quantization_by_bitsandbytes_to_nf4_is_read() {
+        let nf4 = json!({ "quant_method": "bitsandbytes", "bnb_4bit_quant_type": "nf4" });
+        assert_eq!(read(json!({ "quantization_config": nf4 })), read(json!({})));
+    }
+
+    #[test]
     fn rope_scaling_is_read_in_every_form() {
         let linear = Ok(RopeScaling::Linear { factor: 2.0 });
         let llama3 = Ok(RopeScaling::Llama3 {
@@ -279,6 +290,7 @@ mod tests {
             (json!({ "mlp_bias": true }), "`mlp_bias` is true"),
             (json!({ "hidden_act": "gelu" }), "`hidden_act` is gelu"),
             (json!({ "quantization_config": { "quant_method": "gptq" } }), "method gptq"),
+            (json!({ "quantization_config": { "quant_method": "bitsandbytes" } }), "without nf4"),
             (
                 json!({ "rope_scaling": { "rope_type": "yarn", "factor": 2 } }),
                 "`rope_scaling` has the type yarn",

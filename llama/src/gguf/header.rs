@@ -17,7 +17,7 @@ pub(super) struct Header {
 const MAX_DIMENSIONS: u32 = 4;
 
 /// Alignment of tensor data where the file does not say.
-const DEFAULT_ALIGNMENT: u64 = 32;
+pub(super) const DEFAULT_ALIGNMENT: u64 = 32;
 
 impl Header {
     /// Reads and checks the header of a file, given all of it.

@@ -77,6 +77,11 @@ impl TensorType {
         })
     }
 
+    /// The type for numbers stored so; `None` for NF4, which ggml lacks.
+    pub fn of(storage: Storage) -> Option<Self> {
+        TYPES.iter().filter_map(|row| Self::from_id(row.0)).find(|known| known.storage() == Some(storage))
+    }
+
     /// The number that files use.
     pub fn id(self) -> u32 {
         self.id
@@ -107,7 +112,7 @@ impl TensorType {
 
     /// Bytes of a tensor of this type and shape, innermost dimension first; `None` if the innermost
     /// is no whole number of blocks or the size overflows.
-    fn bytes_of(self, dimensions: &[usize]) -> Option<usize> {
+    pub(super) fn bytes_of(self, dimensions: &[usize]) -> Option<usize> {
         let (&row, rows) = dimensions.split_first().unwrap_or((&1, &[]));
         if !row.is_multiple_of(self.block_len) {
             return None;
@@ -168,11 +173,14 @@ mod tests {
                 assert_eq!(format!("{format:?}"), tensor_type.name());
                 assert_eq!(format.block_len(), tensor_type.block_len);
                 assert_eq!(format.block_bytes(), tensor_type.block_bytes);
+                assert_eq!(TensorType::of(Storage::Blocks(format)), Some(tensor_type));
             }
         }
         assert_eq!(TensorType::from_id(0), Some(TensorType::F32));
         assert_eq!(TensorType::from_id(1), Some(TensorType::F16));
         assert_eq!(TensorType::from_id(4), None);
+        assert_eq!(TensorType::of(Storage::Float(Float::F32)), Some(TensorType::F32));
+        assert_eq!(TensorType::of(Storage::Blocks(Format::NF4)), None);
     }
 
     #[test]

@@ -10,17 +10,17 @@ use tokenizers::{AddedToken, AddedVocabulary, NormalizerWrapper};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     /// Text.
-    Normal,
+    Normal = 1,
     /// Stands for text that no other piece can write.
-    Unknown,
+    Unknown = 2,
     /// Steers the model and is never part of a text.
-    Control,
+    Control = 3,
     /// Text that is always one piece, whatever surrounds it.
-    UserDefined,
+    UserDefined = 4,
     /// Never produced.
-    Unused,
+    Unused = 5,
     /// One byte of a character without a piece of its own, written `<0x0A>`.
-    Byte,
+    Byte = 6,
 }
 
 impl Kind {

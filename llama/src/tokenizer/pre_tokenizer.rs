@@ -30,6 +30,10 @@ impl PreTokenizer {
     pub(super) const DEFAULT: Self =
         Self::new(&[r"[\p{P}\$\+<=>\^~\|]+", GPT2, r"\p{N}+", r"[0-9][0-9][0-9]"]);
 
+    /// The names that are written: one for each way of cutting.
+    pub(super) const WRITTEN: [&str; 7] =
+        ["gpt-2", "smollm", "llama-bpe", "smaug-bpe", "tekken", "gpt-4o", "qwen2"];
+
     /// The pre-tokenizer of that name, if it is known.
     pub(super) fn named(name: &str) -> Option<Self> {
         let starts_with_bos = |pre: Self| Self { ignore_merges: true, add_bos: true, ..pre };

@@ -23,7 +23,7 @@ use super::charsmap;
 use super::pieces::{Kind, Piece, ids};
 
 /// How sentencepiece writes a space, so that a space can be part of a piece.
-const SPACE: &str = "\u{2581}";
+pub(super) const SPACE: &str = "\u{2581}";
 
 /// A sentencepiece model: its pieces and what happens to a text before they are looked for.
 #[derive(Debug, Clone)]

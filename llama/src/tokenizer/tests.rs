@@ -67,6 +67,51 @@ fn byte_level(pre: Option<&str>) -> GgufVocab {
     }
 }
 
+/// A tokenizer read back from the tokenizer.json, and from the GGUF metadata, that it was written to.
+fn written(tokenizer: &Tokenizer) -> [Tokenizer; 2] {
+    let dir = tempfile::tempdir().unwrap();
+    let json = dir.path().join("tokenizer.json");
+    std::fs::write(&json, tokenizer.to_json().unwrap().to_string()).unwrap();
+    let gguf = dir.path().join("model.gguf");
+    let metadata = tokenizer.to_gguf(tokenizer.vocab_size() + 2).unwrap();
+    crate::gguf::GgufWriter::create(&gguf, &metadata, &[]).unwrap().finish().unwrap();
+    [Tokenizer::from_file(&json).unwrap(), Tokenizer::from_gguf(&Gguf::open(&gguf).unwrap()).unwrap()]
+}
+
+#[test]
+fn a_tokenizer_is_the_same_after_it_was_written() {
+    let llama = built(&sentencepiece(&["▁", "h", "i", "hi", "▁hi", "ih"]));
+    for tokenizer in [chat_ml(), llama] {
+        let texts = ["hi hi!", "ihi 1212\n", "é<|im_end|></s>", "  hi ", ""];
+        for read in written(&tokenizer) {
+            for text in texts {
+                assert_eq!(read.encode(text, true).unwrap(), tokenizer.encode(text, true).unwrap(), "{text}");
+                let control = tokenizer.encode_with_control(text).unwrap();
+                assert_eq!(read.encode_with_control(text).unwrap(), control, "{text}");
+            }
+        }
+        let [_, gguf] = written(&tokenizer);
+        assert_eq!((gguf.bos(), gguf.eos()), (tokenizer.bos(), tokenizer.eos()));
+        assert_eq!(gguf.vocab_size(), tokenizer.vocab_size() + 2);
+    }
+}
+
+#[test]
+fn what_a_gguf_cannot_hold_is_named() {
+    let tokenizer = chat_ml();
+    let error = tokenizer.to_gguf(5).unwrap_err();
+    assert!(error.contains("lies beyond the embedding table's 5 rows"), "{error}");
+
+    let mut json = tokenizer.to_json().unwrap();
+    json["pre_tokenizer"] = serde_json::json!({
+        "type": "ByteLevel", "add_prefix_space": true, "trim_offsets": true, "use_regex": true,
+    });
+    let changed = |json: &serde_json::Value| json::parse(&json.to_string()).unwrap().finish().unwrap();
+    assert!(changed(&json).to_gguf(200).unwrap_err().contains("is none that a GGUF can name"));
+    json["normalizer"] = serde_json::json!({ "type": "Lowercase" });
+    assert!(changed(&json).to_gguf(200).unwrap_err().contains("its step Lowercase"));
+}
+
 fn chat_ml() -> Tokenizer {
     byte_level(Some("smollm")).build().unwrap().finish().unwrap()
 }

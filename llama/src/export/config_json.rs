@@ -1,0 +1,122 @@
+//! config.json and its companions for a model that came as a GGUF, and what changes in those of one that
+//! did not.
+
+use engine::{LlamaConfig, RopeScaling};
+use serde_json::{Map, Value, json};
+
+use crate::Tokenizer;
+use crate::float::Float;
+
+/// config.json of a Llama, or of a Mistral where there is a sliding window.
+pub(super) fn of(config: &LlamaConfig, tokenizer: &Tokenizer) -> Map<String, Value> {
+    let (architecture, model_type) = match config.sliding_window {
+        Some(_) => ("MistralForCausalLM", "mistral"),
+        None => ("LlamaForCausalLM", "llama"),
+    };
+    let fields = json!({
+        "architectures": [architecture],
+        "model_type": model_type,
+        "vocab_size": config.vocab_size,
+        "hidden_size": config.hidden_size,
+        "intermediate_size": config.intermediate_size,
+        "num_hidden_layers": config.num_hidden_layers,
+        "num_attention_heads": config.num_attention_heads,
+        "num_key_value_heads": config.num_key_value_heads,
+        "head_dim": config.head_dim,
+        "max_position_embeddings": config.max_position_embeddings,
+        "rms_norm_eps": decimal(config.rms_norm_eps),
+        "rope_theta": decimal(config.rope_theta),
+        "rope_scaling": rope_scaling(&config.rope_scaling),
+        "hidden_act": "silu",
+        "attention_bias": false,
+        "mlp_bias": false,
+        "tie_word_embeddings": config.tie_word_embeddings,
+        "bos_token_id": tokenizer.bos(),
+        "eos_token_id": tokenizer.eos().first(),
+        "use_cache": true,
+    });
+    let mut fields = object(fields);
+    if let Some(window) = config.sliding_window {
+        fields.insert("sliding_window".into(), json!(window));
+    }
+    fields
+}
+
+/// Notes in a config.json what type the tensors are written in. Tensors that were quantized are so no more.
+pub(super) fn set_dtype(fields: &mut Map<String, Value>, dtype: Float) {
+    // transformers 5 writes `dtype` and reads both.
+    let key = if fields.contains_key("dtype") { "dtype" } else { "torch_dtype" };
+    fields.insert(key.into(), dtype.torch_name().into());
+    fields.remove("quantization_config");
+    fields.remove("_name_or_path");
+}
+
+/// Notes in a config.json that the projections are NF4, and computed in `dtype`.
+pub(super) fn set_nf4(fields: &mut Map<String, Value>, dtype: Float) {
+    let quantization = json!({
+        "quant_method": "bitsandbytes",
+        "load_in_4bit": true,
+        "load_in_8bit": false,
+        "_load_in_4bit": true,
+        "_load_in_8bit": false,
+        "bnb_4bit_quant_type": "nf4",
+        "bnb_4bit_use_double_quant": true,
+        "bnb_4bit_compute_dtype": dtype.torch_name(),
+        "bnb_4bit_quant_storage": "uint8",
+        "llm_int8_enable_fp32_cpu_offload": false,
+        "llm_int8_has_fp16_weight": false,
+        "llm_int8_skip_modules": null,
+        "llm_int8_threshold": 6.0,
+    });
+    fields.insert("quantization_config".into(), quantization);
+}
+
+/// generation_config.json: where a generation ends.
+pub(super) fn generation(tokenizer: &Tokenizer) -> Map<String, Value> {
+    object(json!({ "bos_token_id": tokenizer.bos(), "eos_token_id": tokenizer.eos() }))
+}
+
+/// tokenizer_config.json for a tokenizer.json that says all else.
+pub(super) fn tokenizer(tokenizer: &Tokenizer, context: usize) -> Map<String, Value> {
+    let spelled = |id: Option<u32>| id.and_then(|id| tokenizer.id_to_token(id));
+    let eos = spelled(tokenizer.eos().first().copied());
+    object(json!({
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "bos_token": spelled(tokenizer.bos()),
+        "eos_token": eos,
+        "pad_token": eos,
+        "model_max_length": context,
+        "clean_up_tokenization_spaces": false,
+    }))
+}
+
+fn rope_scaling(scaling: &RopeScaling) -> Value {
+    match *scaling {
+        RopeScaling::None => Value::Null,
+        RopeScaling::Linear { factor } => json!({ "rope_type": "linear", "factor": decimal(factor) }),
+        RopeScaling::Llama3 {
+            factor,
+            low_freq_factor,
+            high_freq_factor,
+            original_max_position_embeddings,
+        } => json!({
+            "rope_type": "llama3",
+            "factor": decimal(factor),
+            "low_freq_factor": decimal(low_freq_factor),
+            "high_freq_factor": decimal(high_freq_factor),
+            "original_max_position_embeddings": original_max_position_embeddings,
+        }),
+    }
+}
+
+/// The number as a person would have written it: 1e-5, not 9.99999974737875e-6.
+fn decimal(number: f32) -> f64 {
+    number.to_string().parse().unwrap_or(f64::from(number))
+}
+
+fn object(value: Value) -> Map<String, Value> {
+    match value {
+        Value::Object(fields) => fields,
+        _ => Map::new(),
+    }
+}
