@@ -16,6 +16,7 @@ pub mod gguf;
 pub mod hub;
 mod language_model;
 mod mapped;
+pub mod metrics;
 mod model;
 pub mod prompt;
 pub mod safetensors;
