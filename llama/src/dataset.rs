@@ -25,6 +25,8 @@ pub struct Row {
     pub context: Option<String>,
     /// What the assistant answers.
     pub response: String,
+    /// What kind of question it is; training does not see it, evaluation sums up by it.
+    pub category: Option<String>,
     /// Where it stands: the file, and the line on which the row starts.
     pub origin: Origin,
 }
@@ -51,8 +53,8 @@ pub struct Dataset {
 
 impl Dataset {
     /// Reads the CSV file `path`, or every `.csv` file of the folder `path` in the order of their
-    /// names. A file has the columns `instruction` and `response` and may have `context`; others are
-    /// ignored.
+    /// names. A file has the columns `instruction` and `response` and may have `context` and `category`
+    /// (else `intent` is taken for it); others are ignored.
     ///
     /// # Errors
     /// If something cannot be read, or nothing is left to train on.

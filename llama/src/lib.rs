@@ -34,7 +34,7 @@ pub use float::Float;
 pub use generate::{FinishReason, Generate, GenerateError, PREFILL_TOKENS, Request, Token, generate};
 pub use language_model::{CachedLlama, Chunk, LanguageModel};
 pub use model::Model;
-pub use prompt::{grounded_prompt, grounded_template};
+pub use prompt::{GROUNDED_STOP, grounded_prompt, grounded_template};
 pub use sampler::{Sampler, Sampling, SamplingError};
 pub use scheduler::{Limits, Scheduler, SubmitError, Ticket, TokenStream};
 pub use stop::StopStrings;

@@ -47,7 +47,7 @@ fn row(text: &str) -> Row {
     let (instruction, response) = text.split_once("\n### Response:\n").unwrap();
     let instruction = instruction.strip_prefix("### Instruction:\n").unwrap();
     let origin = Origin { file: 0, line: 0 };
-    Row { instruction: instruction.into(), context: None, response: response.into(), origin }
+    Row { instruction: instruction.into(), context: None, response: response.into(), category: None, origin }
 }
 
 #[test]

@@ -1,8 +1,9 @@
-//! `trainer`: fine-tunes a model on a company's own answers, and measures perplexity.
+//! `trainer`: fine-tunes a model on a company's own answers, and measures what came of it.
 
 mod cli;
 mod data;
 mod encoder;
+mod eval;
 mod interrupt;
 mod perplexity;
 mod progress;
@@ -19,6 +20,7 @@ use cli::{Cli, Command};
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Train(args) => train::run(&args),
+        Command::Eval(args) => eval::run(&args),
         Command::Perplexity(args) => perplexity::run(&args),
     };
     match result {

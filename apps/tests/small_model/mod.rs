@@ -32,7 +32,7 @@ pub fn write_model(folder: &Path) {
     });
     write(
         "tokenizer.json",
-        json!({ "version": "1.0", "added_tokens": [end], "model": { "type": "BPE", "vocab": vocab, "merges": [] } }),
+        json!({ "version": "1.0", "added_tokens": [end], "decoder": { "type": "Fuse" }, "model": { "type": "BPE", "vocab": vocab, "merges": [] } }),
     );
     write("tokenizer_config.json", json!({ "eos_token": "</s>" }));
 

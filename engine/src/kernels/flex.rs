@@ -71,7 +71,12 @@ pub(crate) fn rms_norm(x: &FlexTensor, weight: &FlexTensor, eps: f32) -> FlexTen
     like(x, |x| rows::rms_norm(x, &values(weight), eps))
 }
 
-pub(crate) fn rms_norm_backward(dy: &FlexTensor, x: &FlexTensor, weight: &FlexTensor, eps: f32) -> FlexTensor {
+pub(crate) fn rms_norm_backward(
+    dy: &FlexTensor,
+    x: &FlexTensor,
+    weight: &FlexTensor,
+    eps: f32,
+) -> FlexTensor {
     like(dy, |dy| rows::rms_norm_backward(dy, &values(x), &values(weight), eps))
 }
 
@@ -79,7 +84,11 @@ pub(crate) fn swiglu(gate: &FlexTensor, up: &FlexTensor) -> FlexTensor {
     like(gate, |gate| rows::swiglu(gate, &values(up)))
 }
 
-pub(crate) fn swiglu_backward(dy: &FlexTensor, gate: &FlexTensor, up: &FlexTensor) -> (FlexTensor, FlexTensor) {
+pub(crate) fn swiglu_backward(
+    dy: &FlexTensor,
+    gate: &FlexTensor,
+    up: &FlexTensor,
+) -> (FlexTensor, FlexTensor) {
     let (d_gate, d_up) = rows::swiglu_backward(&values(dy), &values(gate), &values(up));
     (shaped(d_gate, dy), shaped(d_up, dy))
 }
@@ -109,7 +118,8 @@ pub(crate) fn paged_attention(
     values_: &FlexTensor,
     pages: &Pages,
 ) -> FlexTensor {
-    let ([_, heads, head_dim], [_, kv_heads, _, _]) = (q.layout().shape().dims(), keys.layout().shape().dims());
+    let ([_, heads, head_dim], [_, kv_heads, _, _]) =
+        (q.layout().shape().dims(), keys.layout().shape().dims());
     let shape = Heads { heads, kv_heads, head_dim };
     like(q, |q| attention::paged(q, keys.storage(), values_.storage(), shape, pages))
 }

@@ -36,7 +36,9 @@ pub(crate) fn run(tasks: usize, task: &(dyn Fn(usize) + Sync)) {
 /// Cuts `values` into pieces of `len` and runs `task(index, piece)` on each.
 pub(crate) fn pieces<T: Send>(values: &mut [T], len: usize, task: impl Fn(usize, &mut [T]) + Sync) {
     let pieces: Vec<Mutex<&mut [T]>> = values.chunks_mut(len.max(1)).map(Mutex::new).collect();
-    run(pieces.len(), &|index| task(index, &mut pieces[index].lock().unwrap_or_else(PoisonError::into_inner)));
+    run(pieces.len(), &|index| {
+        task(index, &mut pieces[index].lock().unwrap_or_else(PoisonError::into_inner))
+    });
 }
 
 static POOL: OnceLock<Pool> = OnceLock::new();

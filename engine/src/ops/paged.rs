@@ -66,7 +66,8 @@ pub trait PagedOps: Backend {
                 let part = rows(&k, &[1, 2, 0], [1, kv_heads, head_dim, len]);
                 keys = Self::float_slice_assign(keys, &[block, all(kv_heads), all(head_dim), places], part);
                 let part = rows(&v, &[1, 0, 2], [1, kv_heads, len, head_dim]);
-                values = Self::float_slice_assign(values, &[block, all(kv_heads), places, all(head_dim)], part);
+                values =
+                    Self::float_slice_assign(values, &[block, all(kv_heads), places, all(head_dim)], part);
                 position += len;
             }
         }
@@ -153,7 +154,12 @@ impl PagedOps for Flex {
 /// A layer's cache: keys and values.
 pub(crate) type LayerCache = (Tensor<4>, Tensor<4>);
 
-pub(crate) fn write((keys, values): LayerCache, k: Tensor<3>, v: Tensor<3>, pages: &Arc<Pages>) -> LayerCache {
+pub(crate) fn write(
+    (keys, values): LayerCache,
+    k: Tensor<3>,
+    v: Tensor<3>,
+    pages: &Arc<Pages>,
+) -> LayerCache {
     let (keys, values) = Dispatch::cache_write(
         keys.into_dispatch(),
         values.into_dispatch(),

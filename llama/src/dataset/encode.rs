@@ -91,6 +91,7 @@ mod tests {
             instruction: "Hi?".into(),
             context: context.map(Into::into),
             response: response.into(),
+            category: None,
             origin: Origin { file: 0, line: 2 },
         }
     }

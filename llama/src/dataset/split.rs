@@ -87,6 +87,7 @@ mod tests {
             instruction,
             context: None,
             response: "Yes.".into(),
+            category: None,
             origin: Origin { file: 0, line: line as u64 },
         };
         let rows = instructions.into_iter().enumerate().map(row).collect();

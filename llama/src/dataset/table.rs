@@ -50,6 +50,7 @@ pub(super) fn parse(bytes: &[u8], path: &Path, file: usize) -> Result<Table, Lla
         })
     };
     let (instruction, response, context) = (need("instruction")?, need("response")?, find("context"));
+    let category = find("category").or_else(|| find("intent"));
 
     let mut table = Table::default();
     for record in reader.records() {
@@ -59,10 +60,13 @@ pub(super) fn parse(bytes: &[u8], path: &Path, file: usize) -> Result<Table, Lla
             table.blank += 1;
             continue;
         }
+        let optional =
+            |column: Option<usize>| column.map(field).filter(|text| !text.is_empty()).map(Into::into);
         table.rows.push(Row {
             instruction: field(instruction).into(),
-            context: context.map(field).filter(|context| !context.is_empty()).map(Into::into),
+            context: optional(context),
             response: field(response).into(),
+            category: optional(category),
             origin: Origin { file, line: lines.at(start(record.position())) },
         });
     }
@@ -143,7 +147,14 @@ mod tests {
         assert_eq!(rows[0].response, "Yes, \"today\".");
         assert_eq!(rows[0].context, None);
         assert_eq!(rows[1].context.as_deref(), Some("C"));
+        assert_eq!(rows[0].category.as_deref(), Some("x"), "an intent is a category");
         assert_eq!((rows[0].origin.line, rows[1].origin.line), (2, 4));
+    }
+
+    #[test]
+    fn a_category_goes_before_an_intent() {
+        let rows = table("intent,category,instruction,response\nx,Y,A,B\nx,,C,D\n").rows;
+        assert_eq!((rows[0].category.as_deref(), rows[1].category.as_deref()), (Some("Y"), None));
     }
 
     #[test]

@@ -4,8 +4,8 @@
 use std::arch::x86_64::*;
 
 use super::weights::{STRETCH, Scales, Weights};
-use crate::kernels::activations::{Activations, BLOCK};
 use crate::kernels::Place;
+use crate::kernels::activations::{Activations, BLOCK};
 use crate::quant::{Format, Layout, TILE};
 
 /// Rows of activations that share the decoding of a block of weights.
@@ -35,7 +35,13 @@ pub(super) fn run(layout: Layout, words: &[u32], tile: usize, x: &Activations, y
 /// # Safety
 /// As [`run`] asserts.
 #[target_feature(enable = "avx2,fma,f16c")]
-unsafe fn tile_of<const BITS: u8>(layout: Layout, words: &[u32], tile: usize, x: &Activations, y: &Place<f32>) {
+unsafe fn tile_of<const BITS: u8>(
+    layout: Layout,
+    words: &[u32],
+    tile: usize,
+    x: &Activations,
+    y: &Place<f32>,
+) {
     let weights = Weights::<BITS>::new(layout, words, tile);
     // SAFETY: the caller's; the rows given are those of `x`.
     unsafe {
@@ -84,7 +90,8 @@ impl<const BITS: u8> Weights<'_, BITS> {
                     let index = (block % STRETCH) * Self::GROUPS + group;
                     for n in 0..N {
                         for half in 0..2 {
-                            sums[n][half] = self.add(sums[n][half], dots[n][half], &scales, index, half, x, at + n);
+                            sums[n][half] =
+                                self.add(sums[n][half], dots[n][half], &scales, index, half, x, at + n);
                         }
                     }
                 }
@@ -160,7 +167,8 @@ impl<const BITS: u8> Weights<'_, BITS> {
                 let index = (block % STRETCH) * Self::GROUPS + group;
                 for n in 0..N {
                     for half in 0..2 {
-                        sums[n][half] = self.add(sums[n][half], dots[n][half], scales, index, half, x, at + n);
+                        sums[n][half] =
+                            self.add(sums[n][half], dots[n][half], scales, index, half, x, at + n);
                     }
                 }
             }
@@ -219,4 +227,3 @@ unsafe fn two(x: &Activations, at: usize, pair: usize) -> __m256i {
     // SAFETY: the caller's: the row has 32 codes.
     unsafe { _mm256_set1_epi32(x.codes.as_ptr().add(at * BLOCK + 2 * pair).cast::<i32>().read_unaligned()) }
 }
-

@@ -27,7 +27,8 @@ pub(crate) unsafe fn quantize_block(x: &[f32; BLOCK], codes: &mut [i16; BLOCK]) 
 
         let ones = _mm256_set1_epi16(1);
         // Bytes of the quad's codes 0, 2, 1, 3.
-        let quad = _mm256_broadcastsi128_si256(_mm_setr_epi8(0, 1, 4, 5, 2, 3, 6, 7, 8, 9, 12, 13, 10, 11, 14, 15));
+        let quad =
+            _mm256_broadcastsi128_si256(_mm_setr_epi8(0, 1, 4, 5, 2, 3, 6, 7, 8, 9, 12, 13, 10, 11, 14, 15));
         let mut sums = [0; 2];
         for half in 0..2 {
             let low = _mm256_cvtps_epi32(_mm256_mul_ps(eights[2 * half], inverse));

@@ -87,7 +87,8 @@ impl<'a, const BITS: u8> Weights<'a, BITS> {
                     ..4 => _mm256_sll_epi16(word, _mm_cvtsi32_si128(4 - from)),
                     _ => _mm256_srl_epi16(word, _mm_cvtsi32_si128(from - 4)),
                 };
-                codes[pair] = _mm256_or_si256(codes[pair], _mm256_and_si256(high, _mm256_set1_epi16(bits << 4)));
+                codes[pair] =
+                    _mm256_or_si256(codes[pair], _mm256_and_si256(high, _mm256_set1_epi16(bits << 4)));
             }
             codes
         }
@@ -203,6 +204,9 @@ unsafe fn pairs(plane: &[u32], at: usize) -> (__m256, __m256) {
         let low = _mm256_and_si256(words, _mm256_set1_epi32(0xffff));
         let high = _mm256_srli_epi32::<16>(words);
         let packed = _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_packus_epi32(low, high));
-        (_mm256_cvtph_ps(_mm256_castsi256_si128(packed)), _mm256_cvtph_ps(_mm256_extracti128_si256::<1>(packed)))
+        (
+            _mm256_cvtph_ps(_mm256_castsi256_si128(packed)),
+            _mm256_cvtph_ps(_mm256_extracti128_si256::<1>(packed)),
+        )
     }
 }
