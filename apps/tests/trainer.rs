@@ -175,6 +175,8 @@ fn a_merged_model_predicts_as_its_base_and_adapter() {
 fn what_is_wrong_is_one_line_and_leaves_nothing() {
     let folder = workshop();
     fs::write(folder.path().join("columns.csv"), "question,answer\nA,B\n").unwrap();
+    fs::write(folder.path().join("long.csv"), format!("instruction,response\n{},B\n", "A".repeat(300)))
+        .unwrap();
     fs::write(folder.path().join("short.txt"), "Hi").unwrap();
     fs::write(folder.path().join("file"), "").unwrap();
     for (arguments, reason) in [
@@ -187,6 +189,10 @@ fn what_is_wrong_is_one_line_and_leaves_nothing() {
         ("train --data rows.csv --model model --init-adapter missing", "missing/adapter_config.json"),
         ("train --data rows.csv --model model --max-length 9", "no row is left to train on"),
         ("train --data rows.csv --model model --device tpu", "`tpu`"),
+        ("eval --model model --data missing.csv", "missing.csv"),
+        ("eval --model model --data rows.csv --adapter file", "file/adapter_config.json"),
+        ("eval --model model --data rows.csv --html missing/a.html", "--html missing/a.html"),
+        ("eval --model model --data long.csv", "no question fits"),
         ("perplexity --model model --file missing.txt", "missing.txt"),
         ("merge --model model --adapter missing --output new", "missing/adapter_config.json"),
         ("quantize --model model --output model --type NF4", "model: is not empty; name a new folder"),
@@ -199,6 +205,54 @@ fn what_is_wrong_is_one_line_and_leaves_nothing() {
         assert!(error.starts_with("error: ") && error.contains(reason), "{arguments}: {error}");
         assert!(!folder.path().join("adapter").exists(), "{arguments}");
     }
+}
+
+#[test]
+fn an_adapter_is_compared_with_its_base() {
+    let folder = workshop();
+    let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
+    write("learn.csv", "instruction,response\nOpen?,Yes.\nCats?,Yes.\nHats?,Yes.\n");
+    write(
+        "ask.csv",
+        "instruction,response,intent\nOpen?,Yes.,hours\nDogs <b>?,No.,pets\nCats?,Yes.,pets\n,,\n",
+    );
+    let train = "train --model model --data learn.csv --max-steps 60 --grad-accum 1 --lr 0.02 --lora-dropout 0 \
+                 --target-modules q_proj,v_proj,down_proj --validation-split 0 --output adapter";
+    printed(&trainer(folder.path(), train));
+
+    let eval = "eval --model model --data ask.csv --max-tokens 8 --adapter adapter";
+    let report: Value =
+        serde_json::from_str(&printed(&trainer(folder.path(), &format!("{eval} --json --html report.html"))))
+            .unwrap();
+    assert_eq!(report["rows"], json!({ "scored": 3, "blank": 1, "truncated": 0, "dropped": 0 }));
+    let score = |model: &str, group: &str, name: &str| {
+        let scores = &report["scores"][model];
+        let scores = if group == "all" { &scores["overall"] } else { &scores["categories"][group] };
+        scores[name].as_f64().unwrap()
+    };
+    assert!(score("adapter", "all", "perplexity") < score("base", "all", "perplexity"), "{report}");
+    // It has learned to say yes, and to stop there, whatever the question.
+    for answer in report["answers"].as_array().unwrap() {
+        assert_eq!(answer["adapter"]["text"], "Yes.");
+        assert_ne!(answer["base"]["text"], "Yes.");
+    }
+    assert_eq!(score("adapter", "all", "exact_match"), 2.0 / 3.0);
+    assert_eq!((score("adapter", "hours", "rougeL"), score("adapter", "pets", "rougeL")), (1.0, 0.5));
+    assert_eq!((score("base", "all", "exact_match"), score("base", "pets", "rows")), (0.0, 2.0));
+
+    let page = fs::read_to_string(folder.path().join("report.html")).unwrap();
+    assert!(page.contains("Dogs &lt;b&gt;?") && page.contains("<td>pets</td><td>adapter</td>"), "{page}");
+    assert!(!page.contains("src=") && !page.contains("href="), "the page needs nothing but itself");
+
+    let table = printed(&trainer(folder.path(), &format!("{eval} --limit 1")));
+    let lines: Vec<Vec<&str>> = table.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(lines[0][..4], ["category", "model", "rows", "perplexity"]);
+    let models: Vec<_> = lines[1..5].iter().map(|line| (line[0], line[1], line[2])).collect();
+    assert_eq!(
+        models,
+        [("all", "base", "1"), ("all", "adapter", "1"), ("hours", "base", "1"), ("hours", "adapter", "1")]
+    );
+    assert_eq!(table.lines().nth(5), Some("blank rows left out: 1"));
 }
 
 /// The path that an environment variable holds.

@@ -4,6 +4,7 @@
 mod chat_templates;
 mod logits;
 mod lora_curve;
+mod metrics;
 mod minilm;
 mod peft_logits;
 mod sft_masks;

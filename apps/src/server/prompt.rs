@@ -1,6 +1,6 @@
 //! From what a person says to the tokens that the model continues.
 
-use llama::{ChatTemplate, Message, Tokenizer, grounded_prompt};
+use llama::{ChatTemplate, GROUNDED_STOP, Message, Tokenizer, grounded_prompt};
 
 use crate::error::ApiError;
 
@@ -81,12 +81,11 @@ impl Prompts {
         self.chat(&system.into_iter().chain([Message::new("user", question)]).collect::<Vec<_>>())
     }
 
-    /// Texts at which a grounded answer ends though the model goes on: the instruction form has no
-    /// token that ends a turn, so a model may write the next question itself.
+    /// Texts at which a grounded answer ends though the model goes on.
     pub fn grounded_stops(&self) -> Vec<String> {
         match self.grounding {
             Grounding::Chat => Vec::new(),
-            Grounding::AdapterTemplate | Grounding::Instruction => vec!["\n### ".into()],
+            Grounding::AdapterTemplate | Grounding::Instruction => vec![GROUNDED_STOP.into()],
         }
     }
 }

@@ -21,6 +21,8 @@ pub struct Cli {
 pub enum Command {
     /// Train a LoRA adapter on questions and their answers.
     Train(Box<TrainArgs>),
+    /// Measure a model's answers to questions against the answers that were wanted.
+    Eval(EvalArgs),
     /// Measure how well a model predicts a text.
     Perplexity(PerplexityArgs),
     /// Merge an adapter into its model: a folder of 16- or 32-bit safetensors.
@@ -139,6 +141,36 @@ pub enum Base {
     Keep,
     /// 32-bit floats.
     F32,
+}
+
+/// `trainer eval`.
+#[derive(Debug, Args)]
+pub struct EvalArgs {
+    /// Model: a path, a short name, or owner/name on the hub.
+    #[arg(long, visible_alias = "model_id", value_name = "REF", default_value = llama::catalog::DEFAULT_MODEL)]
+    pub model: String,
+    /// Adapter to compare with the model alone.
+    #[arg(long, value_name = "DIR")]
+    pub adapter: Option<PathBuf>,
+    /// Questions and answers in a form that `train` takes; figures are also given by category where it
+    /// has the column category or intent.
+    #[arg(long, value_name = "FILE")]
+    pub data: PathBuf,
+    /// Take the first rows only.
+    #[arg(long, value_name = "N", value_parser = at_least::<usize>(1))]
+    pub limit: Option<usize>,
+    /// Most tokens per answer.
+    #[arg(long, value_name = "N", default_value = "256", value_parser = at_least::<usize>(1))]
+    pub max_tokens: usize,
+    /// Print the figures and every answer as JSON.
+    #[arg(long)]
+    pub json: bool,
+    /// Write the figures and every answer to a web page.
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
+    /// Where to compute.
+    #[arg(long, default_value = engine::device::AVAILABLE[0])]
+    pub device: String,
 }
 
 /// `trainer perplexity`.

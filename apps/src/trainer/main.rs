@@ -1,10 +1,11 @@
-//! `trainer`: fine-tunes a model on a company's own answers, measures perplexity, and writes models for
-//! other programs.
+//! `trainer`: fine-tunes a model on a company's own answers, measures what came of it, and writes models
+//! for other programs.
 
 mod cli;
 mod data;
 mod data_summary;
 mod encoder;
+mod eval;
 mod export;
 mod interrupt;
 mod perplexity;
@@ -22,6 +23,7 @@ use cli::{Cli, Command};
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Train(args) => train::run(&args),
+        Command::Eval(args) => eval::run(&args),
         Command::Perplexity(args) => perplexity::run(&args),
         Command::Merge(args) => export::merge(&args),
         Command::Export(args) => export::run(&args),
