@@ -56,7 +56,12 @@ pub fn run(args: &EvalArgs) -> Result<()> {
         eprintln!("{name}: measuring the perplexity of {} answers", questions.len());
         let nlls = nlls(&llama, &questions)?;
         eprintln!("{name}: answering {} questions", questions.len());
-        let texts = answers(llama, &tokenizer, &questions, args.max_tokens)?;
+        // A model that writes on begins the next section of the grounded form; a conversation has none.
+        let stop = match prompts {
+            Prompts::Pair(_) => vec![GROUNDED_STOP.to_owned()],
+            Prompts::Chat(_) => Vec::new(),
+        };
+        let texts = answers(llama, &tokenizer, &questions, &stop, args.max_tokens)?;
         let outputs = questions.iter().zip(texts).zip(nlls);
         Ok(outputs.map(|((question, text), nll)| Output::new(text, question.row.response(), nll)).collect())
     };
@@ -133,6 +138,7 @@ fn answers(
     llama: Llama,
     tokenizer: &Tokenizer,
     questions: &[Question<'_>],
+    stop: &[String],
     max_tokens: usize,
 ) -> Result<Vec<String>> {
     let longest = questions.iter().map(|question| question.prompt().len()).max().unwrap_or(0);
@@ -141,8 +147,8 @@ fn answers(
     let positions = (longest * limits.running.min(questions.len())).min(MAX_POSITIONS).max(longest);
     let scheduler = Scheduler::start(CachedLlama::new(llama, positions), tokenizer.clone(), limits)?;
     let streams = questions.iter().map(|question| {
-        let stop = vec![GROUNDED_STOP.into()];
-        scheduler.stream(Request { stop, ..Request::new(question.prompt().to_vec(), max_tokens) })
+        scheduler
+            .stream(Request { stop: stop.to_vec(), ..Request::new(question.prompt().to_vec(), max_tokens) })
     });
     let streams: Vec<_> = streams.collect::<Result<_, _>>()?;
 
@@ -174,6 +180,7 @@ fn check_writable(path: &Path) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use llama::Message;
     use llama::dataset::Origin;
 
     use super::*;
@@ -181,9 +188,7 @@ mod tests {
     #[test]
     fn the_prompt_ends_where_the_last_answer_starts() {
         let row = Row {
-            instruction: "Hi?".into(),
-            context: None,
-            response: "Yes.".into(),
+            messages: vec![Message::new("user", "Hi?"), Message::new("assistant", "Yes.")],
             category: None,
             origin: Origin { file: 0, line: 2 },
         };

@@ -1,5 +1,8 @@
 //! CPU kernels. The only place with `unsafe`; the scalar kernels are the oracle of the others.
 
+// A kernel's loops count registers and places; iterators over several arrays at once would hide which.
+#![allow(clippy::needless_range_loop)]
+
 mod activations;
 pub(crate) mod attention;
 #[cfg(target_arch = "x86_64")]

@@ -14,4 +14,7 @@ pub(crate) mod rotary;
 pub(crate) mod swiglu;
 
 #[cfg(all(test, feature = "flex"))]
+mod laws;
+
+#[cfg(all(test, feature = "flex"))]
 pub(crate) use dequantize::dequantize as reference_dequantize;

@@ -1,0 +1,176 @@
+//! The fused ops on `Flex` against plain formulas in burn's ordinary ops, their gradients against burn's
+//! automatic ones, and the law of paged attention: a token's result depends on its own sequence alone.
+
+use std::sync::Arc;
+
+use burn::tensor::{Device, Tensor, TensorData, activation::silu};
+use proptest::prelude::*;
+
+use super::attention::{attention, hidden_positions};
+use super::paged::{self, BLOCK, LayerCache, PagedChunk, Pages};
+use super::{rms_norm::rms_norm, rotary::rotary, swiglu::swiglu};
+use crate::projection::host_values;
+
+/// f32 sums in another order, and an exponential of another polynomial.
+const ROUNDING: f32 = 2e-5;
+
+fn random<const D: usize>(shape: [usize; D], seed: u64) -> Tensor<D> {
+    let unit = |i| (crate::lora::mix(seed, i) >> 40) as f32 / (1u64 << 23) as f32 - 1.0;
+    let values: Vec<f32> = (0..shape.iter().product::<usize>() as u64).map(unit).collect();
+    Tensor::from_data(TensorData::new(values, shape), &Device::flex())
+}
+
+fn assert_close<const D: usize>(found: Tensor<D>, expected: Tensor<D>) -> Result<(), TestCaseError> {
+    prop_assert_eq!(found.dims(), expected.dims());
+    for (found, expected) in host_values(found).iter().zip(host_values(expected)) {
+        prop_assert!((found - expected).abs() <= ROUNDING * (1.0 + expected.abs()), "{found} {expected}");
+    }
+    Ok(())
+}
+
+/// The values of `op` and `plain` at `inputs`, and the gradients of a weighted sum by each input.
+fn same_with_gradients<const D: usize>(
+    inputs: &[Tensor<D>],
+    op: impl Fn(&[Tensor<D>]) -> Tensor<D>,
+    plain: impl Fn(&[Tensor<D>]) -> Tensor<D>,
+) -> Result<(), TestCaseError> {
+    assert_close(op(inputs), plain(inputs))?;
+    let gradients = |op: &dyn Fn(&[Tensor<D>]) -> Tensor<D>| -> Vec<Tensor<D>> {
+        let leaves: Vec<_> = inputs.iter().map(|x| x.clone().autodiff().require_grad()).collect();
+        let y = op(&leaves);
+        let weights = random(y.dims(), 99).autodiff();
+        let gradients = y.mul(weights).sum().backward();
+        leaves.iter().map(|leaf| leaf.grad(&gradients).expect("every leaf has a gradient")).collect()
+    };
+    for (found, expected) in gradients(&op).into_iter().zip(gradients(&plain)) {
+        assert_close(found, expected)?;
+    }
+    Ok(())
+}
+
+fn plain_rotary(x: Tensor<3>, cos: Tensor<3>, sin: Tensor<3>) -> Tensor<3> {
+    let [_, _, head_dim] = x.dims();
+    let (first, second) = (x.clone().narrow(2, 0, head_dim / 2), x.narrow(2, head_dim / 2, head_dim / 2));
+    let y1 = first.clone().mul(cos.clone()).sub(second.clone().mul(sin.clone()));
+    Tensor::cat(vec![y1, second.mul(cos).add(first.mul(sin))], 2)
+}
+
+/// An empty cache of one layer.
+fn cache(blocks: usize, kv_heads: usize, head_dim: usize) -> LayerCache {
+    let device = Device::flex();
+    (
+        Tensor::zeros([blocks, kv_heads, head_dim, BLOCK], &device),
+        Tensor::zeros([blocks, kv_heads, BLOCK, head_dim], &device),
+    )
+}
+
+fn pages(chunks: &[(usize, usize, &[u32])], window: Option<usize>) -> Arc<Pages> {
+    let mut start = 0;
+    let chunks = chunks.iter().map(|&(past, len, blocks)| {
+        start += len;
+        let blocks = blocks[..(past + len).div_ceil(BLOCK)].to_vec();
+        PagedChunk { start: start - len, len, past, blocks }
+    });
+    Arc::new(Pages { chunks: chunks.collect(), window })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn norm_and_gate_are_their_formulas(tokens in 1usize..40, hidden in 1usize..80, seed: u64) {
+        let (x, other) = (random([tokens, hidden], seed), random([tokens, hidden], seed ^ 1));
+        let weight: Tensor<1> = random([hidden], seed ^ 2);
+        same_with_gradients(
+            std::slice::from_ref(&x),
+            |x| rms_norm(x[0].clone(), weight_like(&weight, &x[0]), 1e-5),
+            |x| {
+                let inverse = x[0].clone().square().mean_dim(1).add_scalar(1e-5).sqrt().recip();
+                x[0].clone().mul(inverse).mul(weight_like(&weight, &x[0]).unsqueeze())
+            },
+        )?;
+        let gate_and_up = [x.mul_scalar(6.0), other];
+        same_with_gradients(
+            &gate_and_up,
+            |x| swiglu(x[0].clone(), x[1].clone()),
+            |x| silu(x[0].clone()).mul(x[1].clone()),
+        )?;
+    }
+
+    #[test]
+    fn rotation_is_its_formula(tokens in 1usize..40, heads in 1usize..5, half in 1usize..20, seed: u64) {
+        let x = random([tokens, heads, 2 * half], seed);
+        let angles = random([tokens, 1, half], seed ^ 1).mul_scalar(3.0);
+        let (cos, sin) = (angles.clone().cos(), angles.sin());
+        let like = |x: &Tensor<3>, angle: &Tensor<3>| match x.is_autodiff() {
+            true => angle.clone().autodiff(),
+            false => angle.clone(),
+        };
+        same_with_gradients(
+            &[x],
+            |x| rotary(x[0].clone(), like(&x[0], &cos), like(&x[0], &sin)),
+            |x| plain_rotary(x[0].clone(), like(&x[0], &cos), like(&x[0], &sin)),
+        )?;
+    }
+
+    #[test]
+    fn paged_attention_is_attention(
+        past in 0usize..70,
+        len in 1usize..40,
+        kv_heads in 1usize..3,
+        group in 1usize..5,
+        head_dim in prop::sample::select(vec![2usize, 8, 32, 48, 64]),
+        window in prop::option::of(1usize..50),
+        seed: u64,
+    ) {
+        let context = past + len;
+        let k = random([context, kv_heads, head_dim], seed);
+        let v = random([context, kv_heads, head_dim], seed ^ 1);
+        let q = random([len, kv_heads * group, head_dim], seed ^ 2);
+        let blocks = [5, 0, 3, 1];
+        let empty = cache(6, kv_heads, head_dim);
+        let before = |x: &Tensor<3>| x.clone().narrow(0, 0, past);
+        let after = |x: &Tensor<3>| x.clone().narrow(0, past, len);
+        let filled = match past {
+            0 => empty,
+            _ => paged::write(empty, before(&k), before(&v), &pages(&[(0, past, &blocks)], window)),
+        };
+        let step = pages(&[(past, len, &blocks)], window);
+        let filled = paged::write(filled, after(&k), after(&v), &step);
+        let hidden = hidden_positions(past, len, window, &Device::flex());
+        assert_close(paged::attention(q.clone(), &filled, &step), attention(q, k, v, hidden))?;
+    }
+
+    #[test]
+    fn a_token_attends_alike_in_any_batch(len in 2usize..70, cut in 1usize..69, seed: u64) {
+        let (cut, kv_heads, head_dim) = (cut.min(len - 1), 2, 32);
+        let k = random([len, kv_heads, head_dim], seed);
+        let v = random([len, kv_heads, head_dim], seed ^ 1);
+        let q = random([len, 2 * kv_heads, head_dim], seed ^ 2);
+        let at_once = pages(&[(0, len, &[0, 1, 2])], None);
+        let filled = paged::write(cache(8, kv_heads, head_dim), k.clone(), v.clone(), &at_once);
+        let expected = host_values(paged::attention(q.clone(), &filled, &at_once));
+
+        // The same sequence in two chunks and other blocks, the second beside a stranger.
+        let first = pages(&[(0, cut, &[7, 4, 2])], None);
+        let part = |x: &Tensor<3>, from: usize, to: usize| x.clone().narrow(0, from, to - from);
+        let filled = cache(8, kv_heads, head_dim);
+        let filled = paged::write(filled, part(&k, 0, cut), part(&v, 0, cut), &first);
+        let start = host_values(paged::attention(part(&q, 0, cut), &filled, &first));
+        let both = pages(&[(0, 3, &[1]), (cut, len - cut, &[7, 4, 2])], None);
+        let beside = |x: &Tensor<3>| Tensor::cat(vec![part(x, 0, 1), part(x, 0, 1), part(x, 0, 1), part(x, cut, len)], 0);
+        let filled = paged::write(filled, beside(&k), beside(&v), &both);
+        let end = host_values(paged::attention(beside(&q), &filled, &both));
+        let stranger = 3 * 2 * kv_heads * head_dim;
+        let found: Vec<f32> = start.into_iter().chain(end.into_iter().skip(stranger)).collect();
+        prop_assert_eq!(found, expected);
+    }
+}
+
+/// `weight` as a constant of the graph that `x` is in.
+fn weight_like(weight: &Tensor<1>, x: &Tensor<2>) -> Tensor<1> {
+    match x.is_autodiff() {
+        true => weight.clone().autodiff(),
+        false => weight.clone(),
+    }
+}
