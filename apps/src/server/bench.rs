@@ -48,8 +48,11 @@ pub fn run(arguments: &BenchArgs) -> anyhow::Result<()> {
         let load_s = start.elapsed().as_secs_f64();
         for &count in &counts {
             threads::set(count);
+            // burn's own ops, such as products with unquantized weights, run on rayon's threads instead.
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(count).build()?;
             for &test in &tests {
-                let speed = Speed::of(measure(&mut model, test, arguments.repetitions)?);
+                let samples = pool.install(|| measure(&mut model, test, arguments.repetitions))?;
+                let speed = Speed::of(samples);
                 let row = Row::new(reference, test, count, speed, load_s);
                 if !arguments.json {
                     if rows.is_empty() {
