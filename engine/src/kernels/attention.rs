@@ -10,8 +10,10 @@ use super::rows::{exp, fma, for_the_machine};
 use super::{Place, pool};
 use crate::ops::paged::{BLOCK, Pages};
 
-/// Query rows that share one reading of a block.
+/// Query rows whose scores fit the registers.
 const ROWS: usize = 3;
+/// Query rows that share a block while it is near.
+const NEAR: usize = 48;
 /// Multiplications that are worth a task of its own.
 const TASK: usize = 1 << 16;
 
@@ -44,11 +46,11 @@ pub(crate) fn paged(q: &[f32], keys: &[f32], values: &[f32], shape: Heads, pages
     pool::run(tasks.len(), &|task| {
         let (index, kv_head, tokens) = tasks[task].clone();
         let chunk = &pages.chunks[index];
-        let mut scratch = vec![0f32; ROWS * head_dim];
+        let mut scratch = vec![0f32; NEAR * head_dim];
         let rows: Vec<(usize, usize)> =
             tokens.flat_map(|token| (0..group).map(move |g| (token, kv_head * group + g))).collect();
-        for rows in rows.chunks(ROWS) {
-            let mut few = [Row::default(); ROWS];
+        for rows in rows.chunks(NEAR) {
+            let mut few = [Row::default(); NEAR];
             for (row, (token, head)) in few.iter_mut().zip(rows) {
                 let at = ((chunk.start + token) * heads + head) * head_dim;
                 let position = chunk.past + token;
@@ -115,87 +117,108 @@ impl<'a> Blocks<'a> {
 }
 
 for_the_machine!(
-    /// The outputs of up to [`ROWS`] queries.
-    fn attend(q: &[f32], rows: &[Row], blocks: Blocks, out: &mut [f32]) = attend_few
+    /// The outputs of up to [`NEAR`] queries.
+    fn attend(q: &[f32], rows: &[Row], blocks: Blocks, out: &mut [f32]) = attend_near
 );
 
 #[inline(always)]
-fn attend_few<const FMA: bool>(q: &[f32], rows: &[Row], blocks: Blocks, out: &mut [f32]) {
-    match rows {
-        [a] => attend_rows::<FMA, 1>(q, [*a], blocks, out),
-        [a, b] => attend_rows::<FMA, 2>(q, [*a, *b], blocks, out),
-        [a, b, c, ..] => attend_rows::<FMA, ROWS>(q, [*a, *b, *c], blocks, out),
-        [] => {}
-    }
-}
-
-#[inline(always)]
-fn attend_rows<const FMA: bool, const N: usize>(q: &[f32], rows: [Row; N], blocks: Blocks, out: &mut [f32]) {
-    let head_dim = blocks.head_dim;
-    let scale = 1.0 / (head_dim as f32).sqrt();
-    let (mut largest, mut total) = ([f32::MIN; N], [0f32; N]);
+fn attend_near<const FMA: bool>(q: &[f32], rows: &[Row], blocks: Blocks, out: &mut [f32]) {
+    let mut sums = [Softmax { largest: f32::MIN, total: 0.0 }; NEAR];
     out.fill(0.0);
     let first = rows.iter().map(|row| row.first).min().unwrap_or(0) / BLOCK;
     let end = rows.iter().map(|row| row.end).max().unwrap_or(0).div_ceil(BLOCK);
     for block in first..end {
-        let (keys, values) = blocks.at(block);
-        let queries = rows.map(|row| &q[row.at..row.at + head_dim]);
-        let mut scores = product::<FMA, N>(queries, keys, BLOCK, 0, [[0.0; BLOCK]; N]);
-        for n in 0..N {
-            let seen = rows[n].first.saturating_sub(block * BLOCK)..rows[n].end.saturating_sub(block * BLOCK);
-            if seen.start > 0 || seen.end < BLOCK {
-                for (i, score) in scores[n].iter_mut().enumerate() {
-                    *score = if seen.contains(&i) { *score } else { f32::NEG_INFINITY };
-                }
+        let few = rows.chunks(ROWS).zip(sums.chunks_mut(ROWS)).zip(out.chunks_mut(ROWS * blocks.head_dim));
+        for ((rows, sums), out) in few {
+            if rows.iter().all(|row| row.end <= block * BLOCK) {
+                continue; // what nobody sees adds nothing
             }
-            let mut lanes = [f32::NEG_INFINITY; 8];
-            for scores in scores[n].as_chunks::<8>().0 {
-                for i in 0..8 {
-                    lanes[i] = if scores[i] > lanes[i] { scores[i] } else { lanes[i] };
-                }
-            }
-            // Scaled after the maximum: the scale is positive.
-            let max = lanes.iter().fold(f32::NEG_INFINITY, |a, b| if *b > a { *b } else { a }) * scale;
-            let max = if max > largest[n] { max } else { largest[n] };
-            let shrink = exp::<FMA>(largest[n] - max);
-            largest[n] = max;
-            let mut sums = [0f32; 8];
-            for scores in scores[n].as_chunks_mut::<8>().0 {
-                for i in 0..8 {
-                    scores[i] = exp::<FMA>(fma::<FMA>(scores[i], scale, -max));
-                    sums[i] += scores[i];
-                }
-            }
-            total[n] = fma::<FMA>(total[n], shrink, sums.iter().sum());
-            for out in &mut out[n * head_dim..(n + 1) * head_dim] {
-                *out *= shrink;
-            }
-        }
-        let weights: [&[f32]; N] = std::array::from_fn(|n| &scores[n][..]);
-        let whole = head_dim / BLOCK * BLOCK;
-        for column in (0..whole).step_by(BLOCK) {
-            let mut sums = [[0f32; BLOCK]; N];
-            for n in 0..N {
-                sums[n].copy_from_slice(&out[n * head_dim + column..][..BLOCK]);
-            }
-            let sums = product::<FMA, N>(weights, values, head_dim, column, sums);
-            for n in 0..N {
-                out[n * head_dim + column..][..BLOCK].copy_from_slice(&sums[n]);
-            }
-        }
-        for n in 0..N {
-            for (position, weight) in scores[n].iter().enumerate() {
-                let values = &values[position * head_dim..(position + 1) * head_dim];
-                for column in whole..head_dim {
-                    let out = &mut out[n * head_dim + column];
-                    *out = fma::<FMA>(*weight, values[column], *out);
-                }
+            match *rows {
+                [a] => attend_block::<FMA, 1>(q, [a], blocks, block, sums, out),
+                [a, b] => attend_block::<FMA, 2>(q, [a, b], blocks, block, sums, out),
+                [a, b, c, ..] => attend_block::<FMA, ROWS>(q, [a, b, c], blocks, block, sums, out),
+                [] => {}
             }
         }
     }
+    for (sums, out) in sums.iter().zip(out.chunks_exact_mut(blocks.head_dim)) {
+        let inverse = 1.0 / sums.total;
+        out.iter_mut().for_each(|out| *out *= inverse);
+    }
+}
+
+/// What a softmax has seen so far.
+#[derive(Debug, Clone, Copy)]
+struct Softmax {
+    largest: f32,
+    total: f32,
+}
+
+/// Adds one block to the outputs of `N` queries.
+#[inline(always)]
+fn attend_block<const FMA: bool, const N: usize>(
+    q: &[f32],
+    rows: [Row; N],
+    blocks: Blocks,
+    block: usize,
+    sums: &mut [Softmax],
+    out: &mut [f32],
+) {
+    let head_dim = blocks.head_dim;
+    let scale = 1.0 / (head_dim as f32).sqrt();
+    let (keys, values) = blocks.at(block);
+    let queries = rows.map(|row| &q[row.at..row.at + head_dim]);
+    let mut scores = product::<FMA, N>(queries, keys, BLOCK, 0, [[0.0; BLOCK]; N]);
     for n in 0..N {
-        let inverse = 1.0 / total[n];
-        out[n * head_dim..(n + 1) * head_dim].iter_mut().for_each(|out| *out *= inverse);
+        let seen = rows[n].first.saturating_sub(block * BLOCK)..rows[n].end.saturating_sub(block * BLOCK);
+        if seen.start > 0 || seen.end < BLOCK {
+            for (i, score) in scores[n].iter_mut().enumerate() {
+                *score = if seen.contains(&i) { *score } else { f32::NEG_INFINITY };
+            }
+        }
+        let mut lanes = [f32::NEG_INFINITY; 8];
+        for scores in scores[n].as_chunks::<8>().0 {
+            for i in 0..8 {
+                lanes[i] = if scores[i] > lanes[i] { scores[i] } else { lanes[i] };
+            }
+        }
+        // Scaled after the maximum: the scale is positive.
+        let max = lanes.iter().fold(f32::NEG_INFINITY, |a, b| if *b > a { *b } else { a }) * scale;
+        let max = if max > sums[n].largest { max } else { sums[n].largest };
+        let shrink = exp::<FMA>(sums[n].largest - max);
+        sums[n].largest = max;
+        let mut lanes = [0f32; 8];
+        for scores in scores[n].as_chunks_mut::<8>().0 {
+            for i in 0..8 {
+                scores[i] = exp::<FMA>(fma::<FMA>(scores[i], scale, -max));
+                lanes[i] += scores[i];
+            }
+        }
+        sums[n].total = fma::<FMA>(sums[n].total, shrink, lanes.iter().sum());
+        for out in &mut out[n * head_dim..(n + 1) * head_dim] {
+            *out *= shrink;
+        }
+    }
+    let weights: [&[f32]; N] = std::array::from_fn(|n| &scores[n][..]);
+    let whole = head_dim / BLOCK * BLOCK;
+    for column in (0..whole).step_by(BLOCK) {
+        let mut sums = [[0f32; BLOCK]; N];
+        for n in 0..N {
+            sums[n].copy_from_slice(&out[n * head_dim + column..][..BLOCK]);
+        }
+        let sums = product::<FMA, N>(weights, values, head_dim, column, sums);
+        for n in 0..N {
+            out[n * head_dim + column..][..BLOCK].copy_from_slice(&sums[n]);
+        }
+    }
+    for n in 0..N {
+        for (position, weight) in scores[n].iter().enumerate() {
+            let values = &values[position * head_dim..(position + 1) * head_dim];
+            for column in whole..head_dim {
+                let out = &mut out[n * head_dim + column];
+                *out = fma::<FMA>(*weight, values[column], *out);
+            }
+        }
     }
 }
 

@@ -11,6 +11,8 @@ use crate::quant::{Format, Layout, TILE};
 
 /// Rows of activations that share the decoding of a block of weights.
 const CHUNK: usize = 64;
+/// Blocks of codes that are asked for ahead of their use: about 2 KiB.
+const AHEAD: usize = 6;
 /// Rows of activations whose sums fit the registers.
 const ROWS: usize = 4;
 
@@ -72,6 +74,7 @@ impl<const BITS: u8> Weights<'_, BITS> {
                 if block % STRETCH == 0 {
                     self.decode_scales(block, scales);
                 }
+                self.prefetch(block + AHEAD);
                 let at = block * N;
                 for group in 0..Self::GROUPS {
                     let mut dots = [[_mm256_setzero_si256(); 2]; N];
@@ -175,6 +178,17 @@ impl<const BITS: u8> Weights<'_, BITS> {
                     }
                 }
             }
+        }
+    }
+
+    /// Asks for the codes of a block, which may lie in the next tile or behind the last.
+    #[inline(always)]
+    unsafe fn prefetch(&self, block: usize) {
+        let words = if BITS == 8 { 8 * TILE } else { 4 * TILE };
+        for line in 0..words / 16 {
+            let place = self.codes.as_ptr().wrapping_add(block * words + 16 * line);
+            // SAFETY: a prefetch may name any address.
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(place.cast()) };
         }
     }
 

@@ -14,7 +14,7 @@ pub(super) const STRETCH: usize = 32;
 pub(super) struct Weights<'a, const BITS: u8> {
     pub layout: Layout,
     pub tile: usize,
-    codes: &'a [u32],
+    pub codes: &'a [u32],
     high: &'a [u32],
     sub_scales: &'a [u32],
     scales: &'a [u32],
