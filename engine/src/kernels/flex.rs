@@ -15,6 +15,8 @@ use crate::quant::{Layout, TILE};
 
 /// Bytes of weights, times rows of activations, that are worth a task of its own.
 const TASK: usize = 1 << 15;
+/// Tasks that a matrix is cut into at most: enough to balance, few enough that each is a long stream.
+const MOST_TASKS: usize = 32;
 
 /// `y = x · Wᵀ` with integer activations: `x [tokens, cols]` → `[tokens, rows]`.
 pub(crate) fn integer_matmul(x: FlexTensor, words: &FlexTensor, layout: Layout) -> FlexTensor {
@@ -24,7 +26,7 @@ pub(crate) fn integer_matmul(x: FlexTensor, words: &FlexTensor, layout: Layout) 
     if x.tokens > 0 {
         let place = Place::new(y.spare_capacity_mut());
         let tile_cost = layout.words() * 4 / layout.tiles() * x.tokens;
-        let tiles = (TASK / tile_cost.max(1)).clamp(1, layout.tiles());
+        let tiles = (TASK / tile_cost.max(1)).max(layout.tiles() / MOST_TASKS).clamp(1, layout.tiles());
         pool::run(layout.tiles().div_ceil(tiles), &|task| {
             for tile in task * tiles..layout.tiles().min((task + 1) * tiles) {
                 (kernel.run)(layout, words, tile, &x, &place);
