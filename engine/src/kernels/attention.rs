@@ -37,7 +37,7 @@ pub(crate) fn paged(q: &[f32], keys: &[f32], values: &[f32], shape: Heads, pages
     let mut tasks = Vec::new();
     for (index, chunk) in pages.chunks.iter().enumerate() {
         let context = chunk.past + chunk.len;
-        let step = (TASK / (2 * context * group * head_dim)).max(1);
+        let step = (TASK / (2 * context * group * head_dim).max(1)).max(1);
         for first in (0..chunk.len).step_by(step) {
             let tokens = first..chunk.len.min(first + step);
             tasks.extend((0..kv_heads).map(|kv_head| (index, kv_head, tokens.clone())));

@@ -6,6 +6,7 @@
 //! begun is not waited for, and whoever waits goes to sleep soon, which frees its core for the one that
 //! it waits for.
 
+use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -26,10 +27,17 @@ const CLOSED: usize = 1 << (usize::BITS - 1);
 /// If a task does.
 pub(crate) fn run(tasks: usize, task: &(dyn Fn(usize) + Sync)) {
     let helpers = threads::get().min(tasks).saturating_sub(1);
+    if helpers == 0 {
+        return (0..tasks).for_each(task);
+    }
     let pool = POOL.get_or_init(Pool::start);
-    match pool.caller.try_lock() {
-        Ok(_caller) if helpers > 0 => pool.fork(Job { task, tasks, helpers, caller: std::thread::current() }),
-        _ => (0..tasks).for_each(task),
+    let Ok(caller) = pool.caller.try_lock() else {
+        return (0..tasks).for_each(task);
+    };
+    let panic = pool.fork(Job { task, tasks, helpers, caller: std::thread::current() });
+    drop(caller); // before a panic goes on, which would leave the lock poisoned and the pool unused
+    if let Some(panic) = panic {
+        resume_unwind(panic);
     }
 }
 
@@ -40,6 +48,8 @@ pub(crate) fn pieces<T: Send>(values: &mut [T], len: usize, task: impl Fn(usize,
         task(index, &mut pieces[index].lock().unwrap_or_else(PoisonError::into_inner))
     });
 }
+
+type Panic = Box<dyn Any + Send>;
 
 static POOL: OnceLock<Pool> = OnceLock::new();
 
@@ -63,7 +73,8 @@ struct Pool {
     job: std::cell::UnsafeCell<Option<Job<'static>>>,
     /// The next task to take.
     next: AtomicUsize,
-    panicked: AtomicBool,
+    /// What a helper's task panicked with.
+    panic: Mutex<Option<Panic>>,
     workers: Vec<Worker>,
 }
 
@@ -93,12 +104,13 @@ impl Pool {
             gate: AtomicUsize::new(CLOSED),
             job: None.into(),
             next: AtomicUsize::new(0),
-            panicked: AtomicBool::new(false),
+            panic: Mutex::new(None),
             workers: (0..count).map(worker).collect(),
         }
     }
 
-    fn fork(&self, job: Job<'_>) {
+    /// Does the job with whoever comes; returns what a task panicked with.
+    fn fork(&self, job: Job<'_>) -> Option<Panic> {
         // SAFETY: the gate is closed and the last caller waited for everybody to leave. The borrow ends
         // with this function, which returns only when nobody is inside and nobody can enter any more.
         unsafe { *self.job.get() = Some(std::mem::transmute::<Job<'_>, Job<'static>>(job.clone())) };
@@ -123,10 +135,8 @@ impl Pool {
                 }
             }
         }
-        if let Err(panic) = outcome {
-            resume_unwind(panic);
-        }
-        assert!(!self.panicked.swap(false, Ordering::Relaxed), "a kernel's task panicked");
+        let helpers = self.panic.lock().unwrap_or_else(PoisonError::into_inner).take();
+        outcome.err().or(helpers)
     }
 
     fn take_tasks(&self, job: &Job<'_>) {
@@ -149,10 +159,11 @@ impl Pool {
                 continue;
             }
             // SAFETY: inside: the job is written, and stays until this thread leaves.
-            let job = unsafe { (*self.job.get()).clone() };
-            let Some(job) = job else { continue };
-            if index < job.helpers && catch_unwind(AssertUnwindSafe(|| self.take_tasks(&job))).is_err() {
-                self.panicked.store(true, Ordering::Relaxed);
+            let job = unsafe { (*self.job.get()).clone() }.expect("an open gate has a job");
+            if index < job.helpers
+                && let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.take_tasks(&job)))
+            {
+                *self.panic.lock().unwrap_or_else(PoisonError::into_inner) = Some(panic);
             }
             // The last one out wakes the caller.
             if self.gate.fetch_sub(1, Ordering::AcqRel) == CLOSED + 1 {
@@ -231,8 +242,11 @@ mod tests {
 
     #[test]
     fn a_panic_reaches_the_caller_and_the_pool_lives_on() {
-        let caught = catch_unwind(|| run(64, &|index| assert!(index != 7, "seven")));
-        assert!(caught.is_err());
+        for _ in 0..50 {
+            let caught = catch_unwind(|| run(64, &|index| assert!(index != 7, "seven")));
+            assert_eq!(caught.unwrap_err().downcast_ref(), Some(&"seven")); // whosever task it was
+        }
+        assert!(POOL.get().is_none_or(|pool| !pool.caller.is_poisoned()));
         let count = AtomicUsize::new(0);
         run(64, &|_| {
             count.fetch_add(1, Ordering::Relaxed);

@@ -77,10 +77,7 @@ impl<const BITS: u8> Weights<'_, BITS> {
                 self.prefetch(block + AHEAD);
                 let at = block * N;
                 for group in 0..Self::GROUPS {
-                    let mut dots = [[_mm256_setzero_si256(); 2]; N];
-                    for n in 0..N {
-                        dots[n] = [self.start(&x.sums[at + n], group); 2];
-                    }
+                    let mut dots = self.start::<N>(x, at, group);
                     for eight in 4 * group / Self::GROUPS..4 * (group + 1) / Self::GROUPS {
                         let lower = self.eight_columns(block, eight, 0);
                         let upper = self.eight_columns(block, eight, 1);
@@ -93,12 +90,7 @@ impl<const BITS: u8> Weights<'_, BITS> {
                         }
                     }
                     let index = (block % STRETCH) * Self::GROUPS + group;
-                    for n in 0..N {
-                        for half in 0..2 {
-                            sums[n][half] =
-                                self.add(sums[n][half], dots[n][half], scales, index, half, x, at + n);
-                        }
-                    }
+                    self.add(&mut sums, &dots, scales, index, x, at);
                 }
             }
             for n in 0..N {
@@ -159,10 +151,7 @@ impl<const BITS: u8> Weights<'_, BITS> {
         // SAFETY: the caller's.
         unsafe {
             for group in 0..Self::GROUPS {
-                let mut dots = [[_mm256_setzero_si256(); 2]; N];
-                for n in 0..N {
-                    dots[n] = [self.start(&x.sums[at + n], group); 2];
-                }
+                let mut dots = self.start::<N>(x, at, group);
                 for pair in 16 * group / Self::GROUPS..16 * (group + 1) / Self::GROUPS {
                     for n in 0..N {
                         let x = two(x, at + n, pair);
@@ -171,12 +160,7 @@ impl<const BITS: u8> Weights<'_, BITS> {
                     }
                 }
                 let index = (block % STRETCH) * Self::GROUPS + group;
-                for n in 0..N {
-                    for half in 0..2 {
-                        sums[n][half] =
-                            self.add(sums[n][half], dots[n][half], scales, index, half, x, at + n);
-                    }
-                }
+                self.add(sums, &dots, scales, index, x, at);
             }
         }
     }
@@ -192,35 +176,46 @@ impl<const BITS: u8> Weights<'_, BITS> {
         }
     }
 
-    /// What a sum of integer products starts from: minus the offset of all codes of the group.
+    /// What the sums of integer products start from: minus the offset of all codes of the group.
     #[inline(always)]
-    unsafe fn start(&self, sums: &[i32; 2], group: usize) -> __m256i {
-        let sum = if BITS == 6 { sums[group] } else { sums[0] + sums[1] };
-        // SAFETY: the caller's.
-        unsafe { _mm256_set1_epi32(-self.offset * sum) }
-    }
-
-    /// `sum + weight scale · activation scale · dot + min · total`.
-    #[inline(always)]
-    #[allow(clippy::too_many_arguments)]
-    unsafe fn add(
-        &self,
-        sum: __m256,
-        dot: __m256i,
-        scales: *const Scales,
-        index: usize,
-        half: usize,
-        x: &Activations,
-        at: usize,
-    ) -> __m256 {
+    unsafe fn start<const N: usize>(&self, x: &Activations, at: usize, group: usize) -> [[__m256i; 2]; N] {
         // SAFETY: the caller's.
         unsafe {
-            let d = _mm256_mul_ps((*scales).scale[index][half], _mm256_set1_ps(*x.scales.get_unchecked(at)));
-            let sum = _mm256_fmadd_ps(d, _mm256_cvtepi32_ps(dot), sum);
-            if !self.has_minimum {
-                return sum;
+            let mut dots = [[_mm256_setzero_si256(); 2]; N];
+            for n in 0..N {
+                let sums = x.sums[at + n];
+                let sum = if BITS == 6 { sums[group] } else { sums[0] + sums[1] };
+                dots[n] = [_mm256_set1_epi32(-self.offset * sum); 2];
             }
-            _mm256_fmadd_ps((*scales).min[index][half], _mm256_set1_ps(*x.totals.get_unchecked(at)), sum)
+            dots
+        }
+    }
+
+    /// `sums + weight scale · activation scale · dots + min · total`, for `N` rows from `at`.
+    #[inline(always)]
+    unsafe fn add<const N: usize>(
+        &self,
+        sums: &mut [[__m256; 2]],
+        dots: &[[__m256i; 2]; N],
+        scales: *const Scales,
+        index: usize,
+        x: &Activations,
+        at: usize,
+    ) {
+        // SAFETY: the caller's.
+        unsafe {
+            for n in 0..N {
+                let scale = _mm256_set1_ps(*x.scales.get_unchecked(at + n));
+                let total = _mm256_set1_ps(*x.totals.get_unchecked(at + n));
+                for half in 0..2 {
+                    let d = _mm256_mul_ps((*scales).scale[index][half], scale);
+                    let sum = _mm256_fmadd_ps(d, _mm256_cvtepi32_ps(dots[n][half]), sums[n][half]);
+                    sums[n][half] = match self.has_minimum {
+                        true => _mm256_fmadd_ps((*scales).min[index][half], total, sum),
+                        false => sum,
+                    };
+                }
+            }
         }
     }
 
