@@ -50,6 +50,7 @@ impl Format {
     }
 
     /// What is subtracted from a code, where values lie symmetrically around 0.
+    #[cfg(feature = "flex")]
     pub(crate) const fn offset(self) -> i32 {
         match self {
             Format::Q4_0 => 8,
