@@ -1,7 +1,6 @@
 //! `server bench`: speed of the engine, measured as llama.cpp's `llama-bench` measures its own.
 
 use std::fmt;
-use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
 use std::time::Instant;
@@ -15,6 +14,7 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 use serde::Serialize;
 
 use crate::cli::BenchArgs;
+use crate::peak_memory;
 
 /// Most prompt tokens of one forward pass, llama-bench's `n_ubatch`.
 const CHUNK: usize = 512;
@@ -209,7 +209,7 @@ impl Row {
             tok_s_median: speed.median,
             tok_s_min: speed.min,
             tok_s_max: speed.max,
-            peak_rss_mib: fs::read_to_string("/proc/self/status").ok().and_then(|status| peak_rss(&status)),
+            peak_rss_mib: peak_memory::mib(),
             load_s,
         }
     }
@@ -230,13 +230,6 @@ impl Row {
             ],
         )
     }
-}
-
-/// The largest resident size in MiB, from the text of Linux's `/proc/self/status`.
-fn peak_rss(status: &str) -> Option<f64> {
-    let value = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    let kib: f64 = value.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(kib / 1024.0)
 }
 
 const HEADER: [&str; 8] = ["model", "test", "threads", "tok/s", "min", "max", "peak MiB", "load s"];
@@ -353,13 +346,6 @@ mod tests {
         assert_eq!(speed(&[7.0]), Speed { median: 7.0, min: 7.0, max: 7.0 });
         assert_eq!(speed(&[9.0, 1.0, 2.0]), Speed { median: 2.0, min: 1.0, max: 9.0 });
         assert_eq!(speed(&[9.0, 1.0, 2.0, 4.0]), Speed { median: 3.0, min: 1.0, max: 9.0 });
-    }
-
-    #[test]
-    fn the_peak_is_read_from_the_status_of_the_process() {
-        assert_eq!(peak_rss("Name:\tserver\nVmPeak:\t 4096 kB\nVmHWM:\t    1536 kB\n"), Some(1.5));
-        assert_eq!(peak_rss("Name:\tserver\nVmHWM:\tmany kB\n"), None);
-        assert_eq!(peak_rss(""), None);
     }
 
     #[test]

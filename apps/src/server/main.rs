@@ -6,6 +6,8 @@ mod cli;
 mod error;
 mod generate;
 mod load;
+#[path = "../peak_memory.rs"]
+mod peak_memory;
 mod prompt;
 mod routes;
 mod serve;

@@ -25,6 +25,8 @@ pub enum Command {
     Eval(EvalArgs),
     /// Measure how well a model predicts a text.
     Perplexity(PerplexityArgs),
+    /// Measure the speed and the memory of training steps on random tokens.
+    Bench(BenchArgs),
     /// Merge an adapter into its model: a folder of 16- or 32-bit safetensors.
     Merge(MergeArgs),
     /// Write a model in another format, with an adapter merged into it if one is named.
@@ -191,6 +193,35 @@ pub struct PerplexityArgs {
     /// Compute with the weights as 32-bit floats.
     #[arg(long)]
     pub exact: bool,
+    /// Print the result as JSON.
+    #[arg(long)]
+    pub json: bool,
+    /// Where to compute.
+    #[arg(long, default_value = engine::device::AVAILABLE[0])]
+    pub device: String,
+}
+
+/// `trainer bench`.
+#[derive(Debug, Args)]
+pub struct BenchArgs {
+    /// Model: a path, a short name, or owner/name on the hub.
+    #[arg(long, visible_alias = "model_id", value_name = "REF", default_value = llama::catalog::DEFAULT_MODEL)]
+    pub model: String,
+    /// Form of the frozen weights [default: keep for a quantized file, else nf4]
+    #[arg(long, value_enum)]
+    pub base: Option<Base>,
+    /// Tokens of a sequence, all of them learned.
+    #[arg(long, value_name = "N", default_value = "128", value_parser = at_least::<usize>(2))]
+    pub seq: usize,
+    /// Sequences of a step.
+    #[arg(long, value_name = "N", default_value = "4", value_parser = at_least::<usize>(1))]
+    pub batch_size: usize,
+    /// Steps that are measured, after one that is not.
+    #[arg(long, value_name = "N", default_value = "10", value_parser = at_least::<usize>(1))]
+    pub steps: usize,
+    /// Threads [default: all]
+    #[arg(short, long, value_name = "N", value_parser = at_least::<usize>(1))]
+    pub threads: Option<usize>,
     /// Print the result as JSON.
     #[arg(long)]
     pub json: bool,

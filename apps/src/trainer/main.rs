@@ -1,6 +1,7 @@
 //! `trainer`: fine-tunes a model on a company's own answers, measures what came of it, and writes models
 //! for other programs.
 
+mod bench;
 mod cli;
 mod data;
 mod data_summary;
@@ -8,6 +9,8 @@ mod encoder;
 mod eval;
 mod export;
 mod interrupt;
+#[path = "../peak_memory.rs"]
+mod peak_memory;
 mod perplexity;
 mod progress;
 mod record;
@@ -25,6 +28,7 @@ fn main() -> ExitCode {
         Command::Train(args) => train::run(&args),
         Command::Eval(args) => eval::run(&args),
         Command::Perplexity(args) => perplexity::run(&args),
+        Command::Bench(args) => bench::run(&args),
         Command::Merge(args) => export::merge(&args),
         Command::Export(args) => export::run(&args),
     };

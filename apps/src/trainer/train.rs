@@ -86,12 +86,12 @@ pub fn run(args: &TrainArgs) -> Result<()> {
 }
 
 /// What is quantized stays as it is; the rest is trained as QLoRA does.
-fn default_base(path: &Path) -> Result<Base> {
+pub fn default_base(path: &Path) -> Result<Base> {
     Ok(if Checkpoint::open(path)?.is_quantized() { Base::Keep } else { Base::Nf4 })
 }
 
 /// The model with its frozen weights in the form asked for.
-fn with_base(mut llama: Llama, base: Base) -> Result<Llama> {
+pub fn with_base(mut llama: Llama, base: Base) -> Result<Llama> {
     if base != Base::Keep {
         llama.dequantize();
     }
