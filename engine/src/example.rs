@@ -1,10 +1,12 @@
 //! Training examples, packed into one flat batch without padding.
 
 use std::ops::Range;
+use std::sync::Arc;
 
-use burn::tensor::{Bool, Device, Tensor};
+use burn::tensor::Tensor;
 
-use crate::ops::attention::{attention, hidden_positions};
+use crate::ops::causal;
+use crate::ops::paged::{BLOCK, PagedChunk, Pages};
 use crate::pass::Attend;
 
 /// One sequence with the tokens to learn marked.
@@ -59,22 +61,24 @@ impl Packed {
 
 /// Attention within each sequence of a packed batch, without a cache.
 pub(crate) struct CausalAttention {
-    spans: Vec<(Range<usize>, Option<Tensor<2, Bool>>)>,
+    pages: Arc<Pages>,
 }
 
 impl CausalAttention {
-    pub fn new(spans: &[Range<usize>], window: Option<usize>, device: &Device) -> Self {
-        let hidden = |span: &Range<usize>| hidden_positions(0, span.len(), window, device);
-        Self { spans: spans.iter().map(|span| (span.clone(), hidden(span))).collect() }
+    pub fn new(spans: &[Range<usize>], window: Option<usize>) -> Self {
+        let mut blocks = 0..;
+        let chunks = spans.iter().map(|span| PagedChunk {
+            start: span.start,
+            len: span.len(),
+            past: 0,
+            blocks: blocks.by_ref().take(span.len().div_ceil(BLOCK)).collect(),
+        });
+        Self { pages: Arc::new(Pages { chunks: chunks.collect(), window }) }
     }
 }
 
 impl Attend for CausalAttention {
     fn attend(&mut self, _layer: usize, q: Tensor<3>, k: Tensor<3>, v: Tensor<3>) -> Tensor<3> {
-        let outputs = self.spans.iter().map(|(span, hidden)| {
-            let part = |x: &Tensor<3>| x.clone().narrow(0, span.start, span.len());
-            attention(part(&q), part(&k), part(&v), hidden.clone())
-        });
-        Tensor::cat(outputs.collect(), 0) // [tokens, heads, head_dim]
+        causal::attention(q, k, v, &self.pages) // [tokens, heads, head_dim]
     }
 }

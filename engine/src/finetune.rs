@@ -114,7 +114,7 @@ impl Finetune {
         }
         let device = self.llama.device();
         let rotation = self.llama.rope().at(&packed.positions, device);
-        let mut attend = CausalAttention::new(&packed.spans, self.llama.config().sliding_window, device);
+        let mut attend = CausalAttention::new(&packed.spans, self.llama.config().sliding_window);
         let mut pass = Pass { rotation: &rotation, attend: &mut attend, dropout: Some(dropout) };
 
         let mut x = self.llama.embed(&packed.tokens); // [tokens, hidden]

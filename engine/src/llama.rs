@@ -106,7 +106,7 @@ impl Llama {
             return Ok(Nll::default());
         }
         let rotation = self.rope.at(&packed.positions, &self.device);
-        let mut attend = CausalAttention::new(&packed.spans, self.config.sliding_window, &self.device);
+        let mut attend = CausalAttention::new(&packed.spans, self.config.sliding_window);
         let mut pass = Pass { rotation: &rotation, attend: &mut attend, dropout: None };
         let mut x = self.embed(&packed.tokens); // [tokens, hidden]
         for layer in &self.layers {

@@ -1,13 +1,17 @@
 //! The head and the cross-entropy in one, a chunk of rows at a time, so that `[tokens, vocab]`
 //! logits never exist whole.
 
-use burn::tensor::{Int, Tensor, TensorData, activation::log_softmax};
+use std::sync::Arc;
+
+use burn::backend::Dispatch;
+use burn::tensor::Tensor;
 
 use crate::Projection;
+use crate::ops::fused::FusedOps;
 use crate::projection::host_values;
 
 /// Rows of logits that exist at once.
-const CHUNK: usize = 256;
+const CHUNK: usize = 128;
 
 /// A summed negative log-likelihood.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -43,21 +47,16 @@ pub(crate) fn cross_entropy(
     head: &Projection,
     gradient: bool,
 ) -> (Nll, Option<Tensor<2>>) {
-    let device = h.device();
     let mut nll = Nll { sum: 0.0, tokens: targets.len() };
     let mut gradients = Vec::new();
     for (index, targets) in targets.chunks(CHUNK).enumerate() {
         let h = h.clone().narrow(0, index * CHUNK, targets.len()); // [chunk, hidden]
-        let ids: Vec<i64> = targets.iter().map(|id| i64::from(*id)).collect();
-        let ids = Tensor::<2, Int>::from_data(TensorData::new(ids, [targets.len(), 1]), &device);
-        let log_p = log_softmax(head.forward(h), 1); // [chunk, vocab]
-        let scored = host_values(log_p.clone().gather(1, ids.clone())); // [chunk, 1]
-        nll.sum -= scored.iter().map(|log_p| f64::from(*log_p)).sum::<f64>();
+        let logits = head.forward(h).into_dispatch(); // [chunk, vocab]
+        let (scored, d_logits) = Dispatch::cross_entropy(logits, Arc::new(targets.to_vec()));
+        let scored = host_values(Tensor::<1>::from_dispatch(scored));
+        nll.sum += scored.iter().map(|nll| f64::from(*nll)).sum::<f64>();
         if gradient {
-            // d(−log p_target)/d logits = p − onehot(target)
-            let minus_one = Tensor::full([targets.len(), 1], -1.0, &device);
-            let d_logits = log_p.exp().scatter(1, ids, minus_one, burn::tensor::IndexingUpdateOp::Add);
-            gradients.push(head.backward_input(d_logits)); // [chunk, hidden]
+            gradients.push(head.backward_input(Tensor::from_dispatch(d_logits))); // [chunk, hidden]
         }
     }
     (nll, (!gradients.is_empty()).then(|| Tensor::cat(gradients, 0)))

@@ -6,12 +6,11 @@
 //!
 //! Source: Milakov & Gimelshein 2018, arXiv:1805.02867; Dao et al. 2022, arXiv:2205.14135.
 
+use super::panel::{LANES, ROWS, product};
 use super::rows::{exp, fma, for_the_machine};
 use super::{Place, pool};
 use crate::ops::paged::{BLOCK, Pages};
 
-/// Query rows whose scores fit the registers.
-const ROWS: usize = 3;
 /// Query rows that share a block while it is near.
 const NEAR: usize = 48;
 /// Multiplications that are worth a task of its own.
@@ -37,7 +36,7 @@ pub(crate) fn paged(q: &[f32], keys: &[f32], values: &[f32], shape: Heads, pages
     let mut tasks = Vec::new();
     for (index, chunk) in pages.chunks.iter().enumerate() {
         let context = chunk.past + chunk.len;
-        let step = (TASK / (2 * context * group * head_dim).max(1)).max(1);
+        let step = (TASK / (2 * context * group * head_dim).max(1)).max(NEAR.div_ceil(group));
         for first in (0..chunk.len).step_by(step) {
             let tokens = first..chunk.len.min(first + step);
             tasks.extend((0..kv_heads).map(|kv_head| (index, kv_head, tokens.clone())));
@@ -128,16 +127,26 @@ fn attend_near<const FMA: bool>(q: &[f32], rows: &[Row], blocks: Blocks, out: &m
     let first = rows.iter().map(|row| row.first).min().unwrap_or(0) / BLOCK;
     let end = rows.iter().map(|row| row.end).max().unwrap_or(0).div_ceil(BLOCK);
     for block in first..end {
-        let few = rows.chunks(ROWS).zip(sums.chunks_mut(ROWS)).zip(out.chunks_mut(ROWS * blocks.head_dim));
-        for ((rows, sums), out) in few {
+        let mut first = 0;
+        while first < rows.len() {
+            let few = match rows.len() - first {
+                ROWS.. => ROWS,
+                3.. => 3,
+                _ => 1,
+            };
+            let (rows, sums) = (&rows[first..first + few], &mut sums[first..first + few]);
+            let out = &mut out[first * blocks.head_dim..(first + few) * blocks.head_dim];
+            first += few;
             if rows.iter().all(|row| row.end <= block * BLOCK) {
                 continue; // what nobody sees adds nothing
             }
             match *rows {
                 [a] => attend_block::<FMA, 1>(q, [a], blocks, block, sums, out),
-                [a, b] => attend_block::<FMA, 2>(q, [a, b], blocks, block, sums, out),
-                [a, b, c, ..] => attend_block::<FMA, ROWS>(q, [a, b, c], blocks, block, sums, out),
-                [] => {}
+                [a, b, c] => attend_block::<FMA, 3>(q, [a, b, c], blocks, block, sums, out),
+                _ => {
+                    let rows = *rows.first_chunk().expect("as many as fit the registers");
+                    attend_block::<FMA, ROWS>(q, rows, blocks, block, sums, out);
+                }
             }
         }
     }
@@ -168,7 +177,13 @@ fn attend_block<const FMA: bool, const N: usize>(
     let scale = 1.0 / (head_dim as f32).sqrt();
     let (keys, values) = blocks.at(block);
     let queries = rows.map(|row| &q[row.at..row.at + head_dim]);
-    let mut scores = product::<FMA, N>(queries, keys, BLOCK, 0, [[0.0; BLOCK]; N]);
+    let mut scores = [[0f32; BLOCK]; N];
+    for half in (0..BLOCK).step_by(LANES) {
+        let sums = product::<FMA, N>(head_dim, (queries, 1), (&keys[half..], BLOCK), [[0.0; LANES]; N]);
+        for n in 0..N {
+            scores[n][half..half + LANES].copy_from_slice(&sums[n]);
+        }
+    }
     for n in 0..N {
         let seen = rows[n].first.saturating_sub(block * BLOCK)..rows[n].end.saturating_sub(block * BLOCK);
         if seen.start > 0 || seen.end < BLOCK {
@@ -187,10 +202,13 @@ fn attend_block<const FMA: bool, const N: usize>(
         let max = if max > sums[n].largest { max } else { sums[n].largest };
         let shrink = exp::<FMA>(sums[n].largest - max);
         sums[n].largest = max;
+        // One plain loop, which becomes vectors; one that also sums does not.
+        for score in &mut scores[n] {
+            *score = exp::<FMA>(fma::<FMA>(*score, scale, -max));
+        }
         let mut lanes = [0f32; 8];
-        for scores in scores[n].as_chunks_mut::<8>().0 {
+        for scores in scores[n].as_chunks::<8>().0 {
             for i in 0..8 {
-                scores[i] = exp::<FMA>(fma::<FMA>(scores[i], scale, -max));
                 lanes[i] += scores[i];
             }
         }
@@ -200,15 +218,12 @@ fn attend_block<const FMA: bool, const N: usize>(
         }
     }
     let weights: [&[f32]; N] = std::array::from_fn(|n| &scores[n][..]);
-    let whole = head_dim / BLOCK * BLOCK;
-    for column in (0..whole).step_by(BLOCK) {
-        let mut sums = [[0f32; BLOCK]; N];
+    let whole = head_dim / LANES * LANES;
+    for column in (0..whole).step_by(LANES) {
+        let sums = std::array::from_fn(|n| *out[n * head_dim + column..].first_chunk().expect("16 columns"));
+        let sums = product::<FMA, N>(BLOCK, (weights, 1), (&values[column..], head_dim), sums);
         for n in 0..N {
-            sums[n].copy_from_slice(&out[n * head_dim + column..][..BLOCK]);
-        }
-        let sums = product::<FMA, N>(weights, values, head_dim, column, sums);
-        for n in 0..N {
-            out[n * head_dim + column..][..BLOCK].copy_from_slice(&sums[n]);
+            out[n * head_dim + column..][..LANES].copy_from_slice(&sums[n]);
         }
     }
     for n in 0..N {
@@ -220,25 +235,4 @@ fn attend_block<const FMA: bool, const N: usize>(
             }
         }
     }
-}
-
-/// `sums[n] += Σ_k a[n][k] · b[k · stride + column ..][..32]`.
-#[inline(always)]
-fn product<const FMA: bool, const N: usize>(
-    a: [&[f32]; N],
-    b: &[f32],
-    stride: usize,
-    column: usize,
-    mut sums: [[f32; BLOCK]; N],
-) -> [[f32; BLOCK]; N] {
-    for k in 0..a[0].len() {
-        let b: &[f32; BLOCK] = b[k * stride + column..].first_chunk().expect("a row of the block");
-        for n in 0..N {
-            let a = a[n][k];
-            for i in 0..BLOCK {
-                sums[n][i] = fma::<FMA>(a, b[i], sums[n][i]);
-            }
-        }
-    }
-    sums
 }

@@ -8,8 +8,8 @@ use burn::tensor::TensorData;
 
 use super::activations::Activations;
 use super::attention::{self, Heads};
-use super::{Place, kernel, pool, rows};
-use crate::ops::paged::Pages;
+use super::{Place, causal, exact, kernel, pool, rows};
+use crate::ops::paged::{BLOCK, Pages};
 use crate::quant::decode::dequantize_row;
 use crate::quant::{Layout, TILE};
 
@@ -36,6 +36,20 @@ pub(crate) fn integer_matmul(x: FlexTensor, words: &FlexTensor, layout: Layout) 
     // SAFETY: the tiles cover all rows, and every kernel writes its tile for all rows of activations.
     unsafe { y.set_len(x.tokens * layout.rows) };
     float(y, [x.tokens, layout.rows])
+}
+
+/// `y = x · Wᵀ` in f32: `x [tokens, cols]` → `[tokens, rows]`.
+pub(crate) fn exact_matmul(x: &FlexTensor, words: &FlexTensor, layout: Layout) -> FlexTensor {
+    let y = exact::matmul(&values(x), words.storage(), layout);
+    let tokens = y.len() / layout.rows;
+    float(y, [tokens, layout.rows])
+}
+
+/// `dx = dy · W`: `dy [tokens, rows]` → `[tokens, cols]`.
+pub(crate) fn matmul_transposed(dy: &FlexTensor, words: &FlexTensor, layout: Layout) -> FlexTensor {
+    let dx = exact::matmul_transposed(&values(dy), words.storage(), layout);
+    let tokens = dx.len() / layout.cols;
+    float(dx, [tokens, layout.cols])
 }
 
 /// `W [rows, cols]` in f32. Where the machine can, it is written column by column, 16 rows at a time
@@ -124,6 +138,40 @@ pub(crate) fn paged_attention(
         (q.layout().shape().dims(), keys.layout().shape().dims());
     let shape = Heads { heads, kv_heads, head_dim };
     like(q, |q| attention::paged(q, keys.storage(), values_.storage(), shape, pages))
+}
+
+/// Attention of whole sequences: over a cache of their own keys and values.
+pub(crate) fn causal_attention(q: &FlexTensor, k: &FlexTensor, v: &FlexTensor, pages: &Pages) -> FlexTensor {
+    let ([_, heads, head_dim], [_, kv_heads, _]) = (q.layout().shape().dims(), k.layout().shape().dims());
+    let shape = Heads { heads, kv_heads, head_dim };
+    let blocks: usize = pages.chunks.iter().map(|chunk| chunk.blocks.len()).sum();
+    let len = blocks * BLOCK * kv_heads * head_dim;
+    let (mut keys, mut values_) = (vec![0f32; len], vec![0f32; len]);
+    attention::write(&mut keys, &mut values_, &values(k), &values(v), shape, pages);
+    like(q, |q| attention::paged(q, &keys, &values_, shape, pages))
+}
+
+/// The gradients by `q`, `k` and `v` of [`causal_attention`], given them, its result and the gradient by it.
+pub(crate) fn causal_attention_backward(
+    [q, k, v, y, dy]: [&FlexTensor; 5],
+    pages: &Pages,
+) -> (FlexTensor, FlexTensor, FlexTensor) {
+    let ([_, heads, head_dim], [_, kv_heads, _]) = (q.layout().shape().dims(), k.layout().shape().dims());
+    let shape = Heads { heads, kv_heads, head_dim };
+    let x = [q, k, v, y, dy].map(values);
+    let forward = causal::Forward { q: &x[0], k: &x[1], v: &x[2], y: &x[3], dy: &x[4] };
+    let (dq, dk, dv) = causal::backward(forward, shape, pages);
+    (shaped(dq, q), shaped(dk, k), shaped(dv, v))
+}
+
+/// Logits `[targets, vocab]` to `−log softmax(logits)[target]` of every row, and its gradient.
+pub(crate) fn cross_entropy(mut logits: FlexTensor, targets: &[u32]) -> (FlexTensor, FlexTensor) {
+    if logits.as_slice::<f32>().is_none() {
+        logits = logits.to_contiguous();
+    }
+    let nll = rows::cross_entropy(logits.storage_mut(), targets);
+    let rows = nll.len();
+    (FlexTensor::from_data(TensorData::new(nll, [rows])), logits)
 }
 
 /// The values in row-major order, without a copy where they lie so.

@@ -9,7 +9,10 @@ pub(crate) mod attention;
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+pub(crate) mod causal;
+pub(crate) mod exact;
 pub(crate) mod flex;
+mod panel;
 mod place;
 pub(crate) mod pool;
 mod rows;
@@ -18,7 +21,9 @@ mod scalar;
 use activations::Activations;
 use place::Place;
 
-use crate::quant::{Format, Layout};
+use std::ops::Range;
+
+use crate::quant::{Format, Layout, TILE};
 
 /// A product with quantized weights, chosen for the machine.
 #[derive(Clone, Copy)]
@@ -35,6 +40,16 @@ fn kernel() -> Kernel {
         return kernel;
     }
     Kernel { run: scalar::run, digits: false }
+}
+
+/// The columns of `blocks` (of 32) of one tile in f32: `out [columns][rows of the tile]`, the rows that pad
+/// the matrix as zeros.
+fn decode(layout: Layout, words: &[u32], tile: usize, blocks: Range<usize>, out: &mut [[f32; TILE]]) {
+    #[cfg(target_arch = "x86_64")]
+    if avx2::available() {
+        return avx2::decode(layout, words, tile, blocks, out);
+    }
+    scalar::decode(layout, words, tile, blocks, out);
 }
 
 /// Whether `format` multiplies with integer activations. NF4's codes are not evenly spaced, so integer

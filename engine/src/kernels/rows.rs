@@ -57,7 +57,7 @@ pub(super) fn exp<const FMA: bool>(x: f32) -> f32 {
 }
 
 #[inline(always)]
-fn dot<const FMA: bool>(a: &[f32], b: &[f32]) -> f32 {
+pub(super) fn dot<const FMA: bool>(a: &[f32], b: &[f32]) -> f32 {
     let mut lanes = [0f32; LANES];
     let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
     for (a, b) in a.iter().zip(b) {
@@ -114,6 +114,34 @@ fn swiglu_backward_row<const FMA: bool>(
     }
 }
 
+/// Logits to `softmax − onehot(target)`, the gradient of `−log softmax(x)[target]`, which is returned.
+#[inline(always)]
+fn cross_entropy_row<const FMA: bool>(x: &mut [f32], target: usize) -> f32 {
+    let mut lanes = [f32::NEG_INFINITY; LANES];
+    let (chunks, rest) = x.as_chunks::<LANES>();
+    for x in chunks {
+        for i in 0..LANES {
+            lanes[i] = if x[i] > lanes[i] { x[i] } else { lanes[i] };
+        }
+    }
+    let max = lanes.iter().chain(rest).fold(f32::NEG_INFINITY, |max, x| if *x > max { *x } else { max });
+    let score = x[target] - max;
+    for x in x.iter_mut() {
+        *x = exp::<FMA>(*x - max);
+    }
+    // Sums of 1024 and then in f64: a vocabulary's worth of addends would lose digits in f32.
+    let sum = |x: &[f32]| {
+        let mut lanes = [0f32; LANES];
+        x.chunks(LANES).for_each(|x| lanes.iter_mut().zip(x).for_each(|(sum, x)| *sum += x));
+        f64::from(lanes.iter().sum::<f32>())
+    };
+    let total: f64 = x.chunks(1024).map(sum).sum();
+    let inverse = (1.0 / total) as f32;
+    x.iter_mut().for_each(|x| *x *= inverse);
+    x[target] -= 1.0;
+    (total.ln() - f64::from(score)) as f32
+}
+
 #[inline(always)]
 fn rotary_row<const FMA: bool>(x: &[f32], cos: &[f32], sin: &[f32], y: &mut [f32]) {
     let half = cos.len();
@@ -136,6 +164,7 @@ for_the_machine!(
     fn swiglu_backward_one(dy: &[f32], gate: &[f32], up: &[f32], d_gate: &mut [f32], d_up: &mut [f32])
         = swiglu_backward_row
 );
+for_the_machine!(fn cross_entropy_one(x: &mut [f32], target: usize) -> f32 = cross_entropy_row);
 for_the_machine!(fn rotary_one(x: &[f32], cos: &[f32], sin: &[f32], y: &mut [f32]) = rotary_row);
 
 /// Rows of `width` elements in pieces for the pool: `task(first element, piece)`.
@@ -190,6 +219,19 @@ pub(crate) fn swiglu_backward(dy: &[f32], gate: &[f32], up: &[f32]) -> (Vec<f32>
         unsafe { place.write(first, &part) };
     });
     (d_gate, d_up)
+}
+
+/// Turns `logits [targets, vocab]` into the gradient of `Σ −log softmax(logits)[target]`, and returns the
+/// addends.
+pub(crate) fn cross_entropy(logits: &mut [f32], targets: &[u32]) -> Vec<f32> {
+    let mut nll = vec![0.0; targets.len()];
+    let (place, width) = (Place::over(&mut nll), logits.len() / targets.len().max(1));
+    pool::pieces(logits, width, |row, logits| {
+        let nll = cross_entropy_one(logits, targets[row] as usize);
+        // SAFETY: this task's row.
+        unsafe { place.write(row, &[nll]) };
+    });
+    nll
 }
 
 /// Rotates every head of `x [tokens, heads, head_dim]` by its token's angles, `[tokens, head_dim / 2]`.

@@ -1,8 +1,10 @@
 //! The readable kernel: any machine, any format, and the oracle of the others.
 
+use std::ops::Range;
+
 use super::Place;
 use super::activations::{Activations, BLOCK, QUAD};
-use crate::quant::decode::group_scale;
+use crate::quant::decode::{group_scale, value};
 use crate::quant::pack::get_codes;
 use crate::quant::{Layout, TILE};
 
@@ -40,6 +42,33 @@ pub(super) fn run(layout: Layout, words: &[u32], tile: usize, x: &Activations, y
         for (token, sum) in sums.iter().enumerate() {
             // SAFETY: this tile's part of `y`, which nobody else writes.
             unsafe { y.write(token * layout.rows + row, &[*sum]) };
+        }
+    }
+}
+
+/// See [`crate::kernels::decode`].
+pub(super) fn decode(
+    layout: Layout,
+    words: &[u32],
+    tile: usize,
+    blocks: Range<usize>,
+    out: &mut [[f32; TILE]],
+) {
+    let (block_len, group) = (layout.format.block_len(), layout.format.group_len());
+    let mut codes = [0u8; 256];
+    for lane in 0..TILE {
+        let row = tile * TILE + lane;
+        for (index, out) in blocks.clone().zip(out.chunks_exact_mut(BLOCK)) {
+            if row >= layout.rows {
+                out.iter_mut().for_each(|column| column[lane] = 0.0);
+                continue;
+            }
+            let first = index * BLOCK;
+            get_codes(layout, words, row, first / block_len, &mut codes);
+            for (i, column) in out.iter_mut().enumerate() {
+                let (scale, min) = group_scale(layout, words, row, (first + i) / group);
+                column[lane] = value(layout.format, codes[first % block_len + i], scale, min);
+            }
         }
     }
 }

@@ -1,6 +1,8 @@
 //! The ops between the products as a backend extension: default bodies of ordinary burn ops, which are
 //! the reference, CPU kernels for `Flex`, and backward passes by hand.
 
+use std::sync::Arc;
+
 #[cfg(feature = "flex")]
 use burn::backend::Flex;
 #[cfg(feature = "ndarray")]
@@ -10,7 +12,7 @@ use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind, unary};
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, Scalar, TensorMetadata, backend_extension};
-use burn::tensor::{Shape, Slice};
+use burn::tensor::{IndexingUpdateOp, Shape, Slice, TensorData};
 
 /// Normalization, gate and rotation on f32 tensors; see the functions beside this module for formulas.
 #[backend_extension(Flex: cfg(feature = "flex"), NdArray: cfg(feature = "ndarray"), Autodiff)]
@@ -54,6 +56,23 @@ pub trait FusedOps: Backend {
         let slope = Self::float_add(sigmoid, rest);
         let d_gate = Self::float_mul(Self::float_mul(dy.clone(), up), slope);
         (d_gate, Self::float_mul(dy, silu))
+    }
+
+    /// `−log softmax(logits)[target]` of every row, `[targets]`, and its gradient by the logits, as they:
+    /// `logits [targets, vocab]`.
+    fn cross_entropy(
+        logits: FloatTensor<Self>,
+        targets: Arc<Vec<u32>>,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        let device = logits.device();
+        let rows = targets.len();
+        let ids = targets.iter().map(|id| *id as i32).collect::<Vec<_>>();
+        let ids = Self::int_from_data(TensorData::new(ids, [rows, 1]), &device);
+        let log_p = Self::log_softmax(logits, 1); // [targets, vocab]
+        let nll = Self::float_neg(Self::float_gather(1, log_p.clone(), ids.clone()));
+        let minus_one = Self::float_from_data(TensorData::new(vec![-1f32; rows], [rows, 1]), &device);
+        let gradient = Self::float_scatter(1, Self::float_exp(log_p), ids, minus_one, IndexingUpdateOp::Add);
+        (Self::float_reshape(nll, Shape::new([rows])), gradient)
     }
 
     /// Rotates the halves of every head: `x [tokens, heads, head_dim]`, `cos`, `sin [tokens, 1, head_dim / 2]`.
@@ -112,6 +131,13 @@ impl FusedOps for Flex {
         up: FloatTensor<Self>,
     ) -> (FloatTensor<Self>, FloatTensor<Self>) {
         crate::kernels::flex::swiglu_backward(&dy, &gate, &up)
+    }
+
+    fn cross_entropy(
+        logits: FloatTensor<Self>,
+        targets: Arc<Vec<u32>>,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        crate::kernels::flex::cross_entropy(logits, &targets)
     }
 
     fn rotary(x: FloatTensor<Self>, cos: FloatTensor<Self>, sin: FloatTensor<Self>) -> FloatTensor<Self> {

@@ -3,10 +3,13 @@
 
 use std::sync::Arc;
 
-use burn::tensor::{Device, Tensor, TensorData, activation::silu};
+use burn::backend::Dispatch;
+use burn::tensor::{Device, Int, Tensor, TensorData, activation::{log_softmax, silu}};
 use proptest::prelude::*;
 
 use super::attention::{attention, hidden_positions};
+use super::causal;
+use super::fused::FusedOps;
 use super::paged::{self, BLOCK, LayerCache, PagedChunk, Pages};
 use super::{rms_norm::rms_norm, rotary::rotary, swiglu::swiglu};
 use crate::projection::host_values;
@@ -139,6 +142,48 @@ proptest! {
         let filled = paged::write(filled, after(&k), after(&v), &step);
         let hidden = hidden_positions(past, len, window, &Device::flex());
         assert_close(paged::attention(q.clone(), &filled, &step), attention(q, k, v, hidden))?;
+    }
+
+    #[test]
+    fn causal_attention_and_its_gradients_are_attentions(
+        first in 1usize..70,
+        second in 1usize..40,
+        kv_heads in 1usize..3,
+        group in 1usize..4,
+        head_dim in prop::sample::select(vec![2usize, 24, 32, 64]),
+        window in prop::option::of(1usize..50),
+        seed: u64,
+    ) {
+        let tokens = first + second;
+        let q = random([tokens, kv_heads * group, head_dim], seed);
+        let k = random([tokens, kv_heads, head_dim], seed ^ 1);
+        let v = random([tokens, kv_heads, head_dim], seed ^ 2);
+        let (past, future) = (first.div_ceil(BLOCK) as u32, second.div_ceil(BLOCK) as u32);
+        let blocks: Vec<u32> = (0..past + future).collect();
+        let (of_first, of_second) = blocks.split_at(past as usize);
+        let pages = pages(&[(0, first, of_first), (0, second, of_second)], window);
+        let plain = |x: &[Tensor<3>]| {
+            let sequence = |start: usize, len: usize| {
+                let [q, k, v] = [0, 1, 2].map(|i| x[i].clone().narrow(0, start, len));
+                attention(q, k, v, hidden_positions(0, len, window, &Device::flex()))
+            };
+            Tensor::cat(vec![sequence(0, first), sequence(first, second)], 0)
+        };
+        same_with_gradients(&[q, k, v], |x| causal::attention(x[0].clone(), x[1].clone(), x[2].clone(), &pages), plain)?;
+    }
+
+    #[test]
+    fn cross_entropy_is_its_formula(rows in 1usize..20, vocab in 1usize..300, seed: u64) {
+        let logits: Tensor<2> = random([rows, vocab], seed).mul_scalar(20.0);
+        let targets: Vec<u32> = (0..rows as u64).map(|row| (crate::lora::mix(seed, row) % vocab as u64) as u32).collect();
+        let (nll, gradient) = <Dispatch as FusedOps>::cross_entropy(logits.clone().into_dispatch(), Arc::new(targets.clone()));
+        let leaf = logits.autodiff().require_grad();
+        let ids = targets.iter().map(|id| i64::from(*id)).collect::<Vec<_>>();
+        let ids = Tensor::<2, Int>::from_data(TensorData::new(ids, [rows, 1]), &leaf.device());
+        let expected = log_softmax(leaf.clone(), 1).gather(1, ids).neg();
+        let gradients = expected.clone().sum().backward();
+        assert_close(Tensor::<1>::from_dispatch(nll).reshape([rows, 1]), expected.inner())?;
+        assert_close(Tensor::<2>::from_dispatch(gradient), leaf.grad(&gradients).expect("the leaf's"))?;
     }
 
     #[test]

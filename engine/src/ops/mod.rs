@@ -1,7 +1,10 @@
 //! The ops a Llama needs beyond burn's own. Each is written with ordinary burn ops, which is its
 //! reference; where a backend has a kernel, a backend extension overrides it.
 
-pub(crate) mod attention;
+#[cfg(all(test, feature = "flex"))]
+mod attention;
+#[cfg_attr(feature = "ndarray", allow(deprecated))]
+pub mod causal;
 mod dequantize;
 #[cfg_attr(feature = "ndarray", allow(deprecated))]
 pub mod fused;

@@ -21,8 +21,7 @@ pub enum Arithmetic {
     /// Activations rounded to integers in blocks of 32, integer dot products within a block, f32
     /// between blocks: the fast path. The integers are of two 8-bit digits: with one digit, as in
     /// llama.cpp, the rounding of a short prompt's activations moves its likelihood by up to 0.04
-    /// nats a token. Formats and backends without it compute exactly, and so does anything that
-    /// takes part in automatic differentiation.
+    /// nats a token. Formats and backends without it compute exactly, and so does every backward pass.
     #[default]
     Integer,
     /// The weights dequantized, everything in f32.
@@ -85,8 +84,15 @@ impl QuantizedOps for Flex {
         if arithmetic == Arithmetic::Integer && crate::kernels::has_integer(layout.format) {
             return crate::kernels::flex::integer_matmul(x, &words, layout);
         }
-        let weight = Self::dequantize_packed(words, layout); // [rows, cols]
-        <Self as burn::backend::ops::FloatTensorOps<Self>>::float_matmul(x, weight.transpose(0, 1))
+        crate::kernels::flex::exact_matmul(&x, &words, layout)
+    }
+
+    fn quantized_matmul_transposed(
+        dy: FloatTensor<Self>,
+        words: IntTensor<Self>,
+        layout: Layout,
+    ) -> FloatTensor<Self> {
+        crate::kernels::flex::matmul_transposed(&dy, &words, layout)
     }
 }
 
@@ -112,10 +118,10 @@ impl<B: QuantizedOps, C: CheckpointStrategy> QuantizedOps for Autodiff<B, C> {
         x: FloatTensor<Self>,
         words: IntTensor<Self>,
         layout: Layout,
-        _arithmetic: Arithmetic,
+        arithmetic: Arithmetic,
     ) -> FloatTensor<Self> {
         let node = x.node();
-        let y = B::quantized_matmul(x.into_primitive(), words.clone(), layout, Arithmetic::Exact);
+        let y = B::quantized_matmul(x.into_primitive(), words.clone(), layout, arithmetic);
         match FrozenMatmul.prepare::<C>([node]).compute_bound().stateful() {
             OpsKind::Tracked(prep) => prep.finish((words, layout), y),
             OpsKind::UnTracked(prep) => prep.finish(y),

@@ -56,12 +56,17 @@ pub(crate) fn dequantize_row(layout: Layout, words: &[u32], row: usize, out: &mu
             out.chunks_exact_mut(group_len).zip(codes.chunks_exact(group_len)).enumerate()
         {
             let (scale, min) = group_scale(layout, words, row, block * (block_len / group_len) + sub);
-            for (value, code) in out.iter_mut().zip(codes) {
-                *value = match layout.format {
-                    Format::NF4 => NF4_CODE[usize::from(*code)] * scale,
-                    _ => scale * f32::from(*code) + min,
-                };
+            for (out, code) in out.iter_mut().zip(codes) {
+                *out = value(layout.format, *code, scale, min);
             }
         }
+    }
+}
+
+/// What a code stands for in a group of this scale and minimum.
+pub(crate) fn value(format: Format, code: u8, scale: f32, min: f32) -> f32 {
+    match format {
+        Format::NF4 => NF4_CODE[usize::from(code)] * scale,
+        _ => scale * f32::from(code) + min,
     }
 }

@@ -2,6 +2,7 @@
 
 use std::arch::x86_64::*;
 use std::mem::MaybeUninit;
+use std::ops::Range;
 
 use super::weights::{STRETCH, Scales, Weights};
 use crate::kernels::activations::{BLOCK, QUAD};
@@ -14,17 +15,19 @@ pub(crate) fn dequantize_columns(layout: Layout, words: &[u32]) -> Option<Vec<f3
     if !super::available() {
         return None;
     }
-    assert!(words.len() >= layout.words());
     let mut columns: Vec<f32> = Vec::with_capacity(layout.rows * layout.cols);
     let place = Place::new(columns.spare_capacity_mut());
-    // SAFETY: the instructions exist, `words` holds the layout, and every tile writes its own 16 rows of
-    // every column.
-    pool::run(layout.tiles(), &|tile| unsafe {
-        match layout.format {
-            Format::Q5_0 | Format::Q5_1 | Format::Q5_K => tile_of::<5>(layout, words, tile, &place),
-            Format::Q6_K => tile_of::<6>(layout, words, tile, &place),
-            Format::Q8_0 => tile_of::<8>(layout, words, tile, &place),
-            _ => tile_of::<4>(layout, words, tile, &place),
+    pool::run(layout.tiles(), &|tile| {
+        let rows = TILE.min(layout.rows - tile * TILE);
+        let mut decoded = [[0f32; TILE]; 4 * BLOCK];
+        for first in (0..layout.cols / BLOCK).step_by(4) {
+            let blocks = first..(layout.cols / BLOCK).min(first + 4);
+            let columns = blocks.start * BLOCK..blocks.end * BLOCK;
+            decode(layout, words, tile, blocks, &mut decoded);
+            for (column, values) in columns.zip(&decoded) {
+                // SAFETY: this tile's rows of this column.
+                unsafe { place.write(column * layout.rows + tile * TILE, &values[..rows]) };
+            }
         }
     });
     // SAFETY: the tiles cover all rows of all columns.
@@ -32,29 +35,51 @@ pub(crate) fn dequantize_columns(layout: Layout, words: &[u32]) -> Option<Vec<f3
     Some(columns)
 }
 
+/// See [`crate::kernels::decode`]; at most [`STRETCH`] blocks.
+pub(crate) fn decode(
+    layout: Layout,
+    words: &[u32],
+    tile: usize,
+    blocks: Range<usize>,
+    out: &mut [[f32; TILE]],
+) {
+    assert!(super::available() && words.len() >= layout.words() && tile < layout.tiles());
+    assert!(blocks.end <= layout.cols / BLOCK && blocks.len() <= STRETCH && blocks.len() * BLOCK <= out.len());
+    // SAFETY: the instructions exist, `words` holds the layout, tile and blocks are of the matrix.
+    unsafe {
+        match layout.format {
+            Format::Q5_0 | Format::Q5_1 | Format::Q5_K => blocks_of::<5>(layout, words, tile, blocks, out),
+            Format::Q6_K => blocks_of::<6>(layout, words, tile, blocks, out),
+            Format::Q8_0 => blocks_of::<8>(layout, words, tile, blocks, out),
+            _ => blocks_of::<4>(layout, words, tile, blocks, out),
+        }
+    }
+}
+
 /// # Safety
-/// AVX2, FMA and F16C; `words` holds `layout`, `tile` is one of its tiles, and `columns` has
-/// `cols * rows` places.
+/// As [`decode`] asserts.
 #[target_feature(enable = "avx2,fma,f16c")]
-unsafe fn tile_of<const BITS: u8>(layout: Layout, words: &[u32], tile: usize, columns: &Place<f32>) {
+unsafe fn blocks_of<const BITS: u8>(
+    layout: Layout,
+    words: &[u32],
+    tile: usize,
+    blocks: Range<usize>,
+    out: &mut [[f32; TILE]],
+) {
     let weights = Weights::<BITS>::new(layout, words, tile);
-    let rows = TILE.min(layout.rows - tile * TILE);
-    // SAFETY: blocks of this tile, and its rows of each column.
+    // SAFETY: blocks of this tile, and 8 places of a column.
     unsafe {
         let offset = _mm256_set1_ps(-(weights.offset as f32));
         let table = [0, 8].map(|at| _mm256_loadu_ps(NF4_CODE.as_ptr().add(at)));
         let mut scales = MaybeUninit::<Scales>::uninit();
         let scales = scales.as_mut_ptr();
-        for block in 0..layout.cols / BLOCK {
-            if block % STRETCH == 0 {
-                match layout.format {
-                    Format::NF4 => nf4_scales(layout, words, tile, block, scales),
-                    _ => weights.decode_scales(block, scales),
-                }
-            }
-            for eight in 0..4 {
-                let group = (block % STRETCH) * Weights::<BITS>::GROUPS + eight * Weights::<BITS>::GROUPS / 4;
-                let mut columns_of = [[0f32; TILE]; 8];
+        match layout.format {
+            Format::NF4 => nf4_scales(layout, words, tile, blocks.clone(), scales),
+            _ => weights.decode_scales(blocks.clone(), scales),
+        }
+        for ((index, block), out) in blocks.enumerate().zip(out.chunks_exact_mut(BLOCK)) {
+            for (eight, out) in out.chunks_exact_mut(8).enumerate() {
+                let group = index * Weights::<BITS>::GROUPS + eight * Weights::<BITS>::GROUPS / 4;
                 for half in 0..2 {
                     let scale = (*scales).scale[group][half];
                     let min = match weights.has_minimum {
@@ -70,13 +95,9 @@ unsafe fn tile_of<const BITS: u8>(layout: Layout, words: &[u32], tile: usize, co
                                 _ => _mm256_add_ps(_mm256_mul_ps(_mm256_cvtepi32_ps(code), scale), min),
                             };
                             let column = pair / 2 * 4 + QUAD[2 * (pair % 2) + place];
-                            _mm256_storeu_ps(columns_of[column].as_mut_ptr().add(8 * half), value);
+                            _mm256_storeu_ps(out[column].as_mut_ptr().add(8 * half), value);
                         }
                     }
-                }
-                for (column, values) in columns_of.iter().enumerate() {
-                    let at = (block * BLOCK + 8 * eight + column) * layout.rows + tile * TILE;
-                    columns.write(at, &values[..rows]);
                 }
             }
         }
@@ -94,16 +115,16 @@ unsafe fn nf4_code(table: &[__m256; 2], codes: __m256i) -> __m256 {
 }
 
 #[inline(always)]
-unsafe fn nf4_scales(layout: Layout, words: &[u32], tile: usize, first: usize, out: *mut Scales) {
+unsafe fn nf4_scales(layout: Layout, words: &[u32], tile: usize, blocks: Range<usize>, out: *mut Scales) {
     let rows = TILE.min(layout.rows - tile * TILE);
-    for block in first..(layout.cols / BLOCK).min(first + STRETCH) {
+    for (index, block) in blocks.enumerate() {
         let mut scales = [0f32; TILE];
         for (lane, scale) in scales[..rows].iter_mut().enumerate() {
             *scale = group_scale(layout, words, tile * TILE + lane, block / 2).0;
         }
         for half in 0..2 {
             // SAFETY: 8 of 16 values; the caller's instructions and memory.
-            unsafe { (*out).scale[block - first][half] = _mm256_loadu_ps(scales.as_ptr().add(8 * half)) };
+            unsafe { (*out).scale[index][half] = _mm256_loadu_ps(scales.as_ptr().add(8 * half)) };
         }
     }
 }

@@ -72,7 +72,7 @@ impl<const BITS: u8> Weights<'_, BITS> {
             let scales = scales.as_mut_ptr();
             for block in 0..self.blocks() {
                 if block % STRETCH == 0 {
-                    self.decode_scales(block, scales);
+                    self.decode_scales(self.stretch(block), scales);
                 }
                 self.prefetch(block + AHEAD);
                 let at = block * N;
@@ -110,7 +110,7 @@ impl<const BITS: u8> Weights<'_, BITS> {
             let scales = scales.as_mut_ptr();
             for block in 0..self.blocks() {
                 if block % STRETCH == 0 {
-                    self.decode_scales(block, scales);
+                    self.decode_scales(self.stretch(block), scales);
                 }
                 for eight in 0..4 {
                     for half in 0..2 {

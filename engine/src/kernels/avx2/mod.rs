@@ -2,10 +2,12 @@
 
 mod dequantize;
 mod matmul;
+mod panel;
 mod quantize;
 mod weights;
 
-pub(super) use dequantize::dequantize_columns;
+pub(super) use dequantize::{decode, dequantize_columns};
+pub(super) use panel::product;
 pub(super) use quantize::quantize_block;
 
 use super::Kernel;

@@ -2,6 +2,7 @@
 //! a lane holds two 16-bit codes of its row.
 
 use std::arch::x86_64::*;
+use std::ops::Range;
 
 use crate::kernels::activations::BLOCK;
 use crate::quant::{Format, Layout, TILE};
@@ -46,6 +47,12 @@ impl<'a, const BITS: u8> Weights<'a, BITS> {
     #[inline(always)]
     pub fn blocks(&self) -> usize {
         self.layout.cols / BLOCK
+    }
+
+    /// The blocks from `first` whose scales are decoded at once.
+    #[inline(always)]
+    pub fn stretch(&self, first: usize) -> Range<usize> {
+        first..self.blocks().min(first + STRETCH)
     }
 
     /// Columns `8 eight ..` of a block as 16-bit pairs, in the order of the activations.
@@ -94,10 +101,9 @@ impl<'a, const BITS: u8> Weights<'a, BITS> {
         }
     }
 
-    /// Decodes the scales and minima (where the format has them) of up to [`STRETCH`] blocks from `first`.
+    /// Decodes the scales and minima (where the format has them) of up to [`STRETCH`] blocks.
     #[inline(always)]
-    pub unsafe fn decode_scales(&self, first: usize, out: *mut Scales) {
-        let blocks = first..self.blocks().min(first + STRETCH);
+    pub unsafe fn decode_scales(&self, blocks: Range<usize>, out: *mut Scales) {
         // SAFETY: 8 words (4 of f16 pairs) of this tile's scales at a time.
         unsafe {
             match self.layout.format {
