@@ -4,7 +4,7 @@
 //! microseconds each, so threads wait for the next one spinning, briefly. And another process may take
 //! a core at any time: tasks are taken one by one, so whoever runs does the work, a thread that has not
 //! begun is not waited for, and whoever waits goes to sleep soon, which frees its core for the one that
-//! it waits for.
+//! it waits for. Where that happens again and again, the caller works alone for a while (`contention.rs`).
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -13,6 +13,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
 
+use super::contention::Contention;
 use crate::threads;
 
 /// How long an idle thread spins before it sleeps.
@@ -31,10 +32,13 @@ pub(crate) fn run(tasks: usize, task: &(dyn Fn(usize) + Sync)) {
         return (0..tasks).for_each(task);
     }
     let pool = POOL.get_or_init(Pool::start);
-    let Ok(caller) = pool.caller.try_lock() else {
+    let Ok(mut caller) = pool.caller.try_lock() else {
         return (0..tasks).for_each(task);
     };
-    let panic = pool.fork(Job { task, tasks, helpers, caller: std::thread::current() });
+    if caller.alone(Instant::now) {
+        return (0..tasks).for_each(task);
+    }
+    let panic = pool.fork(Job { task, tasks, helpers, caller: std::thread::current() }, &mut caller);
     drop(caller); // before a panic goes on, which would leave the lock poisoned and the pool unused
     if let Some(panic) = panic {
         resume_unwind(panic);
@@ -64,7 +68,7 @@ struct Job<'a> {
 
 struct Pool {
     /// Held by the thread whose job is under way.
-    caller: Mutex<()>,
+    caller: Mutex<Contention>,
     /// Counts jobs.
     epoch: AtomicUsize,
     /// [`CLOSED`], and the number of threads inside the job.
@@ -99,7 +103,7 @@ impl Pool {
         }
         let worker = |_| Worker { asleep: AtomicBool::new(false), thread: OnceLock::new() };
         Self {
-            caller: Mutex::new(()),
+            caller: Mutex::new(Contention::none()),
             epoch: AtomicUsize::new(0),
             gate: AtomicUsize::new(CLOSED),
             job: None.into(),
@@ -110,7 +114,8 @@ impl Pool {
     }
 
     /// Does the job with whoever comes; returns what a task panicked with.
-    fn fork(&self, job: Job<'_>) -> Option<Panic> {
+    fn fork(&self, job: Job<'_>, contention: &mut Contention) -> Option<Panic> {
+        let start = Instant::now();
         // SAFETY: the gate is closed and the last caller waited for everybody to leave. The borrow ends
         // with this function, which returns only when nobody is inside and nobody can enter any more.
         unsafe { *self.job.get() = Some(std::mem::transmute::<Job<'_>, Job<'static>>(job.clone())) };
@@ -126,15 +131,16 @@ impl Pool {
         }
         let outcome = catch_unwind(AssertUnwindSafe(|| self.take_tasks(&job)));
 
+        let done = Instant::now();
         if self.gate.fetch_or(CLOSED, Ordering::AcqRel) != 0 {
-            let start = Instant::now();
             while self.gate.load(Ordering::Acquire) != CLOSED {
-                match start.elapsed() < SPIN {
+                match done.elapsed() < SPIN {
                     true => (0..16).for_each(|_| std::hint::spin_loop()),
                     false => std::thread::park(), // the last one out wakes the caller
                 }
             }
         }
+        contention.note(done - start, done.elapsed(), Instant::now());
         let helpers = self.panic.lock().unwrap_or_else(PoisonError::into_inner).take();
         outcome.err().or(helpers)
     }

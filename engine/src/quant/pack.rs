@@ -175,11 +175,15 @@ fn read_block(format: Format, bytes: &[u8]) -> Block<'_> {
                 Format::Q4_K => (&[][..], &bytes[16..144]),
                 _ => (&bytes[16..48], &bytes[48..176]),
             };
-            for (k, code) in codes.iter_mut().enumerate() {
-                // Sub-block pairs share 32 bytes: the even one in the low nibbles.
-                let (sub, j) = (k / 32, k % 32);
-                *code = qs[sub / 2 * 32 + j] >> (4 * (sub % 2)) & 15;
-                if let Some(high) = qh.get(j) {
+            // Sub-block pairs share 32 bytes: the even one in the low nibbles.
+            for (codes, qs) in codes.chunks_exact_mut(64).zip(qs.chunks_exact(32)) {
+                for (j, byte) in qs.iter().enumerate() {
+                    codes[j] = byte & 15;
+                    codes[j + 32] = byte >> 4;
+                }
+            }
+            for (sub, codes) in codes.chunks_exact_mut(32).enumerate() {
+                for (code, high) in codes.iter_mut().zip(qh) {
                     *code |= (high >> sub & 1) << 4;
                 }
             }
@@ -187,9 +191,11 @@ fn read_block(format: Format, bytes: &[u8]) -> Block<'_> {
         Format::Q6_K => {
             block.d = half(208);
             block.sub_scales = &bytes[192..208];
-            for (k, code) in codes.iter_mut().enumerate() {
-                let (low, low_shift, high, high_shift) = q6_k_place(k);
-                *code = (bytes[low] >> low_shift & 15) | (bytes[128 + high] >> high_shift & 3) << 4;
+            for (index, codes) in codes.chunks_exact_mut(32).enumerate() {
+                let (low, low_shift, high, high_shift) = q6_k_place(32 * index);
+                for (code, (low, high)) in codes.iter_mut().zip(bytes[low..].iter().zip(&bytes[128 + high..])) {
+                    *code = (low >> low_shift & 15) | (high >> high_shift & 3) << 4;
+                }
             }
         }
         Format::NF4 => {} // not stored in blocks
@@ -272,23 +278,29 @@ fn put_codes(
     codes: &mut [u32],
     high: &mut [u32],
 ) {
-    let len = layout.format.block_len();
-    let first = index * len;
-    for (offset, code) in block[..len].iter().enumerate() {
-        let k = first + offset;
-        let code = u32::from(*code);
-        if layout.format == Format::Q8_0 {
-            codes[k / 4 * TILE + lane] |= code << (8 * (k % 4));
-            continue;
+    let first = index * layout.format.block_len();
+    // Four codes as the bytes of a word.
+    let (fours, _) = block[..layout.format.block_len()].as_chunks::<4>();
+    let four = |at: usize| u32::from_le_bytes(fours[at]);
+    if layout.format == Format::Q8_0 {
+        for at in 0..fours.len() {
+            codes[(first / 4 + at) * TILE + lane] = four(at);
         }
-        codes[k / 8 * TILE + lane] |= (code & 15) << (8 * (k % 4) + 4 * (k / 4 % 2));
-        match layout.format {
-            Format::Q5_0 | Format::Q5_1 | Format::Q5_K => {
-                high[k / 32 * TILE + lane] |= (code >> 4) << (8 * (k % 4) + k % 32 / 4);
-            }
-            Format::Q6_K => high[k / 16 * TILE + lane] |= (code >> 4) << (8 * (k % 4) + 2 * (k % 16 / 4)),
-            _ => {}
-        }
+        return;
+    }
+    for eight in 0..fours.len() / 2 {
+        let (low, high) = (four(2 * eight) & 0x0f0f_0f0f, four(2 * eight + 1) & 0x0f0f_0f0f);
+        codes[(first / 8 + eight) * TILE + lane] = low | high << 4;
+    }
+    let (bits, per_word) = match layout.format {
+        Format::Q5_0 | Format::Q5_1 | Format::Q5_K => (1, 8),
+        Format::Q6_K => (2, 4),
+        _ => return,
+    };
+    let mask = 0x0101_0101 * ((1 << bits) - 1);
+    for word in 0..fours.len() / per_word {
+        let parts = (0..per_word).map(|q| (four(word * per_word + q) >> 4 & mask) << (bits * q));
+        high[(first / (4 * per_word) + word) * TILE + lane] = parts.fold(0, |word, part| word | part);
     }
 }
 

@@ -116,13 +116,23 @@ impl<'a, const BITS: u8> Weights<'a, BITS> {
                     }
                 }
                 Format::Q4_K | Format::Q5_K => {
-                    for (index, block) in blocks.enumerate() {
-                        for half in 0..2 {
-                            let (d, m) = pairs(self.scales, block / 8 * TILE + 8 * half);
-                            let (scale, min) = self.six_bits(block, half);
-                            let min = _mm256_mul_ps(m, _mm256_cvtepi32_ps(min));
-                            (*out).scale[index][half] = _mm256_mul_ps(d, _mm256_cvtepi32_ps(scale));
-                            (*out).min[index][half] = _mm256_sub_ps(_mm256_setzero_ps(), min);
+                    for half in 0..2 {
+                        let mut scales = [_mm256_setzero_si256(); 4];
+                        let (mut d, mut m) = (_mm256_setzero_ps(), _mm256_setzero_ps());
+                        for (index, block) in blocks.clone().enumerate() {
+                            if index == 0 || block % 8 == 0 {
+                                scales = self.six_bits(block / 8, half);
+                                (d, m) = pairs(self.scales, block / 8 * TILE + 8 * half);
+                                m = _mm256_sub_ps(_mm256_setzero_ps(), m);
+                            }
+                            let shift = _mm_cvtsi32_si128(8 * (block % 4) as i32);
+                            let value = |bytes| {
+                                let byte = _mm256_and_si256(_mm256_srl_epi32(bytes, shift), _mm256_set1_epi32(255));
+                                _mm256_cvtepi32_ps(byte)
+                            };
+                            let four = block % 8 / 4;
+                            (*out).scale[index][half] = _mm256_mul_ps(d, value(scales[four]));
+                            (*out).min[index][half] = _mm256_mul_ps(m, value(scales[2 + four]));
                         }
                     }
                 }
@@ -148,25 +158,24 @@ impl<'a, const BITS: u8> Weights<'a, BITS> {
         }
     }
 
-    /// The 6-bit scales and minima of 8 rows (`get_scale_min_k4` on lanes).
+    /// The 6-bit scales of the sub-blocks 0 to 3 and 4 to 7 of a super-block, then their minima, a byte a
+    /// sub-block (`get_scale_min_k4` on the bytes of 8 rows).
     #[inline(always)]
-    unsafe fn six_bits(&self, block: usize, half: usize) -> (__m256i, __m256i) {
-        let (start, sub) = (block / 8 * 3 * TILE + 8 * half, block % 8);
+    unsafe fn six_bits(&self, block: usize, half: usize) -> [__m256i; 4] {
+        let start = block * 3 * TILE + 8 * half;
         // SAFETY: the caller's: 8 of this super-block's three times 16 words.
         unsafe {
-            let shift = _mm_cvtsi32_si128(8 * (sub % 4) as i32);
-            let byte = _mm256_set1_epi32(255);
-            let a = _mm256_and_si256(_mm256_srl_epi32(load(self.sub_scales, start), shift), byte);
-            let b = _mm256_and_si256(_mm256_srl_epi32(load(self.sub_scales, start + TILE), shift), byte);
-            if sub < 4 {
-                let six = _mm256_set1_epi32(63);
-                return (_mm256_and_si256(a, six), _mm256_and_si256(b, six));
-            }
-            let c = _mm256_and_si256(_mm256_srl_epi32(load(self.sub_scales, start + 2 * TILE), shift), byte);
-            let a = _mm256_slli_epi32::<4>(_mm256_srli_epi32::<6>(a));
-            let b = _mm256_slli_epi32::<4>(_mm256_srli_epi32::<6>(b));
-            let scale = _mm256_or_si256(_mm256_and_si256(c, _mm256_set1_epi32(15)), a);
-            (scale, _mm256_or_si256(_mm256_srli_epi32::<4>(c), b))
+            let (a, b) = (load(self.sub_scales, start), load(self.sub_scales, start + TILE));
+            let c = load(self.sub_scales, start + 2 * TILE);
+            let six = _mm256_set1_epi8(63);
+            let (four, upper) = (_mm256_set1_epi8(15), _mm256_set1_epi8(48));
+            let above = |word| _mm256_and_si256(_mm256_srli_epi32::<2>(word), upper);
+            [
+                _mm256_and_si256(a, six),
+                _mm256_or_si256(_mm256_and_si256(c, four), above(a)),
+                _mm256_and_si256(b, six),
+                _mm256_or_si256(_mm256_and_si256(_mm256_srli_epi32::<4>(c), four), above(b)),
+            ]
         }
     }
 }
