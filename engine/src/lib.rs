@@ -39,7 +39,7 @@ pub use error::EngineError;
 pub use example::Example;
 pub use finetune::{Finetune, StepReport};
 pub use llama::Llama;
-pub use lora::{LoraConfig, LoraWeights};
+pub use lora::{ALL_LINEAR, LoraConfig, LoraWeights};
 pub use loss::Nll;
 pub use ops::quantized::Arithmetic;
 pub use projection::Projection;

@@ -1,5 +1,7 @@
 //! The model.
 
+use std::collections::BTreeSet;
+
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
 use crate::cache::PagedAttention;
@@ -175,12 +177,13 @@ impl Llama {
     /// # Errors
     /// [`EngineError::Adapter`] if the configuration names no projection of this model.
     pub fn init_lora(&mut self, config: &LoraConfig, seed: u64) -> Result<(), EngineError> {
-        check_lora(config)?;
+        config.validate()?;
         let device = self.device.clone();
-        let mut weights = Vec::new();
+        let (mut weights, mut names) = (Vec::new(), BTreeSet::new());
         for (index, (module, projection)) in self.projections_mut().enumerate() {
             if config.targets(&module) {
                 let [out, inputs] = projection.weight().shape();
+                names.extend(module.rsplit('.').next().map(str::to_owned));
                 weights.push(LoraWeights {
                     module,
                     a: Lora::initial_a(config.r, inputs, seed, index as u64, &device),
@@ -188,7 +191,11 @@ impl Llama {
                 });
             }
         }
-        self.attach_lora(config, weights)
+        let mut config = config.clone();
+        if config.is_all_linear() {
+            config.target_modules = names.into_iter().collect(); // as PEFT records them
+        }
+        self.attach_lora(&config, weights)
     }
 
     /// Puts an adapter on the projections it names; replaces one that is there.
@@ -196,7 +203,7 @@ impl Llama {
     /// # Errors
     /// [`EngineError::Adapter`] if it was made for another model; the model is then as it was.
     pub fn attach_lora(&mut self, config: &LoraConfig, weights: Vec<LoraWeights>) -> Result<(), EngineError> {
-        check_lora(config)?;
+        config.validate()?;
         let mut slots: Vec<(String, [usize; 2])> =
             self.projections_mut().map(|(name, projection)| (name, projection.weight().shape())).collect();
         if weights.is_empty() {
@@ -220,7 +227,7 @@ impl Llama {
                 )));
             }
         }
-        let scale = config.lora_alpha / config.r as f32;
+        let scale = config.scale();
         for (index, (name, projection)) in self.projections_mut().enumerate() {
             projection.lora = weights.iter().find(|weights| weights.module == name).map(|weights| Lora {
                 a: weights.a.clone(),
@@ -261,27 +268,6 @@ impl Llama {
         self.lora = None;
         Ok(())
     }
-}
-
-impl LoraConfig {
-    /// Whether the projection `module` carries an adapter: its last names are one of the targets.
-    pub fn targets(&self, module: &str) -> bool {
-        let named = |target: &String| module == target || module.ends_with(&format!(".{target}"));
-        self.target_modules.iter().any(named)
-    }
-}
-
-fn check_lora(config: &LoraConfig) -> Result<(), EngineError> {
-    let problem = if config.r == 0 {
-        "r is 0"
-    } else if !(0.0..1.0).contains(&config.lora_dropout) {
-        "lora_dropout is not in 0 ≤ p < 1"
-    } else if !config.lora_alpha.is_finite() {
-        "lora_alpha is not a number"
-    } else {
-        return Ok(());
-    };
-    Err(EngineError::Adapter(problem.into()))
 }
 
 /// The rows of `x` named by `rows`; all of them without a copy.

@@ -6,7 +6,7 @@
 //!          │            dropout            only in training
 //!     W [out, in]       A [r, in]          A: Kaiming-uniform, B: 0, so the adapter starts as nothing
 //!       frozen          B [out, r]
-//!          │               │ · α/r
+//!          │               │ · scale              α/r, or α/√r
 //!          └──────(+)──────┘
 //!            y [tokens, out]
 //! ```
@@ -17,17 +17,69 @@ use burn::tensor::{Device, Tensor, TensorData};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+use crate::EngineError;
+
 /// What a LoRA adapter looks like, under PEFT's names (`adapter_config.json`).
 #[derive(Debug, Clone, PartialEq)]
 pub struct LoraConfig {
     /// Rank of the update.
     pub r: usize,
-    /// Numerator of the scale `lora_alpha / r`.
+    /// Numerator of the scale; see [`LoraConfig::scale`].
     pub lora_alpha: f32,
     /// Probability that an input of A is dropped in training.
     pub lora_dropout: f32,
-    /// Names of the projections that carry an adapter, as `q_proj`.
+    /// Names of the projections that carry an adapter, as `q_proj`; before the adapter is made, perhaps
+    /// [`ALL_LINEAR`] alone.
     pub target_modules: Vec<String>,
+    /// Scale by `lora_alpha / sqrt(r)`, so that a higher rank learns as fast as a lower one.
+    ///
+    /// Source: Kalajdzievski 2023, arXiv:2312.03732.
+    pub use_rslora: bool,
+}
+
+/// PEFT's shorthand in `target_modules`: every linear layer but the output head.
+pub const ALL_LINEAR: &str = "all-linear";
+
+impl Default for LoraConfig {
+    /// PEFT's defaults, which name no projection.
+    fn default() -> Self {
+        Self { r: 8, lora_alpha: 8.0, lora_dropout: 0.0, target_modules: Vec::new(), use_rslora: false }
+    }
+}
+
+impl LoraConfig {
+    /// What `B·A` is multiplied by: `lora_alpha / r`, or `lora_alpha / sqrt(r)` with `use_rslora`.
+    pub fn scale(&self) -> f32 {
+        let r = self.r as f32;
+        self.lora_alpha / if self.use_rslora { r.sqrt() } else { r }
+    }
+
+    /// Whether the projection `module` carries an adapter: its last names are one of the targets, or the
+    /// targets are [`ALL_LINEAR`].
+    pub fn targets(&self, module: &str) -> bool {
+        let named = |target: &String| module == target || module.ends_with(&format!(".{target}"));
+        self.is_all_linear() || self.target_modules.iter().any(named)
+    }
+
+    /// PEFT ignores the shorthand's case.
+    pub(crate) fn is_all_linear(&self) -> bool {
+        matches!(self.target_modules.as_slice(), [name] if name.eq_ignore_ascii_case(ALL_LINEAR))
+    }
+
+    /// # Errors
+    /// [`EngineError::Adapter`] with the field that describes no adapter.
+    pub(crate) fn validate(&self) -> Result<(), EngineError> {
+        let problem = if self.r == 0 {
+            "r is 0"
+        } else if !(0.0..1.0).contains(&self.lora_dropout) {
+            "lora_dropout is not in 0 ≤ p < 1"
+        } else if !self.lora_alpha.is_finite() {
+            "lora_alpha is not a number"
+        } else {
+            return Ok(());
+        };
+        Err(EngineError::Adapter(problem.into()))
+    }
 }
 
 /// One adapter pair by module name.
@@ -42,7 +94,7 @@ pub struct LoraWeights {
 }
 
 impl LoraWeights {
-    /// `W + (α/r)·B·A`, the weight that computes what `weight` and the adapter do together.
+    /// `W + scale·B·A`, the weight that computes what `weight` and the adapter do together.
     ///
     /// # Shapes
     /// - `weight`: `[out, in]`
@@ -51,7 +103,7 @@ impl LoraWeights {
     /// # Panics
     /// If `weight` is not of the projection's shape.
     pub fn merged(&self, weight: Tensor<2>, config: &LoraConfig) -> Tensor<2> {
-        merged(weight, &self.a, &self.b, config.lora_alpha / config.r as f32)
+        merged(weight, &self.a, &self.b, config.scale())
     }
 }
 
@@ -87,7 +139,7 @@ impl Lora {
         Tensor::from_data(TensorData::new(values, [r, inputs]), device)
     }
 
-    /// `(α/r) · B(A(dropout(x)))`: `x [tokens, in]` → `[tokens, out]`.
+    /// `scale · B(A(dropout(x)))`: `x [tokens, in]` → `[tokens, out]`.
     pub fn forward(&self, x: Tensor<2>, dropout: Option<Dropout>) -> Tensor<2> {
         let x = match dropout {
             Some(dropout) if dropout.probability > 0.0 => x.clone().mul(dropout.mask(&x, self.index)),

@@ -79,6 +79,7 @@ fn lora_config(dropout: f32) -> LoraConfig {
         lora_alpha: 8.0,
         lora_dropout: dropout,
         target_modules: vec!["q_proj".into(), "v_proj".into(), "down_proj".into()],
+        ..LoraConfig::default()
     }
 }
 
@@ -252,6 +253,34 @@ fn an_adapter_for_another_model_is_refused() {
     let missing = LoraConfig { target_modules: vec!["c_attn".into()], ..lora_config(0.0) };
     assert!(llama.init_lora(&missing, 1).unwrap_err().to_string().contains("c_attn"));
     assert!(llama.lora().is_none());
+}
+
+#[test]
+fn all_linear_is_every_projection_but_the_head() {
+    let mut llama = model(config(), None);
+    let all = LoraConfig { target_modules: vec!["All-Linear".into()], ..lora_config(0.0) };
+    llama.init_lora(&all, 1).unwrap();
+    let (config, weights) = llama.lora().unwrap();
+    let names = ["down_proj", "gate_proj", "k_proj", "o_proj", "q_proj", "up_proj", "v_proj"];
+    assert_eq!(config.target_modules, names);
+    assert_eq!(weights.len(), 2 * names.len());
+    let beside = LoraConfig { target_modules: vec!["all-linear".into(), "c_attn".into()], ..all };
+    assert!(model(self::config(), None).init_lora(&beside, 1).is_err(), "the shorthand stands alone");
+}
+
+#[test]
+fn rank_stabilised_scaling_divides_by_the_root_of_the_rank() {
+    let config = LoraConfig { r: 16, lora_alpha: 8.0, ..LoraConfig::default() };
+    assert_eq!(config.scale(), 0.5);
+    assert_eq!(LoraConfig { use_rslora: true, ..config }.scale(), 2.0);
+
+    // On the model: r = 4, so the root halves what the rank divides by.
+    let (mut plain, mut stabilised) = (model(self::config(), None), model(self::config(), None));
+    let weights = random_adapter(&plain);
+    let twice = LoraConfig { lora_alpha: 16.0, ..lora_config(0.0) };
+    plain.attach_lora(&twice, weights.clone()).unwrap();
+    stabilised.attach_lora(&LoraConfig { use_rslora: true, ..lora_config(0.0) }, weights).unwrap();
+    assert_eq!(logits(&stabilised, &tokens(9, 7)), logits(&plain, &tokens(9, 7)));
 }
 
 fn examples(seed: u64) -> Vec<Example> {

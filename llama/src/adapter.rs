@@ -142,6 +142,7 @@ mod tests {
                 lora_alpha: 16.0,
                 lora_dropout: 0.05,
                 target_modules: vec!["q_proj".into(), "v_proj".into()],
+                ..LoraConfig::default()
             },
             weights: vec![
                 pair("model.layers.0.self_attn.q_proj", 1.0),

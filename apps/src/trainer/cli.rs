@@ -99,17 +99,20 @@ pub struct TrainArgs {
     /// Rank of the adapter.
     #[arg(long, default_value = "8", value_parser = at_least::<usize>(1))]
     pub lora_r: usize,
-    /// The adapter's scale is this over its rank.
+    /// The adapter's scale is this over its rank, or over the root of its rank with --use-rslora.
     #[arg(long, default_value = "32", value_parser = positive)]
     pub lora_alpha: f64,
     /// Dropout before the adapter [default: 0.05, or as the initial adapter has it]
     #[arg(long, value_parser = share)]
     pub lora_dropout: Option<f64>,
-    /// Projections that get an adapter.
+    /// Scale the adapter by alpha / sqrt(r), so that higher ranks learn as fast (rank-stabilised LoRA).
+    #[arg(long)]
+    pub use_rslora: bool,
+    /// Projections that get an adapter: names, or all-linear for every linear layer but the output head.
     #[arg(long, value_delimiter = ',', default_value = "q_proj,v_proj")]
     pub target_modules: Vec<String>,
     /// Adapter to start from; it brings its own rank, scale and projections.
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["lora_r", "lora_alpha", "target_modules"])]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["lora_r", "lora_alpha", "use_rslora", "target_modules"])]
     pub init_adapter: Option<PathBuf>,
     /// Form of the frozen weights [default: keep for a quantized file, else nf4]
     #[arg(long, value_enum)]
@@ -149,7 +152,7 @@ pub struct EvalArgs {
     /// Model: a path, a short name, or owner/name on the hub.
     #[arg(long, visible_alias = "model_id", value_name = "REF", default_value = llama::catalog::DEFAULT_MODEL)]
     pub model: String,
-    /// Adapter to compare with the model alone.
+    /// Adapter to compare with the model alone; its chat_template.jinja says how both are asked.
     #[arg(long, value_name = "DIR")]
     pub adapter: Option<PathBuf>,
     /// Questions and answers in a form that `train` takes; figures are also given by category where it

@@ -116,6 +116,7 @@ impl Summary<'_> {
             "lora_alpha": lora.lora_alpha,
             "lora_dropout": lora.lora_dropout,
             "target_modules": lora.target_modules,
+            "use_rslora": lora.use_rslora,
             "batch_size": args.batch_size,
             "grad_accum": args.grad_accum,
             "lr": args.lr,

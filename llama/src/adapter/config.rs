@@ -38,7 +38,6 @@ const UNSUPPORTED: &[&str] = &[
     "use_bdlora",
     "use_dora",
     "use_qalora",
-    "use_rslora",
     "velora_config",
 ];
 
@@ -97,8 +96,19 @@ pub(super) fn parse(text: &str) -> Result<PeftConfig, String> {
             _ => return Err(format!("lora_dropout is {value}; a number from 0 to below 1 is wanted")),
         },
     };
+    let flag = |name: &str| match get(name) {
+        Value::Null => Ok(false),
+        Value::Bool(value) => Ok(*value),
+        other => Err(format!("{name} is {other}; true or false is wanted")),
+    };
     Ok(PeftConfig {
-        lora: LoraConfig { r, lora_alpha, lora_dropout, target_modules: Vec::new() },
+        lora: LoraConfig {
+            r,
+            lora_alpha,
+            lora_dropout,
+            target_modules: Vec::new(),
+            use_rslora: flag("use_rslora")?,
+        },
         targets: Targets::parse(get("target_modules"))?,
         base_model: get("base_model_name_or_path").as_str().map(str::to_owned),
     })
@@ -166,7 +176,7 @@ pub(super) fn render(config: &LoraConfig, base_model: Option<&str>) -> String {
         "target_modules": config.target_modules,
         "task_type": "CAUSAL_LM",
         "use_dora": false,
-        "use_rslora": false,
+        "use_rslora": config.use_rslora,
     });
     format!("{fields:#}\n")
 }
@@ -191,6 +201,7 @@ mod tests {
             lora_alpha: 16.0,
             lora_dropout: 0.05,
             target_modules: vec!["q_proj".into(), "v_proj".into()],
+            ..LoraConfig::default()
         }
     }
 
@@ -211,6 +222,13 @@ mod tests {
     }
 
     #[test]
+    fn variants_survive_the_file() {
+        let variant = LoraConfig { use_rslora: true, ..config() };
+        let parsed = parse(&render(&variant, None)).unwrap().lora;
+        assert_eq!(parsed, LoraConfig { target_modules: vec![], ..variant });
+    }
+
+    #[test]
     fn a_field_that_we_do_not_support_is_named() {
         let cases = [
             ("peft_type", json!("IA3")),
@@ -218,7 +236,7 @@ mod tests {
             ("bias", json!("all")),
             ("init_lora_weights", json!("pissa")),
             ("use_dora", json!(true)),
-            ("use_rslora", json!(true)),
+            ("use_rslora", json!("yes")),
             ("modules_to_save", json!(["lm_head"])),
             ("layers_to_transform", json!(3)),
             ("layers_to_transform", json!([0, 1])),
