@@ -186,6 +186,25 @@ fn a_merged_model_predicts_as_its_base_and_adapter() {
 }
 
 #[test]
+fn dora_is_trained_served_from_its_files_and_merged() {
+    let folder = workshop();
+    let run = "train --model model --data rows.csv --max-steps 6 --lr 0.05 --use-dora --base nf4 --output adapter";
+    printed(&trainer(folder.path(), run));
+    let more = "train --model model --data rows.csv --max-steps 1 --init-adapter adapter --output more";
+    printed(&trainer(folder.path(), more));
+    let nll = |model: &str| {
+        let measure = format!("perplexity --file rows.csv --context 32 --json --exact --model {model}");
+        let report: Value = serde_json::from_str(&printed(&trainer(folder.path(), &measure))).unwrap();
+        report["nll"].as_f64().unwrap()
+    };
+    let (base, adapted) = (nll("model"), nll("model --adapter adapter"));
+    assert!(adapted < base - 0.1, "{adapted} {base}");
+    printed(&trainer(folder.path(), "merge --model model --adapter adapter --output merged"));
+    let merged = nll("merged");
+    assert!((merged - adapted).abs() < 1e-5, "{merged} {adapted}");
+}
+
+#[test]
 fn what_is_wrong_is_one_line_and_leaves_nothing() {
     let folder = workshop();
     fs::write(folder.path().join("columns.csv"), "question,answer\nA,B\n").unwrap();

@@ -5,11 +5,14 @@
 //! kernels. The walk through one training step: [`Finetune::step`] → layer → loss → AdamW.
 
 mod adamw;
+#[cfg(all(test, feature = "flex"))]
+mod adapter_laws;
 mod attention;
 mod batch;
 mod cache;
 mod config;
 pub mod device;
+mod dora;
 mod error;
 mod example;
 mod finetune;

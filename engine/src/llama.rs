@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
 use crate::cache::PagedAttention;
+use crate::dora::row_norms;
 use crate::example::{CausalAttention, Packed};
 use crate::layer::DecoderLayer;
 use crate::lora::Lora;
@@ -188,6 +189,7 @@ impl Llama {
                     module,
                     a: Lora::initial_a(config.r, inputs, seed, index as u64, &device),
                     b: Tensor::zeros([out, config.r], &device),
+                    magnitude: config.use_dora.then(|| row_norms(projection.weight().to_dense())),
                 });
             }
         }
@@ -212,7 +214,7 @@ impl Llama {
                 "no projection of this model is named by target_modules {names}"
             )));
         }
-        for LoraWeights { module, a, b } in &weights {
+        for LoraWeights { module, a, b, magnitude } in &weights {
             let Some(at) = slots.iter().position(|(name, _)| name == module) else {
                 return Err(EngineError::Adapter(format!(
                     "this model has no `{module}`, or the adapter names it twice"
@@ -226,15 +228,19 @@ impl Llama {
                     found.0, found.1, wanted.0, wanted.1
                 )));
             }
+            let (found, wanted) = (magnitude.as_ref().map(Tensor::dims), config.use_dora.then_some([1, out]));
+            if found != wanted {
+                return Err(EngineError::Adapter(format!(
+                    "`{module}` has magnitudes {found:?}; with use_dora {} they are {wanted:?}",
+                    config.use_dora
+                )));
+            }
         }
-        let scale = config.scale();
         for (index, (name, projection)) in self.projections_mut().enumerate() {
-            projection.lora = weights.iter().find(|weights| weights.module == name).map(|weights| Lora {
-                a: weights.a.clone(),
-                b: weights.b.clone(),
-                scale,
-                index: index as u64,
-            });
+            projection.lora = None;
+            if let Some(weights) = weights.iter().find(|weights| weights.module == name) {
+                projection.attach(weights, config, index as u64);
+            }
         }
         self.lora = Some(config.clone());
         Ok(())
@@ -247,7 +253,8 @@ impl Llama {
         let adapters = layers.iter_mut().flat_map(|layer| layer.projections_mut());
         let weights = adapters.filter_map(|(module, projection)| {
             let lora = projection.lora.as_ref()?;
-            Some(LoraWeights { module, a: lora.a.clone(), b: lora.b.clone() })
+            let magnitude = lora.dora.as_ref().map(|dora| dora.magnitude.clone());
+            Some(LoraWeights { module, a: lora.a.clone(), b: lora.b.clone(), magnitude })
         });
         Some((config, weights.collect()))
     }

@@ -18,6 +18,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use crate::EngineError;
+use crate::dora::Dora;
 
 /// What a LoRA adapter looks like, under PEFT's names (`adapter_config.json`).
 #[derive(Debug, Clone, PartialEq)]
@@ -35,6 +36,10 @@ pub struct LoraConfig {
     ///
     /// Source: Kalajdzievski 2023, arXiv:2312.03732.
     pub use_rslora: bool,
+    /// Learn the rows' magnitudes beside their direction.
+    ///
+    /// Source: Liu et al. 2024, arXiv:2402.09353.
+    pub use_dora: bool,
 }
 
 /// PEFT's shorthand in `target_modules`: every linear layer but the output head.
@@ -43,7 +48,14 @@ pub const ALL_LINEAR: &str = "all-linear";
 impl Default for LoraConfig {
     /// PEFT's defaults, which name no projection.
     fn default() -> Self {
-        Self { r: 8, lora_alpha: 8.0, lora_dropout: 0.0, target_modules: Vec::new(), use_rslora: false }
+        Self {
+            r: 8,
+            lora_alpha: 8.0,
+            lora_dropout: 0.0,
+            target_modules: Vec::new(),
+            use_rslora: false,
+            use_dora: false,
+        }
     }
 }
 
@@ -82,7 +94,7 @@ impl LoraConfig {
     }
 }
 
-/// One adapter pair by module name.
+/// One projection's adapter.
 #[derive(Debug, Clone)]
 pub struct LoraWeights {
     /// The projection's name, `model.layers.0.self_attn.q_proj`.
@@ -91,10 +103,13 @@ pub struct LoraWeights {
     pub a: Tensor<2>,
     /// `B [out, r]`.
     pub b: Tensor<2>,
+    /// With `use_dora`: PEFT's `lora_magnitude_vector`, as `[1, out]`.
+    pub magnitude: Option<Tensor<2>>,
 }
 
 impl LoraWeights {
-    /// `W + scale·B·A`, the weight that computes what `weight` and the adapter do together.
+    /// `W + scale·B·A`, with DoRA its rows as long as the magnitudes say: the weight that computes what
+    /// `weight` and the adapter do together.
     ///
     /// # Shapes
     /// - `weight`: `[out, in]`
@@ -103,13 +118,8 @@ impl LoraWeights {
     /// # Panics
     /// If `weight` is not of the projection's shape.
     pub fn merged(&self, weight: Tensor<2>, config: &LoraConfig) -> Tensor<2> {
-        merged(weight, &self.a, &self.b, config.scale())
+        Lora::new(self, config, 0, || weight.clone()).merged(weight.clone())
     }
-}
-
-/// `W + scale·B·A`: `[out, in]`.
-pub(crate) fn merged(weight: Tensor<2>, a: &Tensor<2>, b: &Tensor<2>, scale: f32) -> Tensor<2> {
-    weight.add(b.clone().matmul(a.clone()).mul_scalar(scale))
 }
 
 /// The adapter of one projection.
@@ -117,6 +127,7 @@ pub(crate) fn merged(weight: Tensor<2>, a: &Tensor<2>, b: &Tensor<2>, scale: f32
 pub(crate) struct Lora {
     pub a: Tensor<2>, // [r, in]
     pub b: Tensor<2>, // [out, r]
+    pub dora: Option<Dora>,
     pub scale: f32,
     /// Distinguishes the projections' dropout masks.
     pub index: u64,
@@ -131,6 +142,50 @@ pub(crate) struct Dropout {
 }
 
 impl Lora {
+    /// The adapter of the projection number `index`; `weight` is asked for with DoRA only.
+    pub fn new(
+        weights: &LoraWeights,
+        config: &LoraConfig,
+        index: u64,
+        weight: impl FnOnce() -> Tensor<2>,
+    ) -> Self {
+        let LoraWeights { a, b, magnitude, .. } = weights;
+        let mut lora = Self { a: a.clone(), b: b.clone(), dora: None, scale: config.scale(), index };
+        lora.dora = magnitude.clone().map(|magnitude| Dora::new(magnitude, lora.directed(weight())));
+        lora
+    }
+
+    /// What learns, in the optimizer's order.
+    pub fn parameters(&self) -> impl Iterator<Item = &Tensor<2>> {
+        [&self.a, &self.b].into_iter().chain(self.dora.as_ref().map(|dora| &dora.magnitude))
+    }
+
+    /// What learns, in the optimizer's order.
+    pub fn parameters_mut(&mut self) -> impl Iterator<Item = &mut Tensor<2>> {
+        [&mut self.a, &mut self.b].into_iter().chain(self.dora.as_mut().map(|dora| &mut dora.magnitude))
+    }
+
+    /// Has DoRA's norms follow `weight`, A and B, which may have changed.
+    pub fn renew_norms(&mut self, weight: impl FnOnce() -> Tensor<2>) {
+        if let Some(dora) = self.dora.take() {
+            self.dora = Some(Dora::new(dora.magnitude, self.directed(weight())));
+        }
+    }
+
+    /// `W + scale·B·A`, with DoRA scaled by row: `[out, in]`.
+    pub fn merged(&self, weight: Tensor<2>) -> Tensor<2> {
+        let directed = self.directed(weight);
+        match &self.dora {
+            Some(dora) => dora.scaled(directed),
+            None => directed,
+        }
+    }
+
+    /// `W + scale·B·A`: `[out, in]`.
+    fn directed(&self, weight: Tensor<2>) -> Tensor<2> {
+        weight.add(self.b.clone().matmul(self.a.clone()).mul_scalar(self.scale))
+    }
+
     /// `A` as PEFT starts it: Kaiming-uniform with `a = sqrt(5)`, that is uniform in `±1/sqrt(in)`.
     pub fn initial_a(r: usize, inputs: usize, seed: u64, index: u64, device: &Device) -> Tensor<2> {
         let mut rng = ChaCha8Rng::seed_from_u64(mix(seed, index));
@@ -142,11 +197,19 @@ impl Lora {
     /// `scale · B(A(dropout(x)))`: `x [tokens, in]` → `[tokens, out]`.
     pub fn forward(&self, x: Tensor<2>, dropout: Option<Dropout>) -> Tensor<2> {
         let x = match dropout {
-            Some(dropout) if dropout.probability > 0.0 => x.clone().mul(dropout.mask(&x, self.index)),
-            _ => x,
+            Some(dropout) => self.dropped(x, dropout),
+            None => x,
         };
         let low = x.matmul(self.a.clone().transpose()); // [tokens, r]
         low.matmul(self.b.clone().transpose()).mul_scalar(self.scale)
+    }
+
+    /// `dropout(x)`.
+    pub fn dropped(&self, x: Tensor<2>, dropout: Dropout) -> Tensor<2> {
+        match dropout.probability > 0.0 {
+            true => x.clone().mul(dropout.mask(&x, self.index)),
+            false => x,
+        }
     }
 }
 

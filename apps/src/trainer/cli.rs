@@ -108,11 +108,14 @@ pub struct TrainArgs {
     /// Scale the adapter by alpha / sqrt(r), so that higher ranks learn as fast (rank-stabilised LoRA).
     #[arg(long)]
     pub use_rslora: bool,
+    /// Learn the magnitudes of the weights' rows too (DoRA).
+    #[arg(long)]
+    pub use_dora: bool,
     /// Projections that get an adapter: names, or all-linear for every linear layer but the output head.
     #[arg(long, value_delimiter = ',', default_value = "q_proj,v_proj")]
     pub target_modules: Vec<String>,
     /// Adapter to start from; it brings its own rank, scale and projections.
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["lora_r", "lora_alpha", "use_rslora", "target_modules"])]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["lora_r", "lora_alpha", "use_rslora", "use_dora", "target_modules"])]
     pub init_adapter: Option<PathBuf>,
     /// Form of the frozen weights [default: keep for a quantized file, else nf4]
     #[arg(long, value_enum)]

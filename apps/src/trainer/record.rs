@@ -117,6 +117,7 @@ impl Summary<'_> {
             "lora_dropout": lora.lora_dropout,
             "target_modules": lora.target_modules,
             "use_rslora": lora.use_rslora,
+            "use_dora": lora.use_dora,
             "batch_size": args.batch_size,
             "grad_accum": args.grad_accum,
             "lr": args.lr,

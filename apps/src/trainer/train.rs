@@ -117,6 +117,7 @@ fn with_adapter(mut llama: Llama, args: &TrainArgs) -> Result<Llama> {
         lora_dropout: args.lora_dropout.unwrap_or(0.05) as f32,
         target_modules: args.target_modules.clone(),
         use_rslora: args.use_rslora,
+        use_dora: args.use_dora,
     };
     llama.init_lora(&config, args.seed)?;
     let (config, modules) = llama.lora().context("the model has lost its adapter")?;

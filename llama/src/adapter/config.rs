@@ -36,7 +36,6 @@ const UNSUPPORTED: &[&str] = &[
     "target_parameters",
     "trainable_token_indices",
     "use_bdlora",
-    "use_dora",
     "use_qalora",
     "velora_config",
 ];
@@ -108,6 +107,7 @@ pub(super) fn parse(text: &str) -> Result<PeftConfig, String> {
             lora_dropout,
             target_modules: Vec::new(),
             use_rslora: flag("use_rslora")?,
+            use_dora: flag("use_dora")?,
         },
         targets: Targets::parse(get("target_modules"))?,
         base_model: get("base_model_name_or_path").as_str().map(str::to_owned),
@@ -175,7 +175,7 @@ pub(super) fn render(config: &LoraConfig, base_model: Option<&str>) -> String {
         "revision": null,
         "target_modules": config.target_modules,
         "task_type": "CAUSAL_LM",
-        "use_dora": false,
+        "use_dora": config.use_dora,
         "use_rslora": config.use_rslora,
     });
     format!("{fields:#}\n")
@@ -223,9 +223,11 @@ mod tests {
 
     #[test]
     fn variants_survive_the_file() {
-        let variant = LoraConfig { use_rslora: true, ..config() };
-        let parsed = parse(&render(&variant, None)).unwrap().lora;
-        assert_eq!(parsed, LoraConfig { target_modules: vec![], ..variant });
+        for (use_rslora, use_dora) in [(true, false), (false, true), (true, true)] {
+            let variant = LoraConfig { use_rslora, use_dora, ..config() };
+            let parsed = parse(&render(&variant, None)).unwrap().lora;
+            assert_eq!(parsed, LoraConfig { target_modules: vec![], ..variant });
+        }
     }
 
     #[test]
@@ -235,7 +237,8 @@ mod tests {
             ("task_type", json!("SEQ_CLS")),
             ("bias", json!("all")),
             ("init_lora_weights", json!("pissa")),
-            ("use_dora", json!(true)),
+            ("use_dora", json!(1)),
+            ("use_qalora", json!(true)),
             ("use_rslora", json!("yes")),
             ("modules_to_save", json!(["lm_head"])),
             ("layers_to_transform", json!(3)),
@@ -278,6 +281,7 @@ mod tests {
                 module: module.into(),
                 a: Tensor::zeros([1, 1], &device),
                 b: Tensor::zeros([1, 1], &device),
+                magnitude: None,
             }
         });
         let names = |names: &[&str]| Targets::Names(names.iter().map(|&name| name.into()).collect());

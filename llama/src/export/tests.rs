@@ -86,6 +86,7 @@ fn write_adapter(folder: &Path, layers: usize, inputs: usize) -> [Vec<f32>; 2] {
         module: format!("model.layers.{layer}.self_attn.q_proj"),
         a: tensor(&a, [2, inputs]),
         b: tensor(&b, [64, 2]),
+        magnitude: None,
     };
     let target_modules = vec!["q_proj".into()];
     let config = LoraConfig { r: 2, lora_alpha: 16.0, target_modules, ..LoraConfig::default() };
