@@ -188,7 +188,8 @@ fn a_merged_model_predicts_as_its_base_and_adapter() {
 #[test]
 fn dora_is_trained_served_from_its_files_and_merged() {
     let folder = workshop();
-    let run = "train --model model --data rows.csv --max-steps 6 --lr 0.05 --use-dora --base nf4 --output adapter";
+    let run =
+        "train --model model --data rows.csv --max-steps 6 --lr 0.05 --use-dora --base nf4 --output adapter";
     printed(&trainer(folder.path(), run));
     let more = "train --model model --data rows.csv --max-steps 1 --init-adapter adapter --output more";
     printed(&trainer(folder.path(), more));

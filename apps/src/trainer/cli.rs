@@ -74,6 +74,9 @@ pub struct TrainArgs {
     /// Learning rate, the same for every step.
     #[arg(long, visible_alias = "learning_rate", default_value = "2e-4", value_parser = positive)]
     pub lr: f64,
+    /// Optimizer, by the name that transformers gives it.
+    #[arg(long, value_enum, default_value_t = Optim::AdamwTorch)]
+    pub optim: Optim,
     /// Gradients longer than this are scaled down to it; 0 leaves them.
     #[arg(long, default_value = "1.0", value_parser = not_negative)]
     pub max_grad_norm: f64,
@@ -127,6 +130,27 @@ pub struct TrainArgs {
     /// Where to compute.
     #[arg(long, default_value = engine::device::AVAILABLE[0])]
     pub device: String,
+}
+
+/// AdamW, and how it keeps its moments.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Optim {
+    /// In 32 bits.
+    #[value(name = "adamw_torch")]
+    AdamwTorch,
+    /// In 8 bits, block by block, as bitsandbytes.
+    #[value(name = "adamw_8bit", alias = "adamw_bnb_8bit")]
+    Adamw8bit,
+}
+
+impl Optim {
+    /// As it is written on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::AdamwTorch => "adamw_torch",
+            Self::Adamw8bit => "adamw_8bit",
+        }
+    }
 }
 
 /// What stays together when rows are held back.
@@ -329,6 +353,25 @@ mod tests {
     }
 
     #[test]
+    fn optimizers_have_transformers_names() {
+        assert_eq!(train("").unwrap().optim, Optim::AdamwTorch);
+        for (name, optim) in [
+            ("adamw_torch", Optim::AdamwTorch),
+            ("adamw_8bit", Optim::Adamw8bit),
+            ("adamw_bnb_8bit", Optim::Adamw8bit),
+        ] {
+            assert_eq!(train(&format!("--optim {name}")).unwrap().optim, optim);
+        }
+        assert_eq!(
+            Optim::value_variants().iter().map(|optim| optim.name()).collect::<Vec<_>>(),
+            Optim::value_variants()
+                .iter()
+                .map(|optim| optim.to_possible_value().unwrap().get_name().to_owned())
+                .collect::<Vec<_>>()
+        );
+    }
+
+    #[test]
     fn quantize_is_export() {
         for command in ["export", "quantize"] {
             let line = format!("trainer {command} --model m --output o --type q4_k_m");
@@ -354,6 +397,7 @@ mod tests {
             "--max-length 1",
             "--base f16",
             "--init-adapter a --lora-r 4",
+            "--optim sgd",
             "--columns question",
             "--prompt-format chatml",
             "--split none",

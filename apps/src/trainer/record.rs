@@ -121,6 +121,7 @@ impl Summary<'_> {
             "batch_size": args.batch_size,
             "grad_accum": args.grad_accum,
             "lr": args.lr,
+            "optim": args.optim.name(),
             "max_grad_norm": args.max_grad_norm,
             "max_length": args.max_length,
             "train_on_inputs": args.train_on_inputs,

@@ -8,7 +8,7 @@ use engine::quant::Format;
 use engine::{AdamWConfig, Example, Finetune, Llama, LoraConfig, Nll};
 use llama::{Adapter, Checkpoint, Model};
 
-use crate::cli::{Base, TrainArgs};
+use crate::cli::{Base, Optim, TrainArgs};
 use crate::data::{self, Data};
 use crate::interrupt;
 use crate::progress::Progress;
@@ -134,6 +134,7 @@ fn with_adapter(mut llama: Llama, args: &TrainArgs) -> Result<Llama> {
 fn optimizer(args: &TrainArgs) -> AdamWConfig {
     AdamWConfig {
         max_grad_norm: (args.max_grad_norm > 0.0).then_some(args.max_grad_norm),
+        eight_bit: args.optim == Optim::Adamw8bit,
         ..AdamWConfig::default()
     }
 }
