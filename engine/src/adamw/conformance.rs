@@ -53,6 +53,25 @@ fn steps_in_eight_bits_are_those_of_bitsandbytes() {
     assert_eq!(adamw.steps, 10);
 }
 
+/// What a checkpoint needs: the numbers of the moments are enough, though they are not kept in 8 bits then.
+#[test]
+fn moments_that_were_read_out_go_on_bit_for_bit() {
+    let run = |stopped_after: usize| {
+        let mut adamw = AdamW::new(AdamWConfig { eight_bit: true, ..AdamWConfig::default() });
+        let mut parameter = tensor(random("parameter"));
+        for step in 1..=6 {
+            let gradient = tensor(random(&format!("gradient.{step}")));
+            adamw.update(vec![&mut parameter], vec![Some(gradient)], 1.0, 1e-2);
+            if step == stopped_after {
+                let whole = |moments: [Moment; 2]| moments.map(|moment| Moment::Full(moment.values()));
+                adamw.moments = adamw.moments.into_iter().map(|moments| moments.map(whole)).collect();
+            }
+        }
+        host_values(parameter)
+    };
+    assert!(run(0) == run(3));
+}
+
 /// The norm of the values, and their product with the probe `name`.
 fn figures(values: &[f32], name: &str) -> [f64; 2] {
     let probe = RandomWeights::values(&format!("{name}.probe"), values.len());
