@@ -96,6 +96,20 @@ fn an_adapter_can_be_trained_further() {
     assert_eq!(config["lora_dropout"], 0.2);
 }
 
+#[test]
+fn all_linear_with_rank_stabilised_scaling_is_recorded() {
+    let folder = workshop();
+    let run = "train --model model --data rows.csv --max-steps 2 --lora-r 4 --target-modules all-linear \
+               --use-rslora --output adapter";
+    printed(&trainer(folder.path(), run));
+    let config = fs::read(folder.path().join("adapter/adapter_config.json")).unwrap();
+    let config: Value = serde_json::from_slice(&config).unwrap();
+    let names = ["down_proj", "gate_proj", "k_proj", "o_proj", "q_proj", "up_proj", "v_proj"];
+    assert_eq!((&config["target_modules"], &config["use_rslora"]), (&json!(names), &json!(true)));
+    let measure = "perplexity --model model --file rows.csv --context 32 --adapter adapter";
+    printed(&trainer(folder.path(), measure));
+}
+
 /// A chat template that this model's characters write.
 const TURNS: &str = "{% for m in messages %}{{ m.role }}:{{ m.content }};{% endfor %}";
 
@@ -169,6 +183,26 @@ fn a_merged_model_predicts_as_its_base_and_adapter() {
         let exported = nll(model);
         assert!((exported - adapted).abs() < tolerance, "{command}: {exported}, {adapted}");
     }
+}
+
+#[test]
+fn dora_is_trained_served_from_its_files_and_merged() {
+    let folder = workshop();
+    let run =
+        "train --model model --data rows.csv --max-steps 6 --lr 0.05 --use-dora --base nf4 --output adapter";
+    printed(&trainer(folder.path(), run));
+    let more = "train --model model --data rows.csv --max-steps 1 --init-adapter adapter --output more";
+    printed(&trainer(folder.path(), more));
+    let nll = |model: &str| {
+        let measure = format!("perplexity --file rows.csv --context 32 --json --exact --model {model}");
+        let report: Value = serde_json::from_str(&printed(&trainer(folder.path(), &measure))).unwrap();
+        report["nll"].as_f64().unwrap()
+    };
+    let (base, adapted) = (nll("model"), nll("model --adapter adapter"));
+    assert!(adapted < base - 0.1, "{adapted} {base}");
+    printed(&trainer(folder.path(), "merge --model model --adapter adapter --output merged"));
+    let merged = nll("merged");
+    assert!((merged - adapted).abs() < 1e-5, "{merged} {adapted}");
 }
 
 #[test]
@@ -253,6 +287,34 @@ fn an_adapter_is_compared_with_its_base() {
         [("all", "base", "1"), ("all", "adapter", "1"), ("hours", "base", "1"), ("hours", "adapter", "1")]
     );
     assert_eq!(table.lines().nth(5), Some("blank rows left out: 1"));
+}
+
+#[test]
+fn questions_are_put_as_the_adapter_learned_them() {
+    let folder = workshop();
+    let train = |format: &str, output: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_trainer"));
+        command.current_dir(folder.path()).args(
+            "train --model model --data rows.csv --max-steps 60 --grad-accum 1 --lr 0.02 --lora-dropout 0 \
+             --target-modules all-linear --base keep --validation-split 0"
+                .split_whitespace(),
+        );
+        printed(&command.args(["--output", output, "--prompt-format", format]).output().unwrap());
+    };
+    let perplexity = |adapter: &str| {
+        let eval = format!("eval --model model --data rows.csv --limit 2 --max-tokens 2 --json {adapter}");
+        let report: Value = serde_json::from_str(&printed(&trainer(folder.path(), &eval))).unwrap();
+        assert_eq!(report["rows"]["scored"], 2);
+        let scores = &report["scores"];
+        ["base", "adapter"].map(|model| scores[model]["overall"]["perplexity"].as_f64())
+    };
+    let [plain, _] = perplexity("");
+    for (format, output) in [("Q:{instruction};", "pair"), (TURNS, "turns")] {
+        train(format, output);
+        let [base, adapter] = perplexity(&format!("--adapter {output}"));
+        assert_ne!(base, plain, "{format}: the base is asked in the adapter's form too");
+        assert!(adapter.unwrap() < base.unwrap() / 4.0, "{format}: {base:?} {adapter:?}");
+    }
 }
 
 /// The path that an environment variable holds.

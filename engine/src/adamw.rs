@@ -2,6 +2,14 @@
 
 use burn::tensor::Tensor;
 
+use crate::quant::DynamicMap;
+
+#[cfg(all(test, feature = "flex"))]
+mod conformance;
+mod moment;
+
+pub(crate) use moment::Moment;
+
 /// Hyper-parameters of AdamW, apart from the learning rate, which every step is given.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct AdamWConfig {
@@ -15,22 +23,34 @@ pub struct AdamWConfig {
     pub weight_decay: f64,
     /// Gradients are scaled down to this norm.
     pub max_grad_norm: Option<f64>,
+    /// Keep the moments of parameters of 4096 numbers or more in 8 bits.
+    ///
+    /// Source: Dettmers et al. 2022, arXiv:2110.02861; as bitsandbytes' `AdamW8bit`.
+    pub eight_bit: bool,
 }
 
 impl Default for AdamWConfig {
     fn default() -> Self {
-        Self { beta_1: 0.9, beta_2: 0.999, epsilon: 1e-8, weight_decay: 0.0, max_grad_norm: None }
+        Self {
+            beta_1: 0.9,
+            beta_2: 0.999,
+            epsilon: 1e-8,
+            weight_decay: 0.0,
+            max_grad_norm: None,
+            eight_bit: false,
+        }
     }
 }
 
-/// The optimizer: two moments per parameter.
+/// The optimizer: two moments per parameter. A step computes in 32 bits however they are kept.
 ///
 /// Source: Loshchilov & Hutter 2019, arXiv:1711.05101; bias correction and the place of epsilon as
 /// in `torch.optim.AdamW`.
 #[derive(Debug)]
 pub(crate) struct AdamW {
     config: AdamWConfig,
-    moments: Vec<Option<(Tensor<2>, Tensor<2>)>>,
+    /// The first and the second, where there has been a gradient.
+    moments: Vec<Option<[Moment; 2]>>,
     steps: i32,
 }
 
@@ -47,7 +67,7 @@ impl AdamW {
         grad_norm: f64,
         lr: f64,
     ) {
-        let AdamWConfig { beta_1, beta_2, epsilon, weight_decay, max_grad_norm } = self.config;
+        let AdamWConfig { beta_1, beta_2, epsilon, weight_decay, max_grad_norm, eight_bit } = self.config;
         self.steps += 1;
         let correction_1 = 1.0 - beta_1.powi(self.steps);
         let correction_2 = (1.0 - beta_2.powi(self.steps)).sqrt();
@@ -57,16 +77,19 @@ impl AdamW {
         for ((parameter, gradient), moments) in parameters.into_iter().zip(gradients).zip(&mut self.moments) {
             let Some(gradient) = gradient else { continue };
             let gradient = gradient.mul_scalar(clip);
-            let (first, second) = moments.take().unwrap_or_else(|| {
-                let zeros = Tensor::zeros(parameter.dims(), &parameter.device());
-                (zeros.clone(), zeros)
-            });
+            let [first, second] = match moments.take() {
+                Some(moments) => moments.map(|moment| moment.values()),
+                None => [0, 1].map(|_| Tensor::zeros(parameter.dims(), &parameter.device())),
+            };
             let first = first.mul_scalar(beta_1).add(gradient.clone().mul_scalar(1.0 - beta_1));
             let second = second.mul_scalar(beta_2).add(gradient.square().mul_scalar(1.0 - beta_2));
             let denominator = second.clone().sqrt().div_scalar(correction_2).add_scalar(epsilon);
             let update = first.clone().div(denominator).mul_scalar(lr / correction_1);
             *parameter = parameter.clone().mul_scalar(1.0 - lr * weight_decay).sub(update);
-            *moments = Some((first, second));
+            *moments = Some([
+                Moment::new(first, DynamicMap::Signed, eight_bit),
+                Moment::new(second, DynamicMap::Unsigned, eight_bit),
+            ]);
         }
     }
 }

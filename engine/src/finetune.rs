@@ -9,7 +9,7 @@ use crate::adamw::{AdamW, AdamWConfig};
 use crate::example::{CausalAttention, Packed};
 use crate::layer::DecoderLayer;
 use crate::llama::select_rows;
-use crate::lora::{Dropout, Lora, mix};
+use crate::lora::{Dropout, mix};
 use crate::loss::cross_entropy;
 use crate::pass::Pass;
 use crate::projection::host_values;
@@ -91,16 +91,19 @@ impl Finetune {
         for layer in &mut self.llama.layers {
             for (_, projection) in layer.projections_mut() {
                 if let Some(lora) = &mut projection.lora {
-                    parameters.extend([&mut lora.a, &mut lora.b]);
+                    parameters.extend(lora.parameters_mut());
                 }
             }
         }
         self.optimizer.update(parameters, gradients, grad_norm, lr);
+        for layer in &mut self.llama.layers {
+            layer.projections_mut().into_iter().for_each(|(_, projection)| projection.renew_norms());
+        }
         self.steps += 1;
         Ok(StepReport { loss: loss.sum / tokens as f64, grad_norm, tokens })
     }
 
-    /// Gradients of `Σ nll / tokens` by A and B of every adapter, in the model's order.
+    /// Gradients of `Σ nll / tokens` by the parameters of every adapter, in the model's order.
     fn backward(
         &self,
         examples: &[Example],
@@ -142,8 +145,9 @@ impl Finetune {
                 _ => None,
             };
             for (_, projection) in layer.projections_mut() {
-                if let Some(Lora { a, b, .. }) = &projection.lora {
-                    found.extend([a, b].map(|p| gradients.as_ref().and_then(|gradients| p.grad(gradients))));
+                if let Some(lora) = &projection.lora {
+                    let gradient = |p: &Tensor<2>| gradients.as_ref().and_then(|all| p.grad(all));
+                    found.extend(lora.parameters().map(gradient));
                 }
             }
             dx = gradients.as_ref().and_then(|gradients| input.grad(gradients));
@@ -163,8 +167,9 @@ fn tracked(layer: &DecoderLayer) -> DecoderLayer {
     let mut layer = layer.clone();
     for (_, projection) in layer.projections_mut() {
         if let Some(lora) = &mut projection.lora {
-            lora.a = lora.a.clone().autodiff().require_grad();
-            lora.b = lora.b.clone().autodiff().require_grad();
+            for parameter in lora.parameters_mut() {
+                *parameter = parameter.clone().autodiff().require_grad();
+            }
         }
     }
     layer

@@ -5,11 +5,14 @@
 //! kernels. The walk through one training step: [`Finetune::step`] → layer → loss → AdamW.
 
 mod adamw;
+#[cfg(all(test, feature = "flex"))]
+mod adapter_laws;
 mod attention;
 mod batch;
 mod cache;
 mod config;
 pub mod device;
+mod dora;
 mod error;
 mod example;
 mod finetune;
@@ -39,7 +42,7 @@ pub use error::EngineError;
 pub use example::Example;
 pub use finetune::{Finetune, StepReport};
 pub use llama::Llama;
-pub use lora::{LoraConfig, LoraWeights};
+pub use lora::{ALL_LINEAR, LoraConfig, LoraWeights};
 pub use loss::Nll;
 pub use ops::quantized::Arithmetic;
 pub use projection::Projection;

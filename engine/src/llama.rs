@@ -1,8 +1,11 @@
 //! The model.
 
+use std::collections::BTreeSet;
+
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
 use crate::cache::PagedAttention;
+use crate::dora::row_norms;
 use crate::example::{CausalAttention, Packed};
 use crate::layer::DecoderLayer;
 use crate::lora::Lora;
@@ -175,20 +178,26 @@ impl Llama {
     /// # Errors
     /// [`EngineError::Adapter`] if the configuration names no projection of this model.
     pub fn init_lora(&mut self, config: &LoraConfig, seed: u64) -> Result<(), EngineError> {
-        check_lora(config)?;
+        config.validate()?;
         let device = self.device.clone();
-        let mut weights = Vec::new();
+        let (mut weights, mut names) = (Vec::new(), BTreeSet::new());
         for (index, (module, projection)) in self.projections_mut().enumerate() {
             if config.targets(&module) {
                 let [out, inputs] = projection.weight().shape();
+                names.extend(module.rsplit('.').next().map(str::to_owned));
                 weights.push(LoraWeights {
                     module,
                     a: Lora::initial_a(config.r, inputs, seed, index as u64, &device),
                     b: Tensor::zeros([out, config.r], &device),
+                    magnitude: config.use_dora.then(|| row_norms(projection.weight().to_dense())),
                 });
             }
         }
-        self.attach_lora(config, weights)
+        let mut config = config.clone();
+        if config.is_all_linear() {
+            config.target_modules = names.into_iter().collect(); // as PEFT records them
+        }
+        self.attach_lora(&config, weights)
     }
 
     /// Puts an adapter on the projections it names; replaces one that is there.
@@ -196,7 +205,7 @@ impl Llama {
     /// # Errors
     /// [`EngineError::Adapter`] if it was made for another model; the model is then as it was.
     pub fn attach_lora(&mut self, config: &LoraConfig, weights: Vec<LoraWeights>) -> Result<(), EngineError> {
-        check_lora(config)?;
+        config.validate()?;
         let mut slots: Vec<(String, [usize; 2])> =
             self.projections_mut().map(|(name, projection)| (name, projection.weight().shape())).collect();
         if weights.is_empty() {
@@ -205,7 +214,7 @@ impl Llama {
                 "no projection of this model is named by target_modules {names}"
             )));
         }
-        for LoraWeights { module, a, b } in &weights {
+        for LoraWeights { module, a, b, magnitude } in &weights {
             let Some(at) = slots.iter().position(|(name, _)| name == module) else {
                 return Err(EngineError::Adapter(format!(
                     "this model has no `{module}`, or the adapter names it twice"
@@ -219,15 +228,19 @@ impl Llama {
                     found.0, found.1, wanted.0, wanted.1
                 )));
             }
+            let (found, wanted) = (magnitude.as_ref().map(Tensor::dims), config.use_dora.then_some([1, out]));
+            if found != wanted {
+                return Err(EngineError::Adapter(format!(
+                    "`{module}` has magnitudes {found:?}; with use_dora {} they are {wanted:?}",
+                    config.use_dora
+                )));
+            }
         }
-        let scale = config.lora_alpha / config.r as f32;
         for (index, (name, projection)) in self.projections_mut().enumerate() {
-            projection.lora = weights.iter().find(|weights| weights.module == name).map(|weights| Lora {
-                a: weights.a.clone(),
-                b: weights.b.clone(),
-                scale,
-                index: index as u64,
-            });
+            projection.lora = None;
+            if let Some(weights) = weights.iter().find(|weights| weights.module == name) {
+                projection.attach(weights, config, index as u64);
+            }
         }
         self.lora = Some(config.clone());
         Ok(())
@@ -240,7 +253,8 @@ impl Llama {
         let adapters = layers.iter_mut().flat_map(|layer| layer.projections_mut());
         let weights = adapters.filter_map(|(module, projection)| {
             let lora = projection.lora.as_ref()?;
-            Some(LoraWeights { module, a: lora.a.clone(), b: lora.b.clone() })
+            let magnitude = lora.dora.as_ref().map(|dora| dora.magnitude.clone());
+            Some(LoraWeights { module, a: lora.a.clone(), b: lora.b.clone(), magnitude })
         });
         Some((config, weights.collect()))
     }
@@ -261,27 +275,6 @@ impl Llama {
         self.lora = None;
         Ok(())
     }
-}
-
-impl LoraConfig {
-    /// Whether the projection `module` carries an adapter: its last names are one of the targets.
-    pub fn targets(&self, module: &str) -> bool {
-        let named = |target: &String| module == target || module.ends_with(&format!(".{target}"));
-        self.target_modules.iter().any(named)
-    }
-}
-
-fn check_lora(config: &LoraConfig) -> Result<(), EngineError> {
-    let problem = if config.r == 0 {
-        "r is 0"
-    } else if !(0.0..1.0).contains(&config.lora_dropout) {
-        "lora_dropout is not in 0 ≤ p < 1"
-    } else if !config.lora_alpha.is_finite() {
-        "lora_alpha is not a number"
-    } else {
-        return Ok(());
-    };
-    Err(EngineError::Adapter(problem.into()))
 }
 
 /// The rows of `x` named by `rows`; all of them without a copy.

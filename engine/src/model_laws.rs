@@ -15,12 +15,12 @@ use crate::{
 const REORDERED: f32 = 2e-4;
 
 /// Weights by name, pseudo-random.
-struct RandomWeights {
+pub(crate) struct RandomWeights {
     format: Option<Format>,
 }
 
 impl RandomWeights {
-    fn values(name: &str, len: usize) -> Vec<f32> {
+    pub(crate) fn values(name: &str, len: usize) -> Vec<f32> {
         let seed = name.bytes().fold(7, |seed, byte| mix(seed, u64::from(byte)));
         (0..len as u64).map(|i| ((mix(seed, i) >> 40) as f32 / (1u64 << 24) as f32 - 0.5) * 0.6).collect()
     }
@@ -47,11 +47,11 @@ impl WeightSource for RandomWeights {
     }
 }
 
-fn device() -> Device {
+pub(crate) fn device() -> Device {
     Device::flex()
 }
 
-fn config() -> LlamaConfig {
+pub(crate) fn config() -> LlamaConfig {
     LlamaConfig {
         vocab_size: 61,
         hidden_size: 64,
@@ -69,37 +69,39 @@ fn config() -> LlamaConfig {
     }
 }
 
-fn model(config: LlamaConfig, format: Option<Format>) -> Llama {
+pub(crate) fn model(config: LlamaConfig, format: Option<Format>) -> Llama {
     Llama::load(config, &mut RandomWeights { format }, &device()).unwrap()
 }
 
-fn lora_config(dropout: f32) -> LoraConfig {
+pub(crate) fn lora_config(dropout: f32) -> LoraConfig {
     LoraConfig {
         r: 4,
         lora_alpha: 8.0,
         lora_dropout: dropout,
         target_modules: vec!["q_proj".into(), "v_proj".into(), "down_proj".into()],
+        ..LoraConfig::default()
     }
 }
 
 /// An adapter that does something: random A and B.
-fn random_adapter(llama: &Llama) -> Vec<LoraWeights> {
+pub(crate) fn random_adapter(llama: &Llama) -> Vec<LoraWeights> {
     let mut fresh = llama.clone();
     fresh.init_lora(&lora_config(0.0), 1).unwrap();
     let (_, weights) = fresh.lora().unwrap();
-    let random_b = |LoraWeights { module, a, b }: LoraWeights| {
-        let values = RandomWeights::values(&module, b.shape().num_elements());
-        LoraWeights { b: Tensor::from_data(TensorData::new(values, b.dims()), &device()), module, a }
+    let random_b = |weights: LoraWeights| {
+        let values = RandomWeights::values(&weights.module, weights.b.shape().num_elements());
+        let b = Tensor::from_data(TensorData::new(values, weights.b.dims()), &device());
+        LoraWeights { b, ..weights }
     };
     weights.into_iter().map(random_b).collect()
 }
 
-fn tokens(len: usize, seed: u64) -> Vec<u32> {
+pub(crate) fn tokens(len: usize, seed: u64) -> Vec<u32> {
     (0..len as u64).map(|i| (mix(seed, i) % 61) as u32).collect()
 }
 
 /// Logits of every token, the sequence alone and in one piece.
-fn logits(llama: &Llama, tokens: &[u32]) -> Vec<f32> {
+pub(crate) fn logits(llama: &Llama, tokens: &[u32]) -> Vec<f32> {
     let mut cache = KvCache::new(llama.config(), 256, &device());
     let sequence = cache.open();
     let mut batch = Batch::new();
@@ -107,7 +109,7 @@ fn logits(llama: &Llama, tokens: &[u32]) -> Vec<f32> {
     host_values(llama.forward(&batch, &mut cache).unwrap())
 }
 
-fn assert_close(a: &[f32], b: &[f32]) {
+pub(crate) fn assert_close(a: &[f32], b: &[f32]) {
     assert_eq!(a.len(), b.len());
     let largest = b.iter().fold(0f32, |max, b| max.max(b.abs()));
     let worst = a.iter().zip(b).fold(0f32, |max, (a, b)| max.max((a - b).abs()));
@@ -254,7 +256,7 @@ fn an_adapter_for_another_model_is_refused() {
     assert!(llama.lora().is_none());
 }
 
-fn examples(seed: u64) -> Vec<Example> {
+pub(crate) fn examples(seed: u64) -> Vec<Example> {
     let example = |len: usize, seed| Example {
         tokens: tokens(len, seed),
         learned: (0..len).map(|i| i >= len / 2).collect(),
@@ -263,7 +265,7 @@ fn examples(seed: u64) -> Vec<Example> {
 }
 
 /// Every adapter tensor, flattened.
-fn parameters(llama: &Llama) -> Vec<f32> {
+pub(crate) fn parameters(llama: &Llama) -> Vec<f32> {
     let (_, weights) = llama.lora().unwrap();
     weights.into_iter().flat_map(|w| [host_values(w.a), host_values(w.b)].concat()).collect()
 }

@@ -3,10 +3,10 @@
 
 use burn::tensor::Tensor;
 
-use crate::lora::{self, Dropout, Lora};
+use crate::lora::{Dropout, Lora};
 use crate::ops::quantized::Arithmetic;
 use crate::quant::{Format, QuantizedMatrix};
-use crate::{EngineError, Weight};
+use crate::{EngineError, LoraConfig, LoraWeights, Weight};
 
 /// `y = x · Wᵀ (+ adapter)`.
 #[derive(Debug, Clone)]
@@ -32,14 +32,40 @@ impl Projection {
     }
 
     pub(crate) fn forward_with(&self, x: Tensor<2>, dropout: Option<Dropout>) -> Tensor<2> {
-        let adapted = self.lora.as_ref().map(|lora| lora.forward(x.clone(), dropout));
-        let y = match &self.weight {
+        let Some(lora) = &self.lora else { return self.frozen(x) };
+        let Some(dora) = &lora.dora else {
+            let adapted = lora.forward(x.clone(), dropout);
+            return self.frozen(x).add(adapted);
+        };
+        let factor = dora.factor(); // [1, out]
+        match dropout.filter(|dropout| dropout.probability > 0.0) {
+            None => self.frozen(x.clone()).add(lora.forward(x, None)).mul(factor),
+            // As PEFT: what the magnitudes change, they change of the dropped input's outputs.
+            Some(dropout) => {
+                let dropped = lora.dropped(x.clone(), dropout);
+                let changed = self.frozen(dropped.clone()).mul(factor.clone().sub_scalar(1.0));
+                self.frozen(x).add(changed).add(lora.forward(dropped, None).mul(factor))
+            }
+        }
+    }
+
+    /// `x · Wᵀ` of the frozen weight: `x [tokens, in]` → `[tokens, out]`.
+    fn frozen(&self, x: Tensor<2>) -> Tensor<2> {
+        match &self.weight {
             Weight::Dense(weight) => x.matmul(weight.clone().transpose()),
             Weight::Quantized(matrix) => matrix.matmul(x),
-        }; // [tokens, out]
-        match adapted {
-            Some(adapted) => y.add(adapted),
-            None => y,
+        }
+    }
+
+    /// Puts the adapter number `index` on the projection.
+    pub(crate) fn attach(&mut self, weights: &LoraWeights, config: &LoraConfig, index: u64) {
+        self.lora = Some(Lora::new(weights, config, index, || self.weight.to_dense()));
+    }
+
+    /// Has DoRA's norms follow A and B, which have learned.
+    pub(crate) fn renew_norms(&mut self) {
+        if let Some(lora) = &mut self.lora {
+            lora.renew_norms(|| self.weight.to_dense());
         }
     }
 
@@ -63,6 +89,7 @@ impl Projection {
             let (shape, device) = (weight.dims(), weight.device());
             let values = host_values(weight.clone());
             self.weight = Weight::Quantized(QuantizedMatrix::quantize(format, shape, &values, &device)?);
+            self.renew_norms();
         }
         Ok(())
     }
@@ -72,7 +99,7 @@ impl Projection {
         let Some(lora) = self.lora.take() else { return Ok(()) };
         match &self.weight {
             Weight::Dense(weight) => {
-                self.weight = Weight::Dense(lora::merged(weight.clone(), &lora.a, &lora.b, lora.scale));
+                self.weight = Weight::Dense(lora.merged(weight.clone()));
                 Ok(())
             }
             Weight::Quantized(_) => {
@@ -86,8 +113,8 @@ impl Projection {
 
     /// Replaces a quantized weight by the f32 matrix it stands for.
     pub(crate) fn dequantize(&mut self) {
-        if let Weight::Quantized(matrix) = &self.weight {
-            self.weight = Weight::Dense(matrix.dequantize());
+        if let Weight::Quantized(_) = &self.weight {
+            self.weight = Weight::Dense(self.weight.to_dense());
         }
     }
 }

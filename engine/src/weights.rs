@@ -21,6 +21,14 @@ impl Weight {
             Weight::Quantized(matrix) => matrix.shape(),
         }
     }
+
+    /// The matrix as floating point; a quantized one's is new memory.
+    pub(crate) fn to_dense(&self) -> Tensor<2> {
+        match self {
+            Weight::Dense(tensor) => tensor.clone(),
+            Weight::Quantized(matrix) => matrix.dequantize(),
+        }
+    }
 }
 
 /// A checkpoint, seen as named tensors under Hugging Face's names

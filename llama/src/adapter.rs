@@ -28,7 +28,7 @@ pub const TEMPLATE_FILE: &str = "chat_template.jinja";
 pub struct Adapter {
     /// Rank, scale, dropout and the projections' names.
     pub config: LoraConfig,
-    /// One pair of matrices for each projection.
+    /// One for each projection.
     pub weights: Vec<LoraWeights>,
     /// The model it was trained on, as the trainer was told (`base_model_name_or_path`).
     pub base_model: Option<String>,
@@ -48,7 +48,7 @@ impl Adapter {
         let config = config::parse(&text).map_err(|reason| LlamaError::file(&path, reason))?;
 
         let path = dir.join(WEIGHTS_FILE);
-        let weights = weights::read(&Safetensors::open(&path)?, config.lora.r, device)?;
+        let weights = weights::read(&Safetensors::open(&path)?, &config.lora, device)?;
         let config::PeftConfig { mut lora, targets, base_model } = config;
         lora.target_modules = targets.resolve(&weights).map_err(|reason| LlamaError::file(&path, reason))?;
 
@@ -132,7 +132,7 @@ mod tests {
             let values: Vec<f32> = (0..rows * columns).map(|i| scale * (i as f32 + 0.25)).collect();
             Tensor::from_data(TensorData::new(values, [rows, columns]), &device())
         };
-        LoraWeights { module: module.into(), a: numbers(2, 3), b: numbers(4, 2) }
+        LoraWeights { module: module.into(), a: numbers(2, 3), b: numbers(4, 2), magnitude: None }
     }
 
     fn adapter() -> Adapter {
@@ -142,6 +142,7 @@ mod tests {
                 lora_alpha: 16.0,
                 lora_dropout: 0.05,
                 target_modules: vec!["q_proj".into(), "v_proj".into()],
+                ..LoraConfig::default()
             },
             weights: vec![
                 pair("model.layers.0.self_attn.q_proj", 1.0),
@@ -176,6 +177,35 @@ mod tests {
         let mut names: Vec<_> = fs::read_dir(&folder).unwrap().map(|e| e.unwrap().file_name()).collect();
         names.sort();
         assert_eq!(names, [CONFIG_FILE, WEIGHTS_FILE, TEMPLATE_FILE]);
+    }
+
+    #[test]
+    fn magnitudes_are_saved_and_missed() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut dora = adapter();
+        dora.config.use_dora = true;
+        for pair in &mut dora.weights {
+            pair.magnitude = Some(Tensor::from_data([[1.0, 2.0, 3.0, 4.0]], &device()));
+        }
+        dora.save(dir.path()).unwrap();
+        let file = Safetensors::open(&dir.path().join(WEIGHTS_FILE)).unwrap();
+        let name = "base_model.model.model.layers.0.self_attn.q_proj.lora_magnitude_vector";
+        assert_eq!(file.shape(name), Some([4].as_slice()), "a vector, as PEFT's");
+        let loaded = Adapter::load(dir.path(), &device()).unwrap();
+        assert!(loaded.config.use_dora);
+        for pair in loaded.weights {
+            assert_eq!(pair.magnitude.unwrap().to_data().try_to_vec::<f32>().unwrap(), [1.0, 2.0, 3.0, 4.0]);
+        }
+
+        let path = dir.path().join(CONFIG_FILE);
+        let config = fs::read_to_string(&path).unwrap().replace("\"use_dora\": true", "\"use_dora\": false");
+        fs::write(&path, config).unwrap();
+        let error = message(dir.path());
+        assert!(error.contains("lora_magnitude_vector` is DoRA's, but use_dora is false"), "{error}");
+        dora.weights[1].magnitude = None;
+        dora.save(dir.path()).unwrap();
+        let error = message(dir.path());
+        assert!(error.contains("v_proj.lora_magnitude_vector` is missing"), "{error}");
     }
 
     #[test]

@@ -48,6 +48,7 @@ pub fn run(args: &BenchArgs) -> Result<()> {
         lora_alpha: 16.0,
         lora_dropout: 0.05,
         target_modules: ["q_proj", "v_proj"].map(String::from).to_vec(),
+        ..LoraConfig::default()
     };
     llama.init_lora(&lora, 0)?;
 

@@ -76,6 +76,9 @@ pub struct TrainArgs {
     /// Learning rate, the same for every step.
     #[arg(long, visible_alias = "learning_rate", default_value = "2e-4", value_parser = positive)]
     pub lr: f64,
+    /// Optimizer, by the name that transformers gives it.
+    #[arg(long, value_enum, default_value_t = Optim::AdamwTorch)]
+    pub optim: Optim,
     /// Gradients longer than this are scaled down to it; 0 leaves them.
     #[arg(long, default_value = "1.0", value_parser = not_negative)]
     pub max_grad_norm: f64,
@@ -101,17 +104,23 @@ pub struct TrainArgs {
     /// Rank of the adapter.
     #[arg(long, default_value = "8", value_parser = at_least::<usize>(1))]
     pub lora_r: usize,
-    /// The adapter's scale is this over its rank.
+    /// The adapter's scale is this over its rank, or over the root of its rank with --use-rslora.
     #[arg(long, default_value = "32", value_parser = positive)]
     pub lora_alpha: f64,
     /// Dropout before the adapter [default: 0.05, or as the initial adapter has it]
     #[arg(long, value_parser = share)]
     pub lora_dropout: Option<f64>,
-    /// Projections that get an adapter.
+    /// Scale the adapter by alpha / sqrt(r), so that higher ranks learn as fast (rank-stabilised LoRA).
+    #[arg(long)]
+    pub use_rslora: bool,
+    /// Learn the magnitudes of the weights' rows too (DoRA).
+    #[arg(long)]
+    pub use_dora: bool,
+    /// Projections that get an adapter: names, or all-linear for every linear layer but the output head.
     #[arg(long, value_delimiter = ',', default_value = "q_proj,v_proj")]
     pub target_modules: Vec<String>,
     /// Adapter to start from; it brings its own rank, scale and projections.
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["lora_r", "lora_alpha", "target_modules"])]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["lora_r", "lora_alpha", "use_rslora", "use_dora", "target_modules"])]
     pub init_adapter: Option<PathBuf>,
     /// Form of the frozen weights [default: keep for a quantized file, else nf4]
     #[arg(long, value_enum)]
@@ -123,6 +132,27 @@ pub struct TrainArgs {
     /// Where to compute.
     #[arg(long, default_value = engine::device::AVAILABLE[0])]
     pub device: String,
+}
+
+/// AdamW, and how it keeps its moments.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Optim {
+    /// In 32 bits.
+    #[value(name = "adamw_torch")]
+    AdamwTorch,
+    /// In 8 bits, block by block, as bitsandbytes.
+    #[value(name = "adamw_8bit", alias = "adamw_bnb_8bit")]
+    Adamw8bit,
+}
+
+impl Optim {
+    /// As it is written on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::AdamwTorch => "adamw_torch",
+            Self::Adamw8bit => "adamw_8bit",
+        }
+    }
 }
 
 /// What stays together when rows are held back.
@@ -151,7 +181,7 @@ pub struct EvalArgs {
     /// Model: a path, a short name, or owner/name on the hub.
     #[arg(long, visible_alias = "model_id", value_name = "REF", default_value = llama::catalog::DEFAULT_MODEL)]
     pub model: String,
-    /// Adapter to compare with the model alone.
+    /// Adapter to compare with the model alone; its chat_template.jinja says how both are asked.
     #[arg(long, value_name = "DIR")]
     pub adapter: Option<PathBuf>,
     /// Questions and answers in a form that `train` takes; figures are also given by category where it
@@ -354,6 +384,25 @@ mod tests {
     }
 
     #[test]
+    fn optimizers_have_transformers_names() {
+        assert_eq!(train("").unwrap().optim, Optim::AdamwTorch);
+        for (name, optim) in [
+            ("adamw_torch", Optim::AdamwTorch),
+            ("adamw_8bit", Optim::Adamw8bit),
+            ("adamw_bnb_8bit", Optim::Adamw8bit),
+        ] {
+            assert_eq!(train(&format!("--optim {name}")).unwrap().optim, optim);
+        }
+        assert_eq!(
+            Optim::value_variants().iter().map(|optim| optim.name()).collect::<Vec<_>>(),
+            Optim::value_variants()
+                .iter()
+                .map(|optim| optim.to_possible_value().unwrap().get_name().to_owned())
+                .collect::<Vec<_>>()
+        );
+    }
+
+    #[test]
     fn quantize_is_export() {
         for command in ["export", "quantize"] {
             let line = format!("trainer {command} --model m --output o --type q4_k_m");
@@ -379,6 +428,7 @@ mod tests {
             "--max-length 1",
             "--base f16",
             "--init-adapter a --lora-r 4",
+            "--optim sgd",
             "--columns question",
             "--prompt-format chatml",
             "--split none",

@@ -2,6 +2,7 @@
 
 mod report;
 
+use std::collections::HashSet;
 use std::fs::{self, OpenOptions};
 use std::path::Path;
 
@@ -26,9 +27,13 @@ pub fn run(args: &EvalArgs) -> Result<()> {
         check_writable(path)?;
     }
     let Model { mut llama, tokenizer, chat_template, .. } = Model::open(&args.model, &device)?;
-    let format = match dataset.conversations && chat_template.is_some() {
-        true => PromptFormat::Chat,
-        false => PromptFormat::Pair(PairTemplate::grounded()),
+    let base = llama.clone();
+    let adapter = args.adapter.as_deref().map(|dir| Adapter::load_onto(dir, &mut llama)).transpose()?;
+    // Questions are put as the adapter learned them; where nothing says how, as training would put them.
+    let format = match adapter.and_then(|adapter| adapter.chat_template) {
+        Some(source) => PromptFormat::of_chat_template(&source),
+        None if dataset.conversations && chat_template.is_some() => PromptFormat::Chat,
+        None => PromptFormat::Pair(PairTemplate::grounded()),
     };
     let prompts = format.prompts(&tokenizer, chat_template.as_ref())?;
     let eos = *tokenizer.eos().first().context("the model's tokenizer has no end-of-sequence token")?;
@@ -41,17 +46,6 @@ pub fn run(args: &EvalArgs) -> Result<()> {
         args.data.display()
     );
 
-    let base = llama.clone();
-    if let Some(dir) = &args.adapter {
-        let adapter = Adapter::load_onto(dir, &mut llama)?;
-        let ours = prompts.chat_template(tokenizer.leading_bos()?.is_some());
-        if adapter.chat_template.is_some_and(|template| template != ours) {
-            let dir = dir.display();
-            eprintln!(
-                "{dir}: its chat_template.jinja is not the trainer's; questions are written as in training here"
-            );
-        }
-    }
     let examine = |name: &str, llama: Llama| -> Result<Vec<Output>> {
         eprintln!("{name}: measuring the perplexity of {} answers", questions.len());
         let nlls = nlls(&llama, &questions)?;
@@ -110,14 +104,22 @@ fn questions<'a>(
     eos: u32,
     max_length: usize,
 ) -> Result<(Vec<Question<'a>>, Rows)> {
-    let (mut questions, mut counts) = (Vec::new(), Rows::default());
-    for row in rows {
-        let mut encoded = encode(&[row], tokenizer, prompts, eos, Learn::Response, max_length)?;
-        counts.truncated += encoded.truncated.len();
-        counts.dropped += encoded.dropped.len() + encoded.refused.len();
-        questions.extend(encoded.examples.pop().map(|example| Question { row, example }));
+    let all: Vec<&Row> = rows.iter().collect();
+    let encoded = encode(&all, tokenizer, prompts, eos, Learn::Response, max_length)?;
+    if let [refused, ..] = encoded.refused.as_slice() {
+        eprintln!("{} rows cannot be put to the model: {}", encoded.refused.len(), refused.reason);
     }
-    counts.scored = questions.len();
+    let refused = encoded.refused.iter().map(|refused| refused.row);
+    let left_out: HashSet<usize> = encoded.dropped.iter().copied().chain(refused).collect();
+    let kept = rows.iter().enumerate().filter(|(number, _)| !left_out.contains(number));
+    let questions: Vec<Question<'_>> =
+        kept.zip(encoded.examples).map(|((_, row), example)| Question { row, example }).collect();
+    let counts = Rows {
+        scored: questions.len(),
+        truncated: encoded.truncated.len(),
+        dropped: left_out.len(),
+        ..Rows::default()
+    };
     Ok((questions, counts))
 }
 

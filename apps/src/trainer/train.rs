@@ -8,7 +8,7 @@ use engine::quant::Format;
 use engine::{AdamWConfig, Example, Finetune, Llama, LoraConfig, Nll};
 use llama::{Adapter, Checkpoint, Model};
 
-use crate::cli::{Base, TrainArgs};
+use crate::cli::{Base, Optim, TrainArgs};
 use crate::data::{self, Data};
 use crate::interrupt;
 use crate::progress::Progress;
@@ -116,10 +116,12 @@ fn with_adapter(mut llama: Llama, args: &TrainArgs) -> Result<Llama> {
         lora_alpha: args.lora_alpha as f32,
         lora_dropout: args.lora_dropout.unwrap_or(0.05) as f32,
         target_modules: args.target_modules.clone(),
+        use_rslora: args.use_rslora,
+        use_dora: args.use_dora,
     };
     llama.init_lora(&config, args.seed)?;
-    let modules = llama.lora().map(|(_, weights)| weights).unwrap_or_default();
-    for name in &args.target_modules {
+    let (config, modules) = llama.lora().context("the model has lost its adapter")?;
+    for name in &config.target_modules {
         let alone = LoraConfig { target_modules: vec![name.clone()], ..config.clone() };
         if !modules.iter().any(|weights| alone.targets(&weights.module)) {
             bail!("--target-modules: the model has no projection `{name}`");
@@ -132,6 +134,7 @@ fn with_adapter(mut llama: Llama, args: &TrainArgs) -> Result<Llama> {
 fn optimizer(args: &TrainArgs) -> AdamWConfig {
     AdamWConfig {
         max_grad_norm: (args.max_grad_norm > 0.0).then_some(args.max_grad_norm),
+        eight_bit: args.optim == Optim::Adamw8bit,
         ..AdamWConfig::default()
     }
 }

@@ -37,6 +37,7 @@ mod laws;
 mod packed_laws;
 
 pub use blocks::{dequantize, quantize};
+pub(crate) use dynamic_map::DynamicMap;
 pub use dynamic_map::dynamic_map;
 pub use format::Format;
 pub use layout::{Layout, TILE};

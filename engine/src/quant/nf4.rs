@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use super::dynamic_map::{dynamic_map, nearest};
+use super::dynamic_map::{DynamicMap, dynamic_map};
 use crate::EngineError;
 
 /// What each of the 16 codes stands for, in units of its block's largest magnitude.
@@ -136,7 +136,7 @@ impl Nf4 {
             .zip(&absmax2)
             .flat_map(|(scales, largest)| {
                 let inverse = reciprocal(*largest);
-                scales.iter().map(move |scale| nearest(scale * inverse))
+                scales.iter().map(move |scale| DynamicMap::Signed.nearest(scale * inverse))
             })
             .collect();
         Self { codes, absmax, absmax2, offset, len: values.len() }

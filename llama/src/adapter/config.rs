@@ -36,9 +36,7 @@ const UNSUPPORTED: &[&str] = &[
     "target_parameters",
     "trainable_token_indices",
     "use_bdlora",
-    "use_dora",
     "use_qalora",
-    "use_rslora",
     "velora_config",
 ];
 
@@ -97,8 +95,20 @@ pub(super) fn parse(text: &str) -> Result<PeftConfig, String> {
             _ => return Err(format!("lora_dropout is {value}; a number from 0 to below 1 is wanted")),
         },
     };
+    let flag = |name: &str| match get(name) {
+        Value::Null => Ok(false),
+        Value::Bool(value) => Ok(*value),
+        other => Err(format!("{name} is {other}; true or false is wanted")),
+    };
     Ok(PeftConfig {
-        lora: LoraConfig { r, lora_alpha, lora_dropout, target_modules: Vec::new() },
+        lora: LoraConfig {
+            r,
+            lora_alpha,
+            lora_dropout,
+            target_modules: Vec::new(),
+            use_rslora: flag("use_rslora")?,
+            use_dora: flag("use_dora")?,
+        },
         targets: Targets::parse(get("target_modules"))?,
         base_model: get("base_model_name_or_path").as_str().map(str::to_owned),
     })
@@ -165,8 +175,8 @@ pub(super) fn render(config: &LoraConfig, base_model: Option<&str>) -> String {
         "revision": null,
         "target_modules": config.target_modules,
         "task_type": "CAUSAL_LM",
-        "use_dora": false,
-        "use_rslora": false,
+        "use_dora": config.use_dora,
+        "use_rslora": config.use_rslora,
     });
     format!("{fields:#}\n")
 }
@@ -191,6 +201,7 @@ mod tests {
             lora_alpha: 16.0,
             lora_dropout: 0.05,
             target_modules: vec!["q_proj".into(), "v_proj".into()],
+            ..LoraConfig::default()
         }
     }
 
@@ -211,14 +222,24 @@ mod tests {
     }
 
     #[test]
+    fn variants_survive_the_file() {
+        for (use_rslora, use_dora) in [(true, false), (false, true), (true, true)] {
+            let variant = LoraConfig { use_rslora, use_dora, ..config() };
+            let parsed = parse(&render(&variant, None)).unwrap().lora;
+            assert_eq!(parsed, LoraConfig { target_modules: vec![], ..variant });
+        }
+    }
+
+    #[test]
     fn a_field_that_we_do_not_support_is_named() {
         let cases = [
             ("peft_type", json!("IA3")),
             ("task_type", json!("SEQ_CLS")),
             ("bias", json!("all")),
             ("init_lora_weights", json!("pissa")),
-            ("use_dora", json!(true)),
-            ("use_rslora", json!(true)),
+            ("use_dora", json!(1)),
+            ("use_qalora", json!(true)),
+            ("use_rslora", json!("yes")),
             ("modules_to_save", json!(["lm_head"])),
             ("layers_to_transform", json!(3)),
             ("layers_to_transform", json!([0, 1])),
@@ -260,6 +281,7 @@ mod tests {
                 module: module.into(),
                 a: Tensor::zeros([1, 1], &device),
                 b: Tensor::zeros([1, 1], &device),
+                magnitude: None,
             }
         });
         let names = |names: &[&str]| Targets::Names(names.iter().map(|&name| name.into()).collect());

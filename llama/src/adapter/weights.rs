@@ -1,10 +1,10 @@
-//! `adapter_model.safetensors`: `base_model.model.{module}.lora_A.weight` `[r, in]` and
-//! `….lora_B.weight` `[out, r]`.
+//! `adapter_model.safetensors`: `base_model.model.{module}.lora_A.weight` `[r, in]`,
+//! `….lora_B.weight` `[out, r]` and, with DoRA, `….lora_magnitude_vector` `[out]`.
 
 use std::collections::{BTreeMap, HashMap};
 
 use burn::tensor::{Device, Tensor, TensorData};
-use engine::LoraWeights;
+use engine::{LoraConfig, LoraWeights};
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 
@@ -15,44 +15,56 @@ use crate::safetensors::Safetensors;
 const PREFIX: &str = "base_model.model.";
 const A: &str = ".lora_A.weight";
 const B: &str = ".lora_B.weight";
+const MAGNITUDE: &str = ".lora_magnitude_vector";
 
-/// The pairs of a file whose adapter has the rank `r`.
-pub(super) fn read(file: &Safetensors, r: usize, device: &Device) -> Result<Vec<LoraWeights>, LlamaError> {
-    let mut pairs: BTreeMap<&str, [Option<Tensor<2>>; 2]> = BTreeMap::new();
+/// The projections' adapters in a file that `config` describes.
+pub(super) fn read(
+    file: &Safetensors,
+    config: &LoraConfig,
+    device: &Device,
+) -> Result<Vec<LoraWeights>, LlamaError> {
+    let r = config.r;
+    let mut adapters: BTreeMap<&str, [Option<Tensor<2>>; 3]> = BTreeMap::new();
     for name in file.names() {
         let error = |reason: String| LlamaError::tensor(file.path(), name, reason);
         let inner = name.strip_prefix(PREFIX).unwrap_or_default();
-        let (side, module) = match (inner.strip_suffix(A), inner.strip_suffix(B)) {
-            (Some(module), _) => (0, module),
-            (_, Some(module)) => (1, module),
-            _ => return Err(error("is not a projection's lora_A or lora_B".into())),
+        let ending = |(part, suffix): (usize, &&str)| Some((part, inner.strip_suffix(*suffix)?));
+        let Some((part, module)) = [A, B, MAGNITUDE].iter().enumerate().find_map(ending) else {
+            return Err(error("is not a projection's lora_A, lora_B or lora_magnitude_vector".into()));
         };
-        let (shape, rank) = match *file.shape(name).unwrap_or_default() {
-            [rows, columns] if rows > 0 && columns > 0 => ([rows, columns], [rows, columns][side]),
-            ref shape => return Err(error(format!("has the shape {shape:?}; a matrix is wanted"))),
+        let found = file.shape(name).unwrap_or_default();
+        let (shape, rank) = match (part, found) {
+            (0 | 1, &[rows, columns]) if rows > 0 && columns > 0 => ([rows, columns], [rows, columns][part]),
+            (0 | 1, _) => return Err(error(format!("has the shape {found:?}; a matrix is wanted"))),
+            (_, &[out]) if out > 0 => ([1, out], r),
+            _ => return Err(error(format!("has the shape {found:?}; a vector is wanted"))),
         };
         if rank != r {
             return Err(error(format!("has the shape {shape:?}, but r is {r}")));
         }
-        let values = file.read(name, &shape)?;
+        if part == 2 && !config.use_dora {
+            return Err(error("is DoRA's, but use_dora is false".into()));
+        }
+        let values = file.read(name, found)?;
         if !values.iter().all(|value| value.is_finite()) {
             return Err(error("holds values that are not finite".into()));
         }
         let tensor = Tensor::from_data(TensorData::new(values, shape), device);
-        pairs.entry(module).or_default()[side] = Some(tensor);
+        adapters.entry(module).or_default()[part] = Some(tensor);
     }
-    if pairs.is_empty() {
+    if adapters.is_empty() {
         return Err(LlamaError::file(file.path(), "holds no tensors"));
     }
-    pairs
+    adapters
         .into_iter()
-        .map(|(module, pair)| {
+        .map(|(module, parts)| {
             let missing =
-                |side| LlamaError::tensor(file.path(), &format!("{PREFIX}{module}{side}"), "is missing");
-            match pair {
-                [Some(a), Some(b)] => Ok(LoraWeights { module: module.into(), a, b }),
-                [None, _] => Err(missing(A)),
-                [_, None] => Err(missing(B)),
+                |part| LlamaError::tensor(file.path(), &format!("{PREFIX}{module}{part}"), "is missing");
+            match parts {
+                [None, ..] => Err(missing(A)),
+                [_, None, _] => Err(missing(B)),
+                [.., None] if config.use_dora => Err(missing(MAGNITUDE)),
+                [Some(a), Some(b), magnitude] => Ok(LoraWeights { module: module.into(), a, b, magnitude }),
             }
         })
         .collect()
@@ -60,18 +72,21 @@ pub(super) fn read(file: &Safetensors, r: usize, device: &Device) -> Result<Vec<
 
 /// The bytes of a file that holds `weights` in f32.
 pub(super) fn serialize(weights: &[LoraWeights]) -> Result<Vec<u8>, String> {
-    let mut tensors = Vec::with_capacity(2 * weights.len());
-    for LoraWeights { module, a, b } in weights {
-        for (suffix, tensor) in [(A, a), (B, b)] {
+    let mut tensors = Vec::with_capacity(3 * weights.len());
+    for LoraWeights { module, a, b, magnitude } in weights {
+        let magnitude = magnitude.as_ref().map(|magnitude| (MAGNITUDE, magnitude));
+        for (suffix, tensor) in [(A, a), (B, b)].into_iter().chain(magnitude) {
             let data = tensor.to_data().convert::<f32>();
             let values = data.as_slice::<f32>().map_err(|error| format!("{module}: {error:?}"))?;
             let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-            tensors.push((format!("{PREFIX}{module}{suffix}"), tensor.dims(), bytes));
+            let [rows, columns] = tensor.dims();
+            let shape = if suffix == MAGNITUDE { vec![columns] } else { vec![rows, columns] };
+            tensors.push((format!("{PREFIX}{module}{suffix}"), shape, bytes));
         }
     }
     let views: Vec<(&str, TensorView<'_>)> = tensors
         .iter()
-        .map(|(key, shape, bytes)| Ok((key.as_str(), TensorView::new(Dtype::F32, shape.to_vec(), bytes)?)))
+        .map(|(key, shape, bytes)| Ok((key.as_str(), TensorView::new(Dtype::F32, shape.clone(), bytes)?)))
         .collect::<Result<_, safetensors::SafeTensorError>>()
         .map_err(|error| error.to_string())?;
     // PEFT refuses a file that does not say which framework it is from.
@@ -97,7 +112,8 @@ mod tests {
         });
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), safetensors::serialize(views, None).unwrap()).unwrap();
-        super::read(&Safetensors::open(file.path()).unwrap(), 1, &device())
+        let config = LoraConfig { r: 1, ..LoraConfig::default() };
+        super::read(&Safetensors::open(file.path()).unwrap(), &config, &device())
     }
 
     #[test]
@@ -123,7 +139,10 @@ mod tests {
             (&[(A, Dtype::F32, [2, 1], &two)], "shape [2, 1], but r is 1"),
             (&[(A, Dtype::I32, [1, 1], &one)], "I32"),
             (&[(A, Dtype::F32, [1, 1], &nan)], "not finite"),
-            (&[(".lora_magnitude_vector", Dtype::F32, [1, 1], &one)], "lora_magnitude_vector` is not"),
+            (
+                &[(".lora_magnitude_vector", Dtype::F32, [1, 1], &one)],
+                "lora_magnitude_vector` has the shape [1, 1]",
+            ),
         ];
         for (tensors, reason) in cases {
             let error = read(tensors).unwrap_err().to_string();

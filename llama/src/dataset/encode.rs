@@ -1,6 +1,7 @@
 //! Rows to tokens.
 
 use engine::Example;
+use rayon::prelude::*;
 
 use super::{Lengths, Prompts, Row, mask};
 use crate::{Tokenizer, TokenizerError};
@@ -39,7 +40,7 @@ pub struct Refused {
     pub reason: String,
 }
 
-/// Encodes each row as `prompts` writes it, ending with the token that ends an answer, and cuts it to
+/// Encodes each row as `prompts` writes it, on all cores, ending with the token that ends an answer, and cuts it to
 /// `max_length` tokens from the right.
 ///
 /// Question and answer are encoded as one text, as their words lie in it at inference, after BOS where
@@ -60,21 +61,28 @@ pub fn encode(
     let bos = tokenizer.leading_bos()?;
     let mut encoded = Encoded::default();
     let mut lengths = Vec::with_capacity(rows.len());
-    for (number, row) in rows.iter().enumerate() {
-        let mut example = match example(row, tokenizer, prompts, bos, eos) {
-            Ok(example) => example,
+    let cut: Vec<Result<(usize, Example), String>> = rows
+        .par_iter()
+        .map(|row| {
+            let mut example = example(row, tokenizer, prompts, bos, eos)?;
+            if learn == Learn::All {
+                example.learned.fill(true);
+            }
+            let length = example.tokens.len();
+            example.tokens.truncate(max_length);
+            example.learned.truncate(max_length);
+            Ok((length, example))
+        })
+        .collect();
+    for (number, row) in cut.into_iter().enumerate() {
+        let (length, example) = match row {
+            Ok(row) => row,
             Err(reason) => {
                 encoded.refused.push(Refused { row: number, reason });
                 continue;
             }
         };
-        if learn == Learn::All {
-            example.learned.fill(true);
-        }
-        let length = example.tokens.len();
         lengths.push(length);
-        example.tokens.truncate(max_length);
-        example.learned.truncate(max_length);
         if example.learned_tokens() == 0 {
             encoded.dropped.push(number);
             continue;

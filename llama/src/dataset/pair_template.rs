@@ -25,7 +25,10 @@ enum Piece {
     Context,
 }
 
-/// The start of the Jinja form: as in [`grounded_template`], the last user message is the instruction
+/// Where texts start with BOS, the Jinja form does.
+const BOS: &str = "{{- bos_token -}}\n";
+
+/// What follows in the Jinja form: as in [`grounded_template`], the last user message is the instruction
 /// and the last system message the context.
 const FIND: &str = "{%- set prompt = namespace(instruction='', context='') -%}
 {%- for message in messages -%}
@@ -46,7 +49,7 @@ impl PairTemplate {
     /// The Jinja chat template that writes the same prompts.
     pub fn chat_template(&self, starts_with_bos: bool) -> String {
         let Form::Pieces(pieces) = &self.form else { return grounded_template(starts_with_bos) };
-        let mut source = if starts_with_bos { "{{- bos_token -}}\n".into() } else { String::new() };
+        let mut source = if starts_with_bos { BOS.to_owned() } else { String::new() };
         source += FIND;
         for piece in pieces {
             source += &match piece {
@@ -57,6 +60,23 @@ impl PairTemplate {
             };
         }
         source
+    }
+
+    /// The template that [`PairTemplate::chat_template`] writes as `source`; `None` if it writes no such text.
+    pub fn from_chat_template(source: &str) -> Option<Self> {
+        if [false, true].iter().any(|&starts_with_bos| source == grounded_template(starts_with_bos)) {
+            return Some(Self::grounded());
+        }
+        let source = source.strip_prefix(BOS).unwrap_or(source);
+        let piece = |line: &str| {
+            Some(match line.strip_prefix("{{- ")?.strip_suffix(" -}}")? {
+                "prompt.instruction" => Piece::Instruction,
+                "prompt.context" => Piece::Context,
+                text => Piece::Text(serde_json::from_str(text).ok()?),
+            })
+        };
+        let pieces: Option<_> = source.strip_prefix(FIND)?.lines().map(piece).collect();
+        Some(Self { form: Form::Pieces(pieces?) })
     }
 
     /// The tokens of a prompt with `answer` after it, as one text, and BOS before it. Control tokens
@@ -139,6 +159,26 @@ fn is_name(text: &str) -> bool {
 mod tests {
     use super::*;
     use crate::{ChatTemplate, Message};
+
+    #[test]
+    fn a_written_template_is_known_again() {
+        for text in
+            ["{instruction}", "Q \"{instruction}\"\\n{context}\u{2028}A:", "{context} -}}{{ {instruction}"]
+        {
+            let template: PairTemplate = text.parse().unwrap();
+            for template in [template, PairTemplate::grounded()] {
+                for starts_with_bos in [false, true] {
+                    let source = template.chat_template(starts_with_bos);
+                    assert_eq!(PairTemplate::from_chat_template(&source), Some(template.clone()), "{source}");
+                }
+            }
+        }
+        let source = "{instruction}".parse::<PairTemplate>().unwrap().chat_template(false);
+        for changed in [source.replace("system", "user"), source.clone() + "{{ x }}", "{{ messages }}".into()]
+        {
+            assert_eq!(PairTemplate::from_chat_template(&changed), None, "{changed}");
+        }
+    }
 
     fn prompt(template: &str, pair: &Pair<'_>) -> String {
         let template: PairTemplate = template.parse().unwrap();

@@ -41,6 +41,12 @@ impl FromStr for PromptFormat {
 }
 
 impl PromptFormat {
+    /// The format whose [`Prompts::chat_template`] is `source`, so that prompts are written as they were
+    /// where an adapter was trained that has it beside it.
+    pub fn of_chat_template(source: &str) -> Self {
+        PairTemplate::from_chat_template(source).map_or_else(|| Self::Jinja(source.into()), Self::Pair)
+    }
+
     /// Takes what the format needs of a model: its tokenizer's special tokens and its chat template.
     ///
     /// # Errors

@@ -86,9 +86,10 @@ fn write_adapter(folder: &Path, layers: usize, inputs: usize) -> [Vec<f32>; 2] {
         module: format!("model.layers.{layer}.self_attn.q_proj"),
         a: tensor(&a, [2, inputs]),
         b: tensor(&b, [64, 2]),
+        magnitude: None,
     };
-    let config =
-        LoraConfig { r: 2, lora_alpha: 16.0, lora_dropout: 0.0, target_modules: vec!["q_proj".into()] };
+    let target_modules = vec!["q_proj".into()];
+    let config = LoraConfig { r: 2, lora_alpha: 16.0, target_modules, ..LoraConfig::default() };
     let weights = (0..layers).map(pair).collect();
     let chat_template = Some("### {{ messages }}".to_string());
     Adapter { config, weights, base_model: None, chat_template }.save(folder).unwrap();

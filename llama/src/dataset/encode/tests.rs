@@ -77,6 +77,40 @@ fn the_response_and_its_end_are_learned() {
 }
 
 #[test]
+fn many_rows_come_out_as_one_by_one_in_their_order() {
+    let rows: Vec<Row> = (0..200)
+        .map(|number| match number % 4 {
+            0 => row(&"y".repeat(number)),
+            1 => Row::of(&[("user", "Hi?"), ("assistant", "A"), ("user", "So?"), ("assistant", "B")]),
+            2 => Row::of(&[("user", &"?".repeat(number)), ("assistant", "Yes.")]),
+            _ => row("Yes."),
+        })
+        .collect();
+    let rows: Vec<&Row> = rows.iter().collect();
+    let tokenizer = tokenizer();
+    let prompts = "plain".parse::<PromptFormat>().unwrap().prompts(&tokenizer, None).unwrap();
+    let encode =
+        |rows: &[&Row]| encode(rows, &tokenizer, &prompts, tokenizer.eos()[0], Learn::Response, 120).unwrap();
+    let together = encode(&rows);
+    let mut apart = Encoded::default();
+    for (number, row) in rows.iter().enumerate() {
+        let one = encode(&[row]);
+        apart.examples.extend(one.examples);
+        apart.truncated.extend(one.truncated.iter().map(|_| number));
+        apart.dropped.extend(one.dropped.iter().map(|_| number));
+        apart.refused.extend(one.refused.into_iter().map(|refused| Refused { row: number, ..refused }));
+    }
+    let left_out = (apart.truncated.len(), apart.dropped.len(), apart.refused.len());
+    assert!(left_out.0 > 10 && left_out.1 > 10 && left_out.2 == 50, "{left_out:?}");
+    let all = |encoded: Encoded| {
+        let Encoded { examples, truncated, dropped, refused, .. } = encoded;
+        let tokens: Vec<_> = examples.into_iter().map(|example| (example.tokens, example.learned)).collect();
+        (tokens, truncated, dropped, refused)
+    };
+    assert!(all(together) == all(apart));
+}
+
+#[test]
 fn all_is_everything() {
     assert_eq!(
         marked(&encoded(&row("Yes."), "plain", Learn::All, 512)),
