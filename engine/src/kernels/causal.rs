@@ -75,7 +75,8 @@ fn one_head_of<const FMA: bool>(x: Forward, shape: Heads, part: Part, window: Op
     let (q_row, k_row) = (heads * head_dim, kv_heads * head_dim);
     let k_at = (start * kv_heads + kv_head) * head_dim;
     let padded = len.next_multiple_of(LANES);
-    let (kt, vt) = (transposed(&x.k[k_at..], k_row, [len, head_dim]), transposed(&x.v[k_at..], k_row, [len, head_dim]));
+    let (kt, vt) =
+        (transposed(&x.k[k_at..], k_row, [len, head_dim]), transposed(&x.v[k_at..], k_row, [len, head_dim]));
     // Rows of a power of two would all fall into the same lines of the first cache.
     let stride = padded + LANES;
     let (mut p, mut ds) = (vec![0f32; QUERIES * stride], vec![0f32; QUERIES * stride]);

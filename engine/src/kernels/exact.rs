@@ -107,7 +107,8 @@ fn add_panel_to_all<const FMA: bool>(
     let row = |token: usize| &a[token * inner + first..][..len];
     let (groups, rest) = sums.as_chunks_mut::<ROWS>();
     for (index, sums) in groups.iter_mut().enumerate() {
-        *sums = product::<FMA, ROWS>(len, (std::array::from_fn(|n| row(index * ROWS + n)), 1), (b, TILE), *sums);
+        *sums =
+            product::<FMA, ROWS>(len, (std::array::from_fn(|n| row(index * ROWS + n)), 1), (b, TILE), *sums);
     }
     for (index, sums) in rest.iter_mut().enumerate() {
         [*sums] = product::<FMA, 1>(len, ([row(groups.len() * ROWS + index)], 1), (b, TILE), [*sums]);

@@ -10,7 +10,7 @@ mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 pub(crate) mod causal;
-mod contention;
+mod detached;
 pub(crate) mod exact;
 pub(crate) mod flex;
 mod panel;

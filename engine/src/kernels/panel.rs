@@ -79,7 +79,9 @@ pub(super) fn product<const FMA: bool, const N: usize>(
     #[cfg(target_arch = "x86_64")]
     if FMA {
         // SAFETY: the caller has the instructions; the assertion gives the bounds.
-        return unsafe { super::avx2::product(len, (a.map(<[f32]>::as_ptr), step), (b.as_ptr(), stride), sums) };
+        return unsafe {
+            super::avx2::product(len, (a.map(<[f32]>::as_ptr), step), (b.as_ptr(), stride), sums)
+        };
     }
     for k in 0..len {
         let b: &Sums = b[k * stride..].first_chunk().expect("a row of the panel");

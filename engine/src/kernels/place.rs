@@ -1,5 +1,6 @@
 //! Memory that tasks fill in parts that lie interleaved, so that slices cannot divide it.
 
+use std::cell::UnsafeCell;
 use std::marker::PhantomData;
 use std::mem::MaybeUninit;
 
@@ -33,5 +34,36 @@ impl<'a, T: Copy> Place<'a, T> {
         debug_assert!(at + values.len() <= self.len, "{at} + {} of {}", values.len(), self.len);
         // SAFETY: the caller's.
         unsafe { std::ptr::copy_nonoverlapping(values.as_ptr(), self.start.add(at), values.len()) };
+    }
+}
+
+/// Memory with an owner of its own, filled by tasks and read when they are done.
+pub(super) struct Scratch {
+    values: UnsafeCell<Vec<f32>>, // their number is its capacity's; the length stays 0
+}
+
+// SAFETY: `place` asks what `Place::write` asks, `read` that the part was written before.
+unsafe impl Sync for Scratch {}
+
+impl Scratch {
+    /// Room for `len` values.
+    pub fn new(len: usize) -> Self {
+        Self { values: Vec::with_capacity(len).into() }
+    }
+
+    /// Its places.
+    pub fn place(&self) -> Place<'_, f32> {
+        // SAFETY: nobody holds a reference to the vector, whose memory stays where it is.
+        let values = unsafe { &*self.values.get() };
+        Place { start: values.as_ptr().cast_mut(), len: values.capacity(), memory: PhantomData }
+    }
+
+    /// The values `at .. at + len`.
+    ///
+    /// # Safety
+    /// They are written, before this call, and not written again.
+    pub unsafe fn read(&self, at: usize, len: usize) -> &[f32] {
+        // SAFETY: the caller's.
+        unsafe { std::slice::from_raw_parts((*self.values.get()).as_ptr().add(at), len) }
     }
 }

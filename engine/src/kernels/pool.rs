@@ -4,16 +4,18 @@
 //! microseconds each, so threads wait for the next one spinning, briefly. And another process may take
 //! a core at any time: tasks are taken one by one, so whoever runs does the work, a thread that has not
 //! begun is not waited for, and whoever waits goes to sleep soon, which frees its core for the one that
-//! it waits for. Where that happens again and again, the caller works alone for a while (`contention.rs`).
+//! it waits for.
+//! A job that owns its memory ([`run_detached`]) goes further: the caller does again what a helper that
+//! was pushed off its core has begun.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
 
-use super::contention::Contention;
+use super::detached::Detached;
 use crate::threads;
 
 /// How long an idle thread spins before it sleeps.
@@ -32,15 +34,40 @@ pub(crate) fn run(tasks: usize, task: &(dyn Fn(usize) + Sync)) {
         return (0..tasks).for_each(task);
     }
     let pool = POOL.get_or_init(Pool::start);
-    let Ok(mut caller) = pool.caller.try_lock() else {
+    let Ok(caller) = pool.caller.try_lock() else {
         return (0..tasks).for_each(task);
     };
-    if caller.alone(Instant::now) {
-        return (0..tasks).for_each(task);
-    }
-    let panic = pool.fork(Job { task, tasks, helpers, caller: std::thread::current() }, &mut caller);
+    let panic = pool.fork(Job { task, tasks, helpers, caller: std::thread::current() });
     drop(caller); // before a panic goes on, which would leave the lock poisoned and the pool unused
     if let Some(panic) = panic {
+        resume_unwind(panic);
+    }
+}
+
+/// Runs each task once or, where a helper was interrupted in it, twice: `theirs(task)` on a helper, to memory
+/// that it owns and whose parts `collect(task)` puts in place, or `mine(task)` in place on the caller's
+/// thread. Returns when all are in place; a helper may then still be busy with a task done twice.
+pub(crate) fn run_detached(
+    tasks: usize,
+    theirs: impl Fn(usize) + Send + Sync + 'static,
+    mine: impl Fn(usize),
+    collect: impl Fn(usize),
+) {
+    let helpers = threads::get().min(tasks).saturating_sub(1);
+    if helpers == 0 {
+        return (0..tasks).for_each(mine);
+    }
+    let pool = POOL.get_or_init(Pool::start);
+    let Ok(caller) = pool.caller.try_lock() else {
+        return (0..tasks).for_each(mine);
+    };
+    let job = Arc::new(Detached::new(tasks, helpers, Box::new(theirs)));
+    pool.offer(Some(job.clone()));
+    pool.announce(helpers);
+    let outcome = catch_unwind(AssertUnwindSafe(|| job.finish(mine, collect)));
+    pool.offer(None);
+    drop(caller); // before a panic goes on
+    if let Err(panic) = outcome {
         resume_unwind(panic);
     }
 }
@@ -68,7 +95,7 @@ struct Job<'a> {
 
 struct Pool {
     /// Held by the thread whose job is under way.
-    caller: Mutex<Contention>,
+    caller: Mutex<()>,
     /// Counts jobs.
     epoch: AtomicUsize,
     /// [`CLOSED`], and the number of threads inside the job.
@@ -77,6 +104,8 @@ struct Pool {
     job: std::cell::UnsafeCell<Option<Job<'static>>>,
     /// The next task to take.
     next: AtomicUsize,
+    /// The job that owns its memory, if one is under way.
+    detached: Mutex<Option<Arc<Detached>>>,
     /// What a helper's task panicked with.
     panic: Mutex<Option<Panic>>,
     workers: Vec<Worker>,
@@ -103,7 +132,8 @@ impl Pool {
         }
         let worker = |_| Worker { asleep: AtomicBool::new(false), thread: OnceLock::new() };
         Self {
-            caller: Mutex::new(Contention::none()),
+            caller: Mutex::new(()),
+            detached: Mutex::new(None),
             epoch: AtomicUsize::new(0),
             gate: AtomicUsize::new(CLOSED),
             job: None.into(),
@@ -114,35 +144,42 @@ impl Pool {
     }
 
     /// Does the job with whoever comes; returns what a task panicked with.
-    fn fork(&self, job: Job<'_>, contention: &mut Contention) -> Option<Panic> {
-        let start = Instant::now();
+    fn fork(&self, job: Job<'_>) -> Option<Panic> {
         // SAFETY: the gate is closed and the last caller waited for everybody to leave. The borrow ends
         // with this function, which returns only when nobody is inside and nobody can enter any more.
         unsafe { *self.job.get() = Some(std::mem::transmute::<Job<'_>, Job<'static>>(job.clone())) };
         self.next.store(0, Ordering::Relaxed);
         self.gate.fetch_and(!CLOSED, Ordering::AcqRel);
+        self.announce(job.helpers);
+        let outcome = catch_unwind(AssertUnwindSafe(|| self.take_tasks(&job)));
+
+        if self.gate.fetch_or(CLOSED, Ordering::AcqRel) != 0 {
+            let start = Instant::now();
+            while self.gate.load(Ordering::Acquire) != CLOSED {
+                match start.elapsed() < SPIN {
+                    true => (0..16).for_each(|_| std::hint::spin_loop()),
+                    false => std::thread::park(), // the last one out wakes the caller
+                }
+            }
+        }
+        let helpers = self.panic.lock().unwrap_or_else(PoisonError::into_inner).take();
+        outcome.err().or(helpers)
+    }
+
+    /// Calls the helpers to a job.
+    fn announce(&self, helpers: usize) {
         self.epoch.fetch_add(1, Ordering::SeqCst);
-        for worker in self.workers.iter().take(job.helpers) {
+        for worker in self.workers.iter().take(helpers) {
             if worker.asleep.load(Ordering::SeqCst)
                 && let Some(thread) = worker.thread.get()
             {
                 thread.unpark();
             }
         }
-        let outcome = catch_unwind(AssertUnwindSafe(|| self.take_tasks(&job)));
+    }
 
-        let done = Instant::now();
-        if self.gate.fetch_or(CLOSED, Ordering::AcqRel) != 0 {
-            while self.gate.load(Ordering::Acquire) != CLOSED {
-                match done.elapsed() < SPIN {
-                    true => (0..16).for_each(|_| std::hint::spin_loop()),
-                    false => std::thread::park(), // the last one out wakes the caller
-                }
-            }
-        }
-        contention.note(done - start, done.elapsed(), Instant::now());
-        let helpers = self.panic.lock().unwrap_or_else(PoisonError::into_inner).take();
-        outcome.err().or(helpers)
+    fn offer(&self, job: Option<Arc<Detached>>) {
+        *self.detached.lock().unwrap_or_else(PoisonError::into_inner) = job;
     }
 
     fn take_tasks(&self, job: &Job<'_>) {
@@ -161,6 +198,14 @@ impl Pool {
         let mut seen = 0;
         loop {
             seen = self.wait(worker, seen);
+            let detached = self.detached.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            if let Some(job) = detached {
+                if index < job.helpers {
+                    // A task that panics here is done again, and panics, on the caller's thread.
+                    let _ = catch_unwind(AssertUnwindSafe(|| job.help()));
+                }
+                continue;
+            }
             if !self.enter() {
                 continue;
             }

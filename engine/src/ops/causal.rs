@@ -100,7 +100,13 @@ impl<B: Backend> ByKvHead<B> {
     }
 
     /// `[kv_heads, group · len, len]`
-    fn weights(&self, q: FloatTensor<B>, k: FloatTensor<B>, len: usize, window: Option<usize>) -> FloatTensor<B> {
+    fn weights(
+        &self,
+        q: FloatTensor<B>,
+        k: FloatTensor<B>,
+        len: usize,
+        window: Option<usize>,
+    ) -> FloatTensor<B> {
         let device = q.device();
         let mut unseen = vec![0f32; len * len];
         for (position, row) in unseen.chunks_exact_mut(len).enumerate() {

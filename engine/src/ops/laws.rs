@@ -4,7 +4,10 @@
 use std::sync::Arc;
 
 use burn::backend::Dispatch;
-use burn::tensor::{Device, Int, Tensor, TensorData, activation::{log_softmax, silu}};
+use burn::tensor::{
+    Device, Int, Tensor, TensorData,
+    activation::{log_softmax, silu},
+};
 use proptest::prelude::*;
 
 use super::attention::{attention, hidden_positions};

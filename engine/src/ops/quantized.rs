@@ -21,7 +21,8 @@ pub enum Arithmetic {
     /// Activations rounded to integers in blocks of 32, integer dot products within a block, f32
     /// between blocks: the fast path. The integers are of two 8-bit digits: with one digit, as in
     /// llama.cpp, the rounding of a short prompt's activations moves its likelihood by up to 0.04
-    /// nats a token. Formats and backends without it compute exactly, and so does every backward pass.
+    /// nats a token. Gradients are rounded likewise, and the weights they meet to 12 bits. Formats and
+    /// backends without it compute exactly.
     #[default]
     Integer,
     /// The weights dequantized, everything in f32.
@@ -57,6 +58,7 @@ pub trait QuantizedOps: Backend {
         dy: FloatTensor<Self>,
         words: IntTensor<Self>,
         layout: Layout,
+        _arithmetic: Arithmetic,
     ) -> FloatTensor<Self> {
         Self::float_matmul(dy, Self::dequantize_packed(words, layout))
     }
@@ -91,8 +93,9 @@ impl QuantizedOps for Flex {
         dy: FloatTensor<Self>,
         words: IntTensor<Self>,
         layout: Layout,
+        arithmetic: Arithmetic,
     ) -> FloatTensor<Self> {
-        crate::kernels::flex::matmul_transposed(&dy, &words, layout)
+        crate::kernels::flex::matmul_transposed(&dy, &words, layout, arithmetic)
     }
 }
 
@@ -101,11 +104,12 @@ impl QuantizedOps for Flex {
 struct FrozenMatmul;
 
 impl<B: QuantizedOps> Backward<B, 1> for FrozenMatmul {
-    type State = (IntTensor<B>, Layout);
+    type State = (IntTensor<B>, Layout, Arithmetic);
 
     fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _checkpointer: &mut Checkpointer) {
-        let (words, layout) = ops.state;
-        unary::<B, _>(ops.parents, ops.node, grads, |dy| B::quantized_matmul_transposed(dy, words, layout));
+        let (words, layout, arithmetic) = ops.state;
+        let by_input = |dy| B::quantized_matmul_transposed(dy, words, layout, arithmetic);
+        unary::<B, _>(ops.parents, ops.node, grads, by_input);
     }
 }
 
@@ -123,7 +127,7 @@ impl<B: QuantizedOps, C: CheckpointStrategy> QuantizedOps for Autodiff<B, C> {
         let node = x.node();
         let y = B::quantized_matmul(x.into_primitive(), words.clone(), layout, arithmetic);
         match FrozenMatmul.prepare::<C>([node]).compute_bound().stateful() {
-            OpsKind::Tracked(prep) => prep.finish((words, layout), y),
+            OpsKind::Tracked(prep) => prep.finish((words, layout, arithmetic), y),
             OpsKind::UnTracked(prep) => prep.finish(y),
         }
     }
@@ -145,13 +149,19 @@ pub(crate) fn matmul(
     ))
 }
 
-pub(crate) fn matmul_transposed(dy: Tensor<2>, words: Tensor<1, Int>, layout: Layout) -> Tensor<2> {
+pub(crate) fn matmul_transposed(
+    dy: Tensor<2>,
+    words: Tensor<1, Int>,
+    layout: Layout,
+    arithmetic: Arithmetic,
+) -> Tensor<2> {
     let [_tokens, rows] = dy.dims();
     assert_eq!(rows, layout.rows, "dy has {rows} columns, the matrix {} rows", layout.rows);
     Tensor::from_dispatch(Dispatch::quantized_matmul_transposed(
         dy.into_dispatch(),
         words.into_dispatch(),
         layout,
+        arithmetic,
     ))
 }
 

@@ -125,7 +125,7 @@ impl QuantizedMatrix {
 
     /// `dx = dy · W`: `dy [tokens, rows]` → `[tokens, cols]`.
     pub fn matmul_transposed(&self, dy: Tensor<2>) -> Tensor<2> {
-        quantized::matmul_transposed(dy, self.words.clone(), self.layout)
+        quantized::matmul_transposed(dy, self.words.clone(), self.layout, self.arithmetic)
     }
 
     /// The rows named by `ids [n]`, as f32: `[n, cols]`.

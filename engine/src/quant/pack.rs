@@ -193,7 +193,8 @@ fn read_block(format: Format, bytes: &[u8]) -> Block<'_> {
             block.sub_scales = &bytes[192..208];
             for (index, codes) in codes.chunks_exact_mut(32).enumerate() {
                 let (low, low_shift, high, high_shift) = q6_k_place(32 * index);
-                for (code, (low, high)) in codes.iter_mut().zip(bytes[low..].iter().zip(&bytes[128 + high..])) {
+                for (code, (low, high)) in codes.iter_mut().zip(bytes[low..].iter().zip(&bytes[128 + high..]))
+                {
                     *code = (low >> low_shift & 15) | (high >> high_shift & 3) << 4;
                 }
             }

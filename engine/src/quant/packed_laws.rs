@@ -5,7 +5,7 @@ use burn::backend::Flex;
 use burn::tensor::{Device, Tensor, TensorData};
 use proptest::prelude::*;
 
-use super::layout::Layout;
+use super::layout::{Layout, TILE};
 use super::{Format, QuantizedMatrix, decode, pack, quantize};
 use crate::ops::quantized::Arithmetic;
 use crate::projection::host_values;
@@ -100,6 +100,30 @@ fn the_reference_body_is_the_kernel_bit_for_bit() {
         let expected = crate::kernels::flex::dequantize(&words, layout).to_contiguous();
         let found = reference.to_contiguous();
         assert_eq!(found.storage::<f32>(), expected.storage::<f32>(), "{format:?}");
+    }
+}
+
+/// Weights rounded to 1/4094 of the largest of 32.
+const WEIGHTS_ROUNDED: f32 = 6e-4;
+
+#[test]
+fn integer_gradients_are_close_and_rows_are_their_own() {
+    for format in FORMATS {
+        for (tokens, tiles) in [(1, 2), (4, 4), (7, 6)] {
+            let (rows, cols) = (TILE * tiles, 2 * format.block_len());
+            let matrix = matrix(format, rows, cols, 8);
+            let dy = values(tokens * rows, 9);
+            let found = host_values(matrix.matmul_transposed(tensor(dy.clone(), [tokens, rows])));
+            let exact = matrix.clone().with_arithmetic(Arithmetic::Exact);
+            let expected = host_values(exact.matmul_transposed(tensor(dy.clone(), [tokens, rows])));
+            assert!(distance(&found, &expected) < WEIGHTS_ROUNDED, "{format:?}");
+            let last = tensor(dy[(tokens - 1) * rows..].to_vec(), [1, rows]);
+            assert_eq!(
+                host_values(matrix.matmul_transposed(last)),
+                found[(tokens - 1) * cols..],
+                "{format:?}"
+            );
+        }
     }
 }
 

@@ -44,7 +44,9 @@ pub(crate) fn decode(
     out: &mut [[f32; TILE]],
 ) {
     assert!(super::available() && words.len() >= layout.words() && tile < layout.tiles());
-    assert!(blocks.end <= layout.cols / BLOCK && blocks.len() <= STRETCH && blocks.len() * BLOCK <= out.len());
+    assert!(
+        blocks.end <= layout.cols / BLOCK && blocks.len() <= STRETCH && blocks.len() * BLOCK <= out.len()
+    );
     // SAFETY: the instructions exist, `words` holds the layout, tile and blocks are of the matrix.
     unsafe {
         match layout.format {

@@ -235,7 +235,7 @@ impl<const BITS: u8> Weights<'_, BITS> {
 
 /// Two activations of row `at` for every lane.
 #[inline(always)]
-unsafe fn two(x: &Activations, at: usize, pair: usize) -> __m256i {
+pub(super) unsafe fn two(x: &Activations, at: usize, pair: usize) -> __m256i {
     // SAFETY: the caller's: the row has 32 codes.
     unsafe { _mm256_set1_epi32(x.codes.as_ptr().add(at * BLOCK + 2 * pair).cast::<i32>().read_unaligned()) }
 }

@@ -4,11 +4,13 @@ mod dequantize;
 mod matmul;
 mod panel;
 mod quantize;
+mod transposed;
 mod weights;
 
 pub(super) use dequantize::{decode, dequantize_columns};
 pub(super) use panel::product;
 pub(super) use quantize::quantize_block;
+pub(super) use transposed::matmul_transposed;
 
 use super::Kernel;
 

@@ -127,7 +127,8 @@ impl<'a, const BITS: u8> Weights<'a, BITS> {
                             }
                             let shift = _mm_cvtsi32_si128(8 * (block % 4) as i32);
                             let value = |bytes| {
-                                let byte = _mm256_and_si256(_mm256_srl_epi32(bytes, shift), _mm256_set1_epi32(255));
+                                let byte =
+                                    _mm256_and_si256(_mm256_srl_epi32(bytes, shift), _mm256_set1_epi32(255));
                                 _mm256_cvtepi32_ps(byte)
                             };
                             let four = block % 8 / 4;

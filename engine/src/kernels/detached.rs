@@ -1,0 +1,105 @@
+//! A job that owns all it reads and writes, so that its caller need not wait for a helper: if another
+//! process has pushed the helper off its core, the caller does the helper's task again and goes on.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+/// The least time that a helper is waited for.
+const PATIENCE: Duration = Duration::from_micros(20);
+
+/// Tasks that helpers take one by one.
+pub(super) struct Detached {
+    /// Threads that may help.
+    pub helpers: usize,
+    /// Writes to memory of its own.
+    task: Box<dyn Fn(usize) + Send + Sync>,
+    done: Vec<AtomicBool>,
+    next: AtomicUsize,
+}
+
+impl Detached {
+    pub fn new(tasks: usize, helpers: usize, task: Box<dyn Fn(usize) + Send + Sync>) -> Self {
+        let done = (0..tasks).map(|_| AtomicBool::new(false)).collect();
+        Self { helpers, task, done, next: AtomicUsize::new(0) }
+    }
+
+    /// A helper's part.
+    pub fn help(&self) {
+        while let Some(index) = self.take() {
+            (self.task)(index);
+            self.done[index].store(true, Ordering::Release);
+        }
+    }
+
+    /// The caller's part: `mine(task)` does a task in place, `collect(task)` puts in place what a helper
+    /// has done. At the end all are.
+    pub fn finish(&self, mine: impl Fn(usize), collect: impl Fn(usize)) {
+        let mut theirs = vec![true; self.done.len()];
+        let start = Instant::now();
+        while let Some(index) = self.take() {
+            mine(index);
+            theirs[index] = false;
+        }
+        let worked = start.elapsed();
+        let count = theirs.iter().filter(|theirs| !**theirs).count();
+        // What two tasks take: a helper that works has done one by then.
+        let patience = start.elapsed() + (2 * worked / count.max(1) as u32).max(PATIENCE);
+        for (index, _) in theirs.iter().enumerate().filter(|(_, theirs)| **theirs) {
+            let mut late = false;
+            while !self.done[index].load(Ordering::Acquire) && !late {
+                (0..16).for_each(|_| std::hint::spin_loop());
+                late = start.elapsed() > patience;
+            }
+            if late { mine(index) } else { collect(index) }
+        }
+    }
+
+    fn take(&self) -> Option<usize> {
+        let index = self.next.fetch_add(1, Ordering::Relaxed);
+        (index < self.done.len()).then_some(index)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex, mpsc};
+
+    use super::*;
+
+    #[test]
+    fn a_helper_that_never_comes_back_is_not_waited_for() {
+        let (began, begins) = mpsc::channel();
+        let (release, released) = mpsc::channel::<()>();
+        let released = Mutex::new(released);
+        let job = Arc::new(Detached::new(
+            3,
+            1,
+            Box::new(move |index| {
+                began.send(index).unwrap();
+                let _ = released.lock().unwrap().recv(); // until the test is over
+            }),
+        ));
+        let helper = std::thread::spawn({
+            let job = Arc::clone(&job);
+            move || job.help()
+        });
+        let stuck = begins.recv().unwrap();
+        let mine = Mutex::new(Vec::new());
+        job.finish(|index| mine.lock().unwrap().push(index), |index| panic!("{index} was not done"));
+        let mut mine = mine.into_inner().unwrap();
+        assert_eq!(mine.last(), Some(&stuck), "the helper's task comes last");
+        mine.sort_unstable();
+        assert_eq!(mine, [0, 1, 2]);
+        drop(release);
+        helper.join().unwrap();
+    }
+
+    #[test]
+    fn what_a_helper_has_done_is_collected() {
+        let job = Detached::new(4, 1, Box::new(|_| {}));
+        job.help();
+        let collected = Mutex::new(Vec::new());
+        job.finish(|index| panic!("{index} was done"), |index| collected.lock().unwrap().push(index));
+        assert_eq!(collected.into_inner().unwrap(), [0, 1, 2, 3]);
+    }
+}
