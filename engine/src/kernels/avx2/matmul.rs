@@ -106,6 +106,7 @@ impl<const BITS: u8> Weights<'_, BITS> {
         unsafe {
             let mut sums = [[_mm256_setzero_ps(); 2]; CHUNK];
             let mut codes = [[_mm256_setzero_si256(); 2]; 16];
+            let offset = _mm256_set1_epi16(self.offset as i16);
             let mut scales = MaybeUninit::<Scales>::uninit();
             let scales = scales.as_mut_ptr();
             for block in 0..self.blocks() {
@@ -116,7 +117,7 @@ impl<const BITS: u8> Weights<'_, BITS> {
                     for half in 0..2 {
                         let decoded = self.eight_columns(block, eight, half);
                         for pair in 0..4 {
-                            codes[4 * eight + pair][half] = decoded[pair];
+                            codes[4 * eight + pair][half] = _mm256_sub_epi16(decoded[pair], offset);
                         }
                     }
                 }
@@ -137,7 +138,7 @@ impl<const BITS: u8> Weights<'_, BITS> {
         }
     }
 
-    /// Adds the products of one decoded block with `N` rows of activations from `at`.
+    /// Adds the products of one decoded block, its offset taken off, with `N` rows of activations from `at`.
     #[inline(always)]
     unsafe fn rows<const N: usize>(
         &self,
@@ -151,8 +152,12 @@ impl<const BITS: u8> Weights<'_, BITS> {
         // SAFETY: the caller's.
         unsafe {
             for group in 0..Self::GROUPS {
-                let mut dots = self.start::<N>(x, at, group);
-                for pair in 16 * group / Self::GROUPS..16 * (group + 1) / Self::GROUPS {
+                let first = 16 * group / Self::GROUPS;
+                let mut dots: [[__m256i; 2]; N] = std::array::from_fn(|n| {
+                    let x = two(x, at + n, first);
+                    [_mm256_madd_epi16(codes[first][0], x), _mm256_madd_epi16(codes[first][1], x)]
+                });
+                for pair in first + 1..first + 16 / Self::GROUPS {
                     for n in 0..N {
                         let x = two(x, at + n, pair);
                         dots[n][0] = _mm256_add_epi32(dots[n][0], _mm256_madd_epi16(codes[pair][0], x));
@@ -206,12 +211,14 @@ impl<const BITS: u8> Weights<'_, BITS> {
         unsafe {
             for n in 0..N {
                 let scale = _mm256_set1_ps(*x.scales.get_unchecked(at + n));
-                let total = _mm256_set1_ps(*x.totals.get_unchecked(at + n));
                 for half in 0..2 {
                     let d = _mm256_mul_ps((*scales).scale[index][half], scale);
                     let sum = _mm256_fmadd_ps(d, _mm256_cvtepi32_ps(dots[n][half]), sums[n][half]);
                     sums[n][half] = match self.has_minimum {
-                        true => _mm256_fmadd_ps((*scales).min[index][half], total, sum),
+                        true => {
+                            let total = _mm256_set1_ps(*x.totals.get_unchecked(at + n));
+                            _mm256_fmadd_ps((*scales).min[index][half], total, sum)
+                        }
                         false => sum,
                     };
                 }
