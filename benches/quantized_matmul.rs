@@ -1,4 +1,4 @@
-//! Products with a quantized matrix: the integer kernel against dequantizing and multiplying in f32.
+//! Products with a quantized matrix, forwards and backwards: the integer kernels against f32.
 //! Each pair is compared before it is timed.
 
 use std::hint::black_box;
@@ -10,8 +10,10 @@ use engine::quant::{Format, QuantizedMatrix};
 
 /// A projection of SmolLM2-135M's MLP, rounded up to whole K-quant blocks.
 const SHAPE: [usize; 2] = [1536, 768];
-/// Rounding of activations to 16 bits.
+/// Rounding of activations to 16 bits and, backwards, of weights to 12.
 const TOLERANCE: f32 = 1e-3;
+
+type Product = fn(&QuantizedMatrix, Tensor<2>) -> Tensor<2>;
 
 fn values(tensor: Tensor<2>) -> Vec<f32> {
     tensor.into_data().try_into_vec().expect("f32 values")
@@ -25,17 +27,20 @@ fn benches(criterion: &mut Criterion) {
         let matrix = QuantizedMatrix::quantize(format, SHAPE, &weights, &device).expect("whole blocks");
         let exact = matrix.clone().with_arithmetic(Arithmetic::Exact);
         let mut group = criterion.benchmark_group(format!("{format:?} {rows}x{cols}"));
-        for tokens in [1, 128] {
-            let x = Tensor::<2>::random([tokens, cols], Distribution::Uniform(-1.0, 1.0), &device);
-            let (found, expected) = (values(matrix.matmul(x.clone())), values(exact.matmul(x.clone())));
+        let products: [(&str, usize, Product); 2] =
+            [("y", cols, QuantizedMatrix::matmul), ("dx", rows, QuantizedMatrix::matmul_transposed)];
+        for (tokens, (name, width, product)) in [1, 128].into_iter().flat_map(|n| products.map(|p| (n, p))) {
+            let x = Tensor::<2>::random([tokens, width], Distribution::Uniform(-1.0, 1.0), &device);
+            let (found, expected) = (values(product(&matrix, x.clone())), values(product(&exact, x.clone())));
             let largest = expected.iter().fold(0f32, |max, y| max.max(y.abs()));
             for (found, expected) in found.iter().zip(&expected) {
                 assert!((found - expected).abs() <= TOLERANCE * largest, "{format:?}: {found} {expected}");
             }
             group.throughput(Throughput::Elements((tokens * rows * cols) as u64));
-            for (name, matrix) in [("integer", &matrix), ("exact", &exact)] {
-                group.bench_with_input(BenchmarkId::new(name, tokens), &x, |bencher, x| {
-                    bencher.iter(|| values(black_box(matrix).matmul(x.clone())));
+            for (arithmetic, matrix) in [("integer", &matrix), ("exact", &exact)] {
+                let id = BenchmarkId::new(format!("{name} {arithmetic}"), tokens);
+                group.bench_with_input(id, &x, |bencher, x| {
+                    bencher.iter(|| values(product(black_box(matrix), x.clone())));
                 });
             }
         }

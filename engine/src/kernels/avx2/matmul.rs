@@ -235,7 +235,11 @@ impl<const BITS: u8> Weights<'_, BITS> {
         unsafe {
             _mm256_storeu_ps(out.as_mut_ptr(), sums[0]);
             _mm256_storeu_ps(out.as_mut_ptr().add(8), sums[1]);
-            y.write(token * self.layout.rows + self.tile * TILE, &out[..rows]);
+            let at = token * self.layout.rows + self.tile * TILE;
+            match rows {
+                TILE => y.write(at, &out), // of a known length: two stores
+                _ => y.write(at, &out[..rows]),
+            }
         }
     }
 }
