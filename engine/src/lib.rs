@@ -40,6 +40,7 @@ pub use cache::{KvCache, SequenceId};
 pub use config::{LlamaConfig, RopeScaling};
 pub use error::EngineError;
 pub use example::Example;
+pub use finetune::state::FinetuneState;
 pub use finetune::{Finetune, StepReport};
 pub use llama::Llama;
 pub use lora::{ALL_LINEAR, LoraConfig, LoraWeights};
