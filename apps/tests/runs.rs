@@ -245,3 +245,74 @@ fn a_full_disk_takes_no_checkpoint_away() {
     told(&trainer(folder, &format!("{run} full --resume")));
     assert!(result(folder, "full") == result(folder, "whole"));
 }
+
+#[test]
+fn a_run_leaves_a_folder_that_explains_it() {
+    let folder = workshop();
+    let folder = folder.path();
+    let run = "train --model model --data rows.csv --max-steps 4 --batch-size 2 --grad-accum 1 --lr 0.02 \
+               --validation-split 0.25 --eval-steps 2 --lr-scheduler linear --output run";
+    told(&trainer(folder, run));
+    let text = |name: &str| String::from_utf8(bytes(folder, &format!("run/{name}"))).unwrap();
+    assert!(!folder.join("run/config.json").exists(), "an adapter is no model");
+
+    let settings: Value = serde_json::from_str(&text("run.json")).unwrap();
+    for (field, value) in [
+        ("lr_scheduler", "linear".into()),
+        ("max_steps", 4.into()),
+        ("base", "nf4".into()),
+        ("seed", 42.into()),
+        ("lora_dropout", Value::from(0.05f32)),
+    ] {
+        assert_eq!(settings[field], value, "{field}");
+    }
+    let card = text("README.md");
+    assert!(card.starts_with("---\nbase_model: \"model\"\nlibrary_name: peft\n"), "{card}");
+    assert!(
+        card.contains("| learning rate | 0.02, linear |")
+            && card.contains("| base | model, weights as nf4 |"),
+        "{card}"
+    );
+
+    let page = text("report.html");
+    for part in [
+        "Loss over steps",
+        "Learning rate over steps",
+        "Gradient norm over steps",
+        "rows held back",
+        "<td>linear</td>",
+    ] {
+        assert!(page.contains(part), "{part}");
+    }
+    assert_eq!(page.matches("<polyline").count(), 4, "two losses, a learning rate, a norm");
+    assert!(page.contains("<th>Tuned</th>"), "{page}");
+    let asked = ["Open today?", "Cats?", "Refunds?", "Hats?"];
+    assert!(asked.iter().any(|question| page.contains(&format!("<td class=\"text\">{question}"))), "{page}");
+    assert!(!page.contains("src=") && !page.contains("href="), "the page needs nothing but itself");
+    assert_eq!(fs::read_dir(folder.join("run/runs")).unwrap().count(), 1);
+}
+
+#[test]
+fn a_dry_run_says_what_it_would_take_and_writes_nothing() {
+    let folder = workshop();
+    let folder = folder.path();
+    let run = "train --model model --data rows.csv --epochs 2 --batch-size 2 --grad-accum 2 --validation-split 0.25 \
+               --eval-steps 2 --output run";
+    let (stdout, _) = told(&trainer(folder, &format!("{run} --dry-run")));
+    // Two layers of q_proj [64, 64] and v_proj [32, 64], rank 8.
+    for part in [
+        "adapter 3,584 trainable parameters",
+        "steps   6: 2.0 passes over 9 examples in 2 of 2 rows a step",
+        "MiB at the peak, as estimated: process ",
+        "trial   the largest micro-batch, 2 rows of ",
+        "with 4 evaluations",
+    ] {
+        assert!(stdout.contains(part), "{part}: {stdout}");
+    }
+    assert!(!folder.join("run").exists());
+
+    told(&trainer(folder, run));
+    let steps = String::from_utf8(bytes(folder, "run/metrics.jsonl")).unwrap();
+    let evaluations = steps.lines().filter(|line| line.contains("eval_loss")).count();
+    assert_eq!((steps.lines().count() - evaluations, evaluations), (6, 4), "as it said");
+}

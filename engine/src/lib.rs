@@ -31,6 +31,7 @@ mod pass;
 mod projection;
 pub mod quant;
 mod rope;
+mod size;
 pub mod threads;
 mod weights;
 
@@ -47,4 +48,5 @@ pub use lora::{ALL_LINEAR, LoraConfig, LoraWeights};
 pub use loss::Nll;
 pub use ops::quantized::Arithmetic;
 pub use projection::Projection;
+pub use size::Size;
 pub use weights::{Weight, WeightSource};

@@ -4,21 +4,27 @@
 mod bench;
 mod checkpoints;
 mod cli;
+mod curve;
 mod data;
 mod data_summary;
+mod dry_run;
 mod encoder;
 mod eval;
 mod export;
 mod interrupt;
 mod lr_schedule;
 mod metrics;
+mod model_card;
 #[path = "../peak_memory.rs"]
 mod peak_memory;
 mod perplexity;
+mod plan;
 mod progress;
 mod record;
 mod run_config;
 mod run_log;
+mod run_report;
+mod samples;
 mod schedule;
 mod tensorboard;
 mod train;

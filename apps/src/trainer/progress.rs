@@ -84,7 +84,7 @@ impl Progress {
 }
 
 /// `1:02:03`, or `2:03` below an hour.
-fn clock(time: Duration) -> String {
+pub fn clock(time: Duration) -> String {
     let seconds = time.as_secs();
     let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
     match hours {

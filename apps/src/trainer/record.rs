@@ -13,6 +13,7 @@ use serde_json::json;
 
 use crate::cli::TrainArgs;
 use crate::metrics::METRICS_FILE;
+use crate::peak_memory;
 use crate::trainer_state::TrainerState;
 
 /// The file's name; a run that has it is finished.
@@ -118,6 +119,7 @@ impl Summary<'_> {
             "best_step": state.best.map(|best| best.step),
             "tokens": state.tokens,
             "seconds": state.seconds,
+            "peak_rss_mib": peak_memory::mib(),
             "validation_perplexity": validation_perplexity,
         });
         let path = output.join(SUMMARY_FILE);

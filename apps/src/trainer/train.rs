@@ -12,11 +12,15 @@ use llama::{Adapter, Checkpoint, Model};
 use crate::checkpoints;
 use crate::cli::{Base, Optim, TrainArgs};
 use crate::data::{self, Data};
+use crate::dry_run;
 use crate::interrupt::Interrupt;
 use crate::lr_schedule::LrSchedule;
+use crate::model_card;
 use crate::record::{self, BeforeAfter, Summary};
 use crate::run_config::{Resolved, RunConfig, data_fingerprint};
 use crate::run_log::RunLog;
+use crate::run_report;
+use crate::samples;
 use crate::schedule::Schedule;
 use crate::trainer_state::TrainerState;
 use crate::training_loop::{End, TrainingLoop};
@@ -31,7 +35,8 @@ pub fn run(args: &TrainArgs) -> Result<ExitCode> {
     let Model { llama, tokenizer, chat_template, path, .. } = Model::open(&args.model, &device)?;
     let data = Data::prepare(&dataset, &tokenizer, chat_template.as_ref(), llama.config(), args)?;
     let base = args.base.map_or_else(|| default_base(&path), Ok)?;
-    let llama = with_adapter(with_base(llama, base)?, args)?;
+    let plain = with_base(llama, base)?; // its weights are shared with the model in training
+    let llama = with_adapter(plain.clone(), args)?;
 
     let schedule = Schedule {
         examples: data.train.len(),
@@ -56,6 +61,10 @@ pub fn run(args: &TrainArgs) -> Result<ExitCode> {
     )?;
     if args.run.eval_steps.is_some() {
         ensure!(!data.validation.is_empty(), "--eval-steps: no rows are held back; raise --validation-split");
+    }
+    if args.run.dry_run {
+        dry_run::print(llama, &data, &schedule, total, base, args)?;
+        return Ok(ExitCode::SUCCESS);
     }
     let (finetune, state, log) = match latest {
         Some(state) => resume(llama, state, run, args)?,
@@ -86,15 +95,18 @@ pub fn run(args: &TrainArgs) -> Result<ExitCode> {
     }
 
     // Save.
-    let (llama, state, _log) = training.finish()?;
-    let (config, _) = llama.lora().context("the model has lost its adapter")?;
+    let (llama, state, log) = training.finish()?;
+    let config = llama.lora().map(|(config, _)| config.clone()).context("the model has lost its adapter")?;
     let after = state.best.or(state.evaluation.filter(|evaluation| evaluation.step == step));
     let validation_perplexity = state
         .eval_loss_before
         .zip(after)
         .map(|(before, after)| BeforeAfter { before: before.exp(), after: after.eval_loss.exp() });
-    Summary { args, lora: config, rows: &data.rows, state: &state, validation_perplexity }
-        .write(&args.output)?;
+    let summary = Summary { args, lora: &config, rows: &data.rows, state: &state, validation_perplexity };
+    summary.write(&args.output)?;
+    model_card::write(&summary, &args.output)?;
+    let samples = samples::answer(plain, llama, &tokenizer, &data.prompts, &data.held_back)?;
+    run_report::write(&summary, log.lines(), &samples, &args.output)?;
 
     if end == End::EarlyStop {
         println!("stopped early after step {step} of {total}");

@@ -80,3 +80,74 @@ impl Finetune {
         named.collect()
     }
 }
+
+#[cfg(all(test, feature = "flex"))]
+mod tests {
+    use super::*;
+    use crate::model_laws::{config, examples, lora_config, model};
+    use crate::projection::host_values;
+    use crate::{AdamWConfig, Llama, LoraConfig};
+
+    fn adapter(llama: &Llama) -> Vec<Vec<f32>> {
+        let (_, weights) = llama.lora().unwrap();
+        let all = weights.into_iter().flat_map(|w| [Some(w.a), Some(w.b), w.magnitude]);
+        all.flatten().map(host_values).collect()
+    }
+
+    /// A run's beginning: dropout, and moments of as many numbers as are kept in 8 bits.
+    fn begin(use_dora: bool, eight_bit: bool) -> Finetune {
+        let mut llama = model(config(), None);
+        llama.init_lora(&LoraConfig { r: 64, use_dora, ..lora_config(0.5) }, 3).unwrap();
+        Finetune::new(llama, AdamWConfig { eight_bit, ..AdamWConfig::default() }, 1).unwrap()
+    }
+
+    #[test]
+    fn a_restored_run_goes_on_as_if_it_had_never_stopped() {
+        for (use_dora, eight_bit) in [(false, false), (true, false), (false, true), (true, true)] {
+            let step = |run: &mut Finetune, seed| run.step(&[examples(seed)], 1e-2).unwrap();
+            let mut whole = begin(use_dora, eight_bit);
+            let reports = [1, 2, 3, 4].map(|seed| step(&mut whole, seed));
+
+            let mut first = begin(use_dora, eight_bit);
+            for seed in [1, 2] {
+                step(&mut first, seed);
+            }
+            let state = first.state();
+            assert_eq!(state.steps, 2);
+            let codes = state.moments.keys().filter(|name| name.ends_with("exp_avg.codes")).count();
+            assert_eq!(codes > 0, eight_bit, "{:?}", state.moments.keys());
+
+            let (config, weights) = first.model().lora().unwrap();
+            let mut second = begin(use_dora, eight_bit);
+            second.llama.attach_lora(config, weights).unwrap();
+            second.restore(state).unwrap();
+            assert_eq!([3, 4].map(|seed| step(&mut second, seed)), reports[2..]);
+            assert!(adapter(second.model()) == adapter(whole.model()), "dora {use_dora}, 8 bits {eight_bit}");
+        }
+    }
+
+    #[test]
+    fn the_state_of_another_adapter_is_refused() {
+        let mut run = begin(false, false);
+        run.step(&[examples(1)], 1e-2).unwrap();
+        let refused = |change: &dyn Fn(&mut FinetuneState)| {
+            let mut state = run.state();
+            change(&mut state);
+            begin(false, false).restore(state).unwrap_err().to_string()
+        };
+        const A: &str = "model.layers.0.self_attn.q_proj.lora_A.weight.exp_avg";
+        let missing = refused(&|state| drop(state.moments.remove(A)));
+        assert!(missing.contains("q_proj.lora_A.weight` [64, 64] does not fit"), "{missing}");
+        let shape = refused(&|state| {
+            let v_proj = "model.layers.0.self_attn.v_proj.lora_B.weight.exp_avg";
+            let turned = state.moments[v_proj].clone().transpose();
+            state.moments.insert(v_proj.into(), turned);
+        });
+        assert!(shape.contains("v_proj.lora_B.weight` [32, 64] does not fit"), "{shape}");
+        let unknown = refused(&|state| {
+            let moment = state.moments[A].clone();
+            state.moments.insert("model.layers.9.exp_avg".into(), moment);
+        });
+        assert!(unknown.contains("`model.layers.9.exp_avg`"), "{unknown}");
+    }
+}
