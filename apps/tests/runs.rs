@@ -10,7 +10,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use small_model::write_model;
 
 /// Longer than any of these runs takes on a busy machine.
@@ -258,11 +258,11 @@ fn a_run_leaves_a_folder_that_explains_it() {
 
     let settings: Value = serde_json::from_str(&text("run.json")).unwrap();
     for (field, value) in [
-        ("lr_scheduler", "linear".into()),
-        ("max_steps", 4.into()),
-        ("base", "nf4".into()),
-        ("seed", 42.into()),
-        ("lora_dropout", Value::from(0.05f32)),
+        ("lr_scheduler", json!("linear")),
+        ("max_steps", json!(4)),
+        ("base", json!("nf4")),
+        ("seed", json!(42)),
+        ("lora_dropout", json!(0.05)),
     ] {
         assert_eq!(settings[field], value, "{field}");
     }

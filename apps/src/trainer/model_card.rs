@@ -13,7 +13,7 @@ use crate::record::Summary;
 /// Writes the card to the run's folder.
 pub fn write(summary: &Summary<'_>, output: &Path) -> Result<()> {
     let path = output.join("README.md");
-    fs::write(&path, render(summary, output)?).with_context(|| path.display().to_string())
+    fs::write(&path, render(summary, output)? + "\n").with_context(|| path.display().to_string())
 }
 
 fn render(summary: &Summary<'_>, output: &Path) -> Result<String> {

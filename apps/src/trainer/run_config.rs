@@ -60,8 +60,8 @@ impl RunConfig {
             ("warmup_steps", json!(resolved.warmup_steps)),
             ("base", json!(resolved.base)),
             ("lora_r", json!(lora.r)),
-            ("lora_alpha", json!(lora.lora_alpha)),
-            ("lora_dropout", json!(lora.lora_dropout)),
+            ("lora_alpha", shortest(lora.lora_alpha)),
+            ("lora_dropout", shortest(lora.lora_dropout)),
             ("target_modules", json!(lora.target_modules)),
             ("prompt_format", json!(resolved.chat_template)),
             ("model_fingerprint", json!(resolved.model_fingerprint)),
@@ -114,6 +114,11 @@ impl RunConfig {
         }
         Ok(())
     }
+}
+
+/// The number as a person wrote it: 0.05, not the f64 that is nearest to the f32 that is nearest to it.
+fn shortest(number: f32) -> Value {
+    json!(number.to_string().parse::<f64>().unwrap_or(f64::from(number)))
 }
 
 /// A digest of what is learned and measured, to the token.
@@ -188,7 +193,7 @@ mod tests {
         let (a, b) = (example(&[1, 2], &[false, true]), example(&[3], &[true]));
         let whole = data_fingerprint(std::slice::from_ref(&a), std::slice::from_ref(&b));
         assert_eq!(whole, data_fingerprint(std::slice::from_ref(&a), std::slice::from_ref(&b)));
-        assert_ne!(whole, data_fingerprint(&[b.clone()], &[a.clone()]));
+        assert_ne!(whole, data_fingerprint(std::slice::from_ref(&b), std::slice::from_ref(&a)));
         assert_ne!(whole, data_fingerprint(&[a.clone(), b.clone()], &[]));
         assert_ne!(whole, data_fingerprint(&[example(&[1, 2], &[true, true])], &[b]));
     }

@@ -15,7 +15,7 @@ use crate::samples::Sample;
 /// Writes the page to the run's folder; it needs nothing but itself.
 pub fn write(summary: &Summary<'_>, lines: &[Line], samples: &[Sample], output: &Path) -> Result<()> {
     let path = output.join("report.html");
-    fs::write(&path, render(summary, lines, samples)?).with_context(|| path.display().to_string())
+    fs::write(&path, render(summary, lines, samples)? + "\n").with_context(|| path.display().to_string())
 }
 
 fn render(summary: &Summary<'_>, lines: &[Line], samples: &[Sample]) -> Result<String> {
