@@ -1,4 +1,4 @@
-//! The most memory that the process has held, for the two `bench` commands.
+//! The most memory that the process has held, for the two `bench` commands and for training.
 
 use std::fs;
 

@@ -59,7 +59,7 @@ fn training_lowers_perplexity_and_leaves_an_adapter() {
 
     let first = folder.path().join("first");
     let metrics = fs::read_to_string(first.join("metrics.jsonl")).unwrap();
-    assert_eq!(metrics.lines().count(), 6);
+    assert_eq!(metrics.lines().count(), 8, "six steps, and an evaluation before and after");
     let summary: Value = serde_json::from_slice(&fs::read(first.join("training.json")).unwrap()).unwrap();
     assert_eq!(
         summary["rows"],

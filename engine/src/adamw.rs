@@ -59,6 +59,18 @@ impl AdamW {
         Self { config, moments: Vec::new(), steps: 0 }
     }
 
+    /// The moments of each parameter, the first and the second, if it has had a gradient.
+    pub fn moments(&self) -> &[Option<[Moment; 2]>] {
+        &self.moments
+    }
+
+    /// Goes on after step `steps` with the moments it had.
+    pub fn restore(&mut self, steps: u64, moments: Vec<Option<[Moment; 2]>>) {
+        // Beyond i32::MAX steps the corrections are 1.
+        self.steps = i32::try_from(steps).unwrap_or(i32::MAX);
+        self.moments = moments;
+    }
+
     /// Updates `parameters` in place; one without a gradient stays as it is.
     pub fn update(
         &mut self,

@@ -3,6 +3,8 @@
 //! The backward pass goes layer by layer: every layer is its own little graph from a detached input,
 //! so that its tape is freed as soon as it has been walked.
 
+pub mod state;
+
 use burn::tensor::Tensor;
 
 use crate::adamw::{AdamW, AdamWConfig};

@@ -1,5 +1,6 @@
 //! Model checkpoints on disk: a configuration and named tensors, whatever the files' format.
 
+mod fingerprint;
 pub(crate) mod names;
 pub(crate) mod nf4;
 mod permutation;

@@ -26,6 +26,7 @@ mod scheduler;
 mod staged;
 mod stop;
 mod tokenizer;
+pub mod training_checkpoint;
 
 pub use adapter::Adapter;
 pub use chat_template::{Answer, ChatTemplate, Message, TemplateError, Transcriber, Transcript};
@@ -42,3 +43,4 @@ pub use sampler::{Sampler, Sampling, SamplingError};
 pub use scheduler::{Limits, Scheduler, SubmitError, Ticket, TokenStream};
 pub use stop::StopStrings;
 pub use tokenizer::{DecodeStream, Tokenizer, TokenizerError};
+pub use training_checkpoint::TrainingCheckpoint;

@@ -94,7 +94,13 @@ impl StagedFolder {
             }
             _ => {}
         }
-        fs::rename(&self.temporary, &self.path).map_err(LlamaError::io(&self.path))
+        fs::rename(&self.temporary, &self.path).map_err(LlamaError::io(&self.path))?;
+        #[cfg(unix)] // elsewhere a folder cannot be opened
+        if let Some(parent) = self.path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+            // Or after a power cut the name might be missing that a later step relies on.
+            File::open(parent).and_then(|parent| parent.sync_all()).map_err(LlamaError::io(parent))?;
+        }
+        Ok(())
     }
 }
 

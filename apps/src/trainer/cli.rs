@@ -1,11 +1,16 @@
 //! The command line.
 
+mod run;
+
 use std::path::PathBuf;
 
 use clap::builder::RangedU64ValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use llama::Recipe;
 use llama::dataset::{Column, PromptFormat};
+use serde::Serialize;
+
+pub use run::{LrScheduler, RunArgs};
 
 /// Fine-tunes Llama-family models with QLoRA.
 #[derive(Debug, Parser)]
@@ -35,7 +40,7 @@ pub enum Command {
 }
 
 /// `trainer train`. The underscored aliases are the names that the system's first users know.
-#[derive(Debug, Args)]
+#[derive(Debug, Args, Serialize)]
 pub struct TrainArgs {
     /// Model to train on: a path, a short name, or owner/name on the hub.
     #[arg(long, visible_alias = "model_id", value_name = "REF", default_value = llama::catalog::DEFAULT_MODEL)]
@@ -48,6 +53,7 @@ pub struct TrainArgs {
     /// Columns with names of their own: instruction, input, response, system, context or messages, an
     /// equals sign, and what the file calls it.
     #[arg(long, value_name = "FIELD=COLUMN", value_delimiter = ',')]
+    #[serde(skip)] // the data's fingerprint covers it
     pub columns: Vec<Column>,
     /// Leave out rows that cannot be read or written, and list them, instead of stopping.
     #[arg(long)]
@@ -56,8 +62,9 @@ pub struct TrainArgs {
     /// template), a text with {instruction} and perhaps {context} in it, or a Jinja chat template
     /// [default: chat for conversations if the model has a template, else plain]
     #[arg(long, value_name = "FORMAT")]
+    #[serde(skip)] // the chat template stands for it
     pub prompt_format: Option<PromptFormat>,
-    /// Folder for the adapter.
+    /// Folder of the run: the adapter, its model card, checkpoints, figures and a report.
     #[arg(long, value_name = "DIR", default_value = "adapter")]
     pub output: PathBuf,
 
@@ -73,7 +80,7 @@ pub struct TrainArgs {
     /// Batches that make one optimizer step.
     #[arg(long, visible_alias = "gradient_accumulation_steps", default_value = "4", value_parser = at_least::<usize>(1))]
     pub grad_accum: usize,
-    /// Learning rate, the same for every step.
+    /// Learning rate; the highest, where it changes.
     #[arg(long, visible_alias = "learning_rate", default_value = "2e-4", value_parser = positive)]
     pub lr: f64,
     /// Optimizer, by the name that transformers gives it.
@@ -132,16 +139,23 @@ pub struct TrainArgs {
     /// Where to compute.
     #[arg(long, default_value = engine::device::AVAILABLE[0])]
     pub device: String,
+
+    /// How it begins, is kept and ends.
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub run: RunArgs,
 }
 
 /// AdamW, and how it keeps its moments.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
 pub enum Optim {
     /// In 32 bits.
     #[value(name = "adamw_torch")]
+    #[serde(rename = "adamw_torch")]
     AdamwTorch,
     /// In 8 bits, block by block, as bitsandbytes.
     #[value(name = "adamw_8bit", alias = "adamw_bnb_8bit")]
+    #[serde(rename = "adamw_8bit")]
     Adamw8bit,
 }
 
@@ -156,7 +170,8 @@ impl Optim {
 }
 
 /// What stays together when rows are held back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Split {
     /// Rows that ask the same thing, but for case, digits and punctuation.
     Question,
@@ -165,7 +180,8 @@ pub enum Split {
 }
 
 /// The form of the frozen weights.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Base {
     /// 4-bit NormalFloat with double quantization, whatever the file holds.
     Nf4,
@@ -403,6 +419,19 @@ mod tests {
     }
 
     #[test]
+    fn transformers_names_work() {
+        let args = train("--lr_scheduler_type cosine --warmup_ratio 0.1 --eval_steps 5 --save_total_limit 1");
+        let run = args.unwrap().run;
+        assert_eq!(
+            (run.lr_scheduler, run.eval_steps, run.save_total_limit),
+            (LrScheduler::Cosine, Some(5), 1)
+        );
+        assert_eq!([1, 10, 11].map(|total| run.warmup(total)), [1, 1, 2], "rounded up");
+        let plain = train("").unwrap().run;
+        assert_eq!((plain.lr_scheduler, plain.warmup(100)), (LrScheduler::Constant, 0));
+    }
+
+    #[test]
     fn quantize_is_export() {
         for command in ["export", "quantize"] {
             let line = format!("trainer {command} --model m --output o --type q4_k_m");
@@ -432,6 +461,10 @@ mod tests {
             "--columns question",
             "--prompt-format chatml",
             "--split none",
+            "--warmup-steps 1 --warmup-ratio 0.1",
+            "--early-stopping-patience 1",
+            "--lr-scheduler step",
+            "--save-total-limit 0",
         ] {
             assert!(train(flags).is_err(), "{flags}");
         }

@@ -19,6 +19,8 @@ use crate::record::Rows;
 pub struct Data {
     pub train: Vec<Example>,
     pub validation: Vec<Example>,
+    /// The rows of `validation`, as they were written.
+    pub held_back: Vec<Row>,
     /// Rows set aside.
     pub test: Vec<Row>,
     pub rows: Rows,
@@ -88,6 +90,7 @@ impl Data {
         Ok(Self {
             train: train.examples,
             validation: validation.examples,
+            held_back: split.validation.into_iter().cloned().collect(),
             test: split.test.into_iter().cloned().collect(),
             rows,
             prompts,

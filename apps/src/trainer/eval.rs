@@ -50,12 +50,7 @@ pub fn run(args: &EvalArgs) -> Result<()> {
         eprintln!("{name}: measuring the perplexity of {} answers", questions.len());
         let nlls = nlls(&llama, &questions)?;
         eprintln!("{name}: answering {} questions", questions.len());
-        // A model that writes on begins the next section of the grounded form; a conversation has none.
-        let stop = match prompts {
-            Prompts::Pair(_) => vec![GROUNDED_STOP.to_owned()],
-            Prompts::Chat(_) => Vec::new(),
-        };
-        let texts = answers(llama, &tokenizer, &questions, &stop, args.max_tokens)?;
+        let texts = answers(llama, &tokenizer, &questions, &stop_strings(&prompts), args.max_tokens)?;
         let outputs = questions.iter().zip(texts).zip(nlls);
         Ok(outputs.map(|((question, text), nll)| Output::new(text, question.row.response(), nll)).collect())
     };
@@ -80,9 +75,18 @@ pub fn run(args: &EvalArgs) -> Result<()> {
     Ok(())
 }
 
+/// What ends an answer beside the end token: a model that writes on begins the next section of the
+/// grounded form; a conversation has none.
+pub fn stop_strings(prompts: &Prompts) -> Vec<String> {
+    match prompts {
+        Prompts::Pair(_) => vec![GROUNDED_STOP.to_owned()],
+        Prompts::Chat(_) => Vec::new(),
+    }
+}
+
 /// A row as the model reads it.
-struct Question<'a> {
-    row: &'a Row,
+pub struct Question<'a> {
+    pub row: &'a Row,
     example: Example,
 }
 
@@ -97,7 +101,7 @@ impl Question<'_> {
 
 /// Encodes the rows as training does. One whose prompt leaves no room for an answer is left out; of one
 /// that is too long, perplexity sees the start of the answer.
-fn questions<'a>(
+pub fn questions<'a>(
     rows: &'a [Row],
     tokenizer: &Tokenizer,
     prompts: &Prompts,
@@ -136,7 +140,7 @@ fn nlls(llama: &Llama, questions: &[Question<'_>]) -> Result<Vec<Nll>> {
 }
 
 /// The model's own answers: the likeliest token each time, many answers side by side.
-fn answers(
+pub fn answers(
     llama: Llama,
     tokenizer: &Tokenizer,
     questions: &[Question<'_>],

@@ -2,20 +2,34 @@
 //! for other programs.
 
 mod bench;
+mod checkpoints;
 mod cli;
+mod curve;
 mod data;
 mod data_summary;
+mod dry_run;
 mod encoder;
 mod eval;
 mod export;
 mod interrupt;
+mod lr_schedule;
+mod metrics;
+mod model_card;
 #[path = "../peak_memory.rs"]
 mod peak_memory;
 mod perplexity;
+mod plan;
 mod progress;
 mod record;
+mod run_config;
+mod run_log;
+mod run_report;
+mod samples;
 mod schedule;
+mod tensorboard;
 mod train;
+mod trainer_state;
+mod training_loop;
 
 use std::process::ExitCode;
 
@@ -24,16 +38,17 @@ use clap::Parser;
 use cli::{Cli, Command};
 
 fn main() -> ExitCode {
+    let done = |()| ExitCode::SUCCESS;
     let result = match Cli::parse().command {
         Command::Train(args) => train::run(&args),
-        Command::Eval(args) => eval::run(&args),
-        Command::Perplexity(args) => perplexity::run(&args),
-        Command::Bench(args) => bench::run(&args),
-        Command::Merge(args) => export::merge(&args),
-        Command::Export(args) => export::run(&args),
+        Command::Eval(args) => eval::run(&args).map(done),
+        Command::Perplexity(args) => perplexity::run(&args).map(done),
+        Command::Bench(args) => bench::run(&args).map(done),
+        Command::Merge(args) => export::merge(&args).map(done),
+        Command::Export(args) => export::run(&args).map(done),
     };
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(status) => status,
         Err(error) => {
             eprintln!("error: {error:#}");
             ExitCode::FAILURE

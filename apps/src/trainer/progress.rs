@@ -23,18 +23,22 @@ pub struct Progress {
     bar: Option<ProgressBar>,
     started: Instant,
     total: u64,
+    /// Steps that an earlier part of the run made.
+    earlier: u64,
     done: u64,
     tokens: usize,
 }
 
 impl Progress {
-    /// Starts the clock of a run of `total` steps.
-    pub fn start(total: u64) -> Self {
+    /// Starts the clock of a run of `total` steps, of which `earlier` were made before.
+    pub fn start(earlier: u64, total: u64) -> Self {
         let bar = stderr().is_terminal().then(|| {
             let style = ProgressStyle::with_template("{bar:30} {pos}/{len} steps  {msg}  {eta} left");
-            ProgressBar::new(total).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+            ProgressBar::new(total)
+                .with_position(earlier)
+                .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
         });
-        Self { bar, started: Instant::now(), total, done: 0, tokens: 0 }
+        Self { bar, started: Instant::now(), total, earlier, done: earlier, tokens: 0 }
     }
 
     /// One step more, which read `tokens` tokens.
@@ -47,26 +51,40 @@ impl Progress {
         if let Some(bar) = &self.bar {
             bar.set_message(message);
             bar.inc(1);
-        } else if self.done == 1
+        } else if self.done == self.earlier + 1
             || self.done == self.total
             || self.done.is_multiple_of(self.total.div_ceil(LINES))
         {
-            let left = elapsed.mul_f64((self.total - self.done) as f64 / self.done as f64);
+            let left = elapsed
+                .mul_f64(self.total.saturating_sub(self.done) as f64 / (self.done - self.earlier) as f64);
             eprintln!("step {}/{}  {message}  {} left", self.done, self.total, clock(left));
         }
     }
 
+    /// Says something between the steps.
+    pub fn say(&self, message: &str) {
+        match &self.bar {
+            Some(bar) => bar.suspend(|| eprintln!("{message}")),
+            None => eprintln!("{message}"),
+        }
+    }
+
+    /// What the steps since the start took.
+    pub fn trained(&self) -> Trained {
+        Trained { tokens: self.tokens, seconds: self.started.elapsed().as_secs_f64() }
+    }
+
     /// Ends the bar.
     pub fn finish(self) -> Trained {
-        if let Some(bar) = self.bar {
+        if let Some(bar) = &self.bar {
             bar.abandon(); // leaves the last state on the screen
         }
-        Trained { tokens: self.tokens, seconds: self.started.elapsed().as_secs_f64() }
+        self.trained()
     }
 }
 
 /// `1:02:03`, or `2:03` below an hour.
-fn clock(time: Duration) -> String {
+pub fn clock(time: Duration) -> String {
     let seconds = time.as_secs();
     let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
     match hours {

@@ -1,44 +1,30 @@
-//! What a run leaves beside its adapter: `metrics.jsonl`, a line per step, and `training.json`.
+//! `training.json`: what was trained on what, and what came out.
 
-use std::fs::{self, File};
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::io;
+use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use engine::{LoraConfig, StepReport};
+use engine::LoraConfig;
 use llama::adapter::CONFIG_FILE;
+use llama::training_checkpoint::checkpoint_steps;
 use serde::Serialize;
 use serde_json::json;
 
 use crate::cli::TrainArgs;
-use crate::progress::Trained;
+use crate::metrics::METRICS_FILE;
+use crate::peak_memory;
+use crate::trainer_state::TrainerState;
 
-const METRICS_FILE: &str = "metrics.jsonl";
-
-/// `metrics.jsonl`, open for appending.
-pub struct Metrics {
-    path: PathBuf,
-    file: File,
-}
-
-/// A line of `metrics.jsonl`.
-#[derive(Debug, Serialize)]
-struct Line {
-    step: u64,
-    loss: f64,
-    grad_norm: f64,
-    lr: f64,
-    /// Tokens that were learned.
-    tokens: usize,
-}
+/// The file's name; a run that has it is finished.
+const SUMMARY_FILE: &str = "training.json";
 
 /// `training.json`: what was trained on what, and what came out.
 pub struct Summary<'a> {
     pub args: &'a TrainArgs,
     pub lora: &'a LoraConfig,
     pub rows: &'a Rows,
-    pub steps: u64,
-    pub trained: Trained,
+    pub state: &'a TrainerState,
     /// Perplexity of the rows held back, if there are any.
     pub validation_perplexity: Option<BeforeAfter>,
 }
@@ -73,8 +59,8 @@ pub struct BeforeAfter {
 }
 
 /// Refuses an output that is no folder of ours, before any work is done: saving an adapter into a
-/// model's folder would replace its chat template.
-pub fn check(output: &Path) -> Result<()> {
+/// model's folder would replace its chat template. A run that is not finished is only gone on with.
+pub fn check(output: &Path, resume: bool) -> Result<()> {
     if output.exists() && !output.is_dir() {
         bail!("--output {}: it is a file; name a folder", output.display());
     }
@@ -83,30 +69,31 @@ pub fn check(output: &Path) -> Result<()> {
     if !ours && !is_empty() {
         bail!("--output {}: it holds other files; name a new folder or an adapter's", output.display());
     }
+    let unfinished = !output.join(SUMMARY_FILE).exists();
+    if let Some(step) = checkpoint_steps(output)?.last().filter(|_| unfinished && !resume) {
+        bail!(
+            "--output {}: it holds a run that stopped after step {step}; go on with --resume, or name a new folder",
+            output.display()
+        );
+    }
     Ok(())
 }
 
-impl Metrics {
-    /// Makes the output folder and the file, in place of an earlier run's.
-    pub fn create(output: &Path) -> Result<Self> {
-        fs::create_dir_all(output).with_context(|| format!("--output {}", output.display()))?;
-        let path = output.join(METRICS_FILE);
-        let file = File::create(&path).with_context(|| format!("--output: {}", path.display()))?;
-        Ok(Self { path, file })
-    }
-
-    /// Adds step `step`, counted from 1.
-    pub fn write(&mut self, step: u64, report: &StepReport, lr: f64) -> Result<()> {
-        let StepReport { loss, grad_norm, tokens } = *report;
-        let line = serde_json::to_string(&Line { step, loss, grad_norm, lr, tokens })?;
-        writeln!(self.file, "{line}").with_context(|| self.path.display().to_string())
+/// Takes the mark of a finished run away, if it is there.
+pub fn unfinish(output: &Path) -> Result<()> {
+    let path = output.join(SUMMARY_FILE);
+    match fs::remove_file(&path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(error).context(path.display().to_string())
+        }
+        _ => Ok(()),
     }
 }
 
 impl Summary<'_> {
     /// Writes `training.json` to the folder.
     pub fn write(&self, output: &Path) -> Result<()> {
-        let Self { args, lora, rows, steps, trained, validation_perplexity } = self;
+        let Self { args, lora, rows, state, validation_perplexity } = self;
         let fields = json!({
             "model": args.model,
             "data": args.data,
@@ -127,12 +114,15 @@ impl Summary<'_> {
             "train_on_inputs": args.train_on_inputs,
             "shuffle": !args.no_shuffle,
             "seed": args.seed,
-            "steps": steps,
-            "tokens": trained.tokens,
-            "seconds": trained.seconds,
+            "lr_scheduler": args.run.lr_scheduler,
+            "steps": state.global_step,
+            "best_step": state.best.map(|best| best.step),
+            "tokens": state.tokens,
+            "seconds": state.seconds,
+            "peak_rss_mib": peak_memory::mib(),
             "validation_perplexity": validation_perplexity,
         });
-        let path = output.join("training.json");
+        let path = output.join(SUMMARY_FILE);
         fs::write(&path, format!("{fields:#}\n")).with_context(|| path.display().to_string())
     }
 }
@@ -142,25 +132,34 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_step_is_a_line() {
-        let dir = tempfile::tempdir().unwrap();
-        let output = dir.path().join("new/adapter");
-        let mut metrics = Metrics::create(&output).unwrap();
-        metrics.write(1, &StepReport { loss: 2.5, grad_norm: 0.5, tokens: 7 }, 2e-4).unwrap();
-        let text = fs::read_to_string(output.join("metrics.jsonl")).unwrap();
-        assert_eq!(text, "{\"step\":1,\"loss\":2.5,\"grad_norm\":0.5,\"lr\":0.0002,\"tokens\":7}\n");
-    }
-
-    #[test]
     fn only_a_folder_of_ours_is_written_to() {
         let dir = tempfile::tempdir().unwrap();
+        let check = |path: &Path| check(path, false);
         check(dir.path()).unwrap();
         check(&dir.path().join("new")).unwrap();
         let file = dir.path().join("model.gguf");
         fs::write(&file, "").unwrap();
         assert!(check(&file).unwrap_err().to_string().contains("it is a file"));
         assert!(check(dir.path()).unwrap_err().to_string().contains("it holds other files"));
-        Metrics::create(dir.path()).unwrap();
+        fs::write(dir.path().join(METRICS_FILE), "").unwrap();
         check(dir.path()).unwrap();
+    }
+
+    #[test]
+    fn a_run_that_stopped_is_not_begun_anew() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join(METRICS_FILE), "").unwrap();
+        fs::create_dir(dir.path().join("checkpoint-12")).unwrap();
+        let error = check(dir.path(), false).unwrap_err().to_string();
+        assert!(
+            error.ends_with("stopped after step 12; go on with --resume, or name a new folder"),
+            "{error}"
+        );
+        check(dir.path(), true).unwrap();
+        fs::write(dir.path().join(SUMMARY_FILE), "{}").unwrap();
+        check(dir.path(), false).unwrap();
+        unfinish(dir.path()).unwrap();
+        unfinish(dir.path()).unwrap();
+        check(dir.path(), false).unwrap_err();
     }
 }

@@ -1,35 +1,43 @@
 //! The recipe: set up, train, save, evaluate.
 
 use std::path::Path;
-use std::sync::atomic::Ordering;
+use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail, ensure};
 use engine::quant::Format;
-use engine::{AdamWConfig, Example, Finetune, Llama, LoraConfig, Nll};
+use engine::{AdamWConfig, Finetune, Llama, LoraConfig};
+use llama::training_checkpoint::{TrainingCheckpoint, checkpoint_path};
 use llama::{Adapter, Checkpoint, Model};
 
+use crate::checkpoints;
 use crate::cli::{Base, Optim, TrainArgs};
 use crate::data::{self, Data};
-use crate::interrupt;
-use crate::progress::Progress;
-use crate::record::{self, BeforeAfter, Metrics, Summary};
+use crate::dry_run;
+use crate::interrupt::Interrupt;
+use crate::lr_schedule::LrSchedule;
+use crate::model_card;
+use crate::record::{self, BeforeAfter, Summary};
+use crate::run_config::{Resolved, RunConfig, data_fingerprint};
+use crate::run_log::RunLog;
+use crate::run_report;
+use crate::samples;
 use crate::schedule::Schedule;
+use crate::trainer_state::TrainerState;
+use crate::training_loop::{End, TrainingLoop};
 
 /// `trainer train`.
-pub fn run(args: &TrainArgs) -> Result<()> {
+pub fn run(args: &TrainArgs) -> Result<ExitCode> {
     // Set up. What costs little and may be wrong comes before the model.
     let dataset = data::open(args)?;
     let device = engine::device::parse(&args.device)?;
-    record::check(&args.output)?;
+    record::check(&args.output, args.run.resume)?;
+    let latest = if args.run.resume { checkpoints::latest(&args.output)? } else { None };
     let Model { llama, tokenizer, chat_template, path, .. } = Model::open(&args.model, &device)?;
     let data = Data::prepare(&dataset, &tokenizer, chat_template.as_ref(), llama.config(), args)?;
     let base = args.base.map_or_else(|| default_base(&path), Ok)?;
-    let llama = with_adapter(with_base(llama, base)?, args)?;
-    let mut metrics = Metrics::create(&args.output)?;
-    data.save_test(&args.output)?;
-    let before = perplexity(&llama, &data.validation, args.batch_size)?;
+    let plain = with_base(llama, base)?; // its weights are shared with the model in training
+    let llama = with_adapter(plain.clone(), args)?;
 
-    // Train.
     let schedule = Schedule {
         examples: data.train.len(),
         batch_size: args.batch_size,
@@ -37,52 +45,132 @@ pub fn run(args: &TrainArgs) -> Result<()> {
         shuffle: (!args.no_shuffle).then_some(args.seed),
     };
     let total = args.max_steps.unwrap_or(args.epochs.saturating_mul(schedule.steps_per_epoch()));
-    let mut finetune = Finetune::new(llama, optimizer(args), args.seed)?;
-    let interrupted = interrupt::raised_by_ctrl_c()?;
-    let mut progress = Progress::start(total);
-    let mut steps = 0;
-    for batches in schedule.steps().take(usize::try_from(total).unwrap_or(usize::MAX)) {
-        if interrupted.load(Ordering::Relaxed) {
-            break;
-        }
-        let batches: Vec<Vec<Example>> = batches.iter().map(|batch| data.examples(batch)).collect();
-        let report = finetune.step(&batches, args.lr)?;
-        steps += 1;
-        ensure!(report.loss.is_finite(), "the loss of step {steps} is {}; try a lower --lr", report.loss);
-        metrics.write(steps, &report, args.lr)?;
-        progress.step(&report, batches.iter().flatten().map(|example| example.tokens.len()).sum());
+    let warmup_steps = args.run.warmup(total);
+    let chat_template = data.prompts.chat_template(tokenizer.leading_bos()?.is_some());
+    let run = RunConfig::new(
+        args,
+        &Resolved {
+            lora: llama.lora().context("the model has no adapter")?.0,
+            max_steps: total,
+            warmup_steps,
+            base,
+            chat_template: &chat_template,
+            model_fingerprint: Checkpoint::open(&path)?.fingerprint()?,
+            data_fingerprint: data_fingerprint(&data.train, &data.validation),
+        },
+    )?;
+    if args.run.eval_steps.is_some() {
+        ensure!(!data.validation.is_empty(), "--eval-steps: no rows are held back; raise --validation-split");
     }
-    let trained = progress.finish();
-
-    // Save, before anything else can go wrong.
-    let llama = finetune.into_model();
-    let (config, weights) = llama.lora().context("the model has lost its adapter")?;
-    let adapter = Adapter {
-        config: config.clone(),
-        weights,
-        base_model: Some(args.model.clone()),
-        chat_template: Some(data.prompts.chat_template(tokenizer.leading_bos()?.is_some())),
+    if args.run.dry_run {
+        dry_run::print(llama, &data, &schedule, total, base, args)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let (finetune, state, log) = match latest {
+        Some(state) => resume(llama, state, run, args)?,
+        None => begin(llama, run, args)?,
     };
-    adapter.save(&args.output)?;
+    data.save_test(&args.output)?;
 
-    // Evaluate.
-    let after = match steps == total {
-        true => perplexity(&llama, &data.validation, args.batch_size)?,
-        false => None, // whoever interrupts does not want to wait
+    // Train, with evaluations and checkpoints on the way.
+    let interrupt = Interrupt::listen()?;
+    let lr_schedule = LrSchedule { scheduler: args.run.lr_scheduler, lr: args.lr, warmup_steps, total };
+    let mut training = TrainingLoop {
+        finetune,
+        state,
+        log,
+        data: &data,
+        schedule,
+        lr_schedule,
+        args: &args.run,
+        output: &args.output,
+        base_model: &args.model,
+        chat_template: &chat_template,
     };
-    let validation_perplexity = before.zip(after).map(|(before, after)| BeforeAfter { before, after });
-    let summary = Summary { args, lora: config, rows: &data.rows, steps, trained, validation_perplexity };
+    let end = training.run(&interrupt)?;
+    let step = training.state.global_step;
+    if let End::Interrupted(signal) = end {
+        report_interruption(step, total, args);
+        return Ok(signal.into());
+    }
+
+    // Save.
+    let (llama, state, log) = training.finish()?;
+    let config = llama.lora().map(|(config, _)| config.clone()).context("the model has lost its adapter")?;
+    let after = state.best.or(state.evaluation.filter(|evaluation| evaluation.step == step));
+    let validation_perplexity = state
+        .eval_loss_before
+        .zip(after)
+        .map(|(before, after)| BeforeAfter { before: before.exp(), after: after.eval_loss.exp() });
+    let summary = Summary { args, lora: &config, rows: &data.rows, state: &state, validation_perplexity };
     summary.write(&args.output)?;
+    model_card::write(&summary, &args.output)?;
+    let samples = samples::answer(plain, llama, &tokenizer, &data.prompts, &data.held_back)?;
+    run_report::write(&summary, log.lines(), &samples, &args.output)?;
 
-    if steps < total {
-        println!("interrupted after step {steps} of {total}");
+    if end == End::EarlyStop {
+        println!("stopped early after step {step} of {total}");
     }
-    println!("trained {steps} steps on {} tokens in {:.1} s", trained.tokens, trained.seconds);
-    println!("adapter saved in {}", args.output.display());
+    println!("trained {step} steps on {} tokens in {:.1} s", state.tokens, state.seconds);
+    let best = state.best.map_or(String::new(), |best| format!(", the best one, of step {}", best.step));
+    println!("adapter saved in {}{best}", args.output.display());
     if let Some(BeforeAfter { before, after }) = validation_perplexity {
         println!("validation perplexity {before:.2} → {after:.2}");
     }
-    Ok(())
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A run before its first step, in place of an earlier one that is finished.
+fn begin(llama: Llama, run: RunConfig, args: &TrainArgs) -> Result<(Finetune, TrainerState, RunLog)> {
+    let finetune = Finetune::new(llama, optimizer(args), args.seed)?;
+    checkpoints::clear(&args.output)?; // first: what is left of a finished run is no run to go on with
+    record::unfinish(&args.output)?;
+    let log = RunLog::create(&args.output)?;
+    run.write(&args.output)?;
+    Ok((finetune, TrainerState::new(run), log))
+}
+
+/// A run as its latest checkpoint has it.
+fn resume(
+    mut llama: Llama,
+    state: TrainerState,
+    run: RunConfig,
+    args: &TrainArgs,
+) -> Result<(Finetune, TrainerState, RunLog)> {
+    run.check_same(&state.run, &args.output)?;
+    let path = checkpoint_path(&args.output, state.global_step);
+    let fit = || format!("{} does not fit the model", path.display());
+    let checkpoint = TrainingCheckpoint::<TrainerState>::load(&path, llama.device())?;
+    let config = llama.lora().map(|(config, _)| config.clone()).context("the model has no adapter")?;
+    llama.attach_lora(&config, checkpoint.adapter.weights).with_context(fit)?;
+    let mut finetune = Finetune::new(llama, optimizer(args), args.seed)?;
+    finetune.restore(checkpoint.optimizer).with_context(fit)?;
+    let log = RunLog::resume(&args.output, state.global_step, state.is_evaluated())?;
+    run.write(&args.output)?;
+    eprintln!("going on after step {}, from {}", state.global_step, path.display());
+    Ok((finetune, TrainerState { run, ..state }, log))
+}
+
+/// Says where the run is, and how to go on with it.
+fn report_interruption(step: u64, total: u64, args: &TrainArgs) {
+    println!("stopped after step {step} of {total}");
+    if step > 0 {
+        println!("checkpoint saved in {}, an adapter too", checkpoint_path(&args.output, step).display());
+    }
+    let mut words: Vec<String> = std::env::args().map(|word| quoted(&word)).collect();
+    if !args.run.resume {
+        words.push("--resume".into());
+    }
+    println!("go on with: {}", words.join(" "));
+}
+
+/// A word as a shell reads it.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,@%+".contains(c);
+    match !word.is_empty() && word.chars().all(plain) {
+        true => word.to_owned(),
+        false => format!("'{}'", word.replace('\'', "'\\''")),
+    }
 }
 
 /// What is quantized stays as it is; the rest is trained as QLoRA does.
@@ -139,13 +227,13 @@ fn optimizer(args: &TrainArgs) -> AdamWConfig {
     }
 }
 
-/// Perplexity of the examples' learned tokens; `None` if there are no examples.
-fn perplexity(llama: &Llama, examples: &[Example], batch_size: usize) -> Result<Option<f64>> {
-    let mut total = Nll::default();
-    for batch in examples.chunks(batch_size) {
-        let nll = llama.nll(batch)?;
-        total.sum += nll.sum;
-        total.tokens += nll.tokens;
+#[cfg(test)]
+mod tests {
+    use super::quoted;
+
+    #[test]
+    fn words_are_quoted_where_a_shell_would_take_them_apart() {
+        assert_eq!(["a.csv", "--lr=2e-4", ""].map(quoted), ["a.csv", "--lr=2e-4", "''"]);
+        assert_eq!(quoted("it's {instruction}"), "'it'\\''s {instruction}'");
     }
-    Ok((total.tokens > 0).then(|| total.perplexity()))
 }

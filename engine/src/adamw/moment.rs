@@ -11,6 +11,10 @@ const BLOCK: usize = 256;
 /// Moments of smaller parameters stay in 32 bits, as in bitsandbytes (`min_8bit_size`).
 const MIN_8BIT_SIZE: usize = 4096;
 
+/// Endings of a moment's parts in 8 bits.
+const CODES: &str = ".codes";
+const ABSMAX: &str = ".absmax";
+
 /// The running mean of a parameter's gradients, or of their squares.
 #[derive(Debug, Clone)]
 pub(crate) enum Moment {
@@ -52,6 +56,42 @@ impl Moment {
             Self::Full(values) => values.clone(),
             Self::Blockwise(blockwise) => blockwise.dequantize(),
         }
+    }
+
+    /// What it consists of, to the bit, with the endings that tell the parts: none, or that of the codes and
+    /// of the scales.
+    pub fn parts(&self) -> Vec<(&'static str, Tensor<2>)> {
+        match self {
+            Self::Full(values) => vec![("", values.clone())],
+            Self::Blockwise(Blockwise { codes, absmax, shape, device, .. }) => {
+                let codes: Vec<f32> = codes.iter().map(|&code| f32::from(code)).collect();
+                let scales = TensorData::new(absmax.clone(), [1, absmax.len()]);
+                vec![
+                    (CODES, Tensor::from_data(TensorData::new(codes, *shape), device)),
+                    (ABSMAX, Tensor::from_data(scales, device)),
+                ]
+            }
+        }
+    }
+
+    /// The moment of a parameter of `shape` whose [`parts`](Self::parts) `take` gives by their endings; `None` if it
+    /// has none, or they do not fit.
+    pub fn from_parts(
+        shape: [usize; 2],
+        map: DynamicMap,
+        mut take: impl FnMut(&str) -> Option<Tensor<2>>,
+    ) -> Option<Self> {
+        if let Some(values) = take("") {
+            return (values.dims() == shape).then_some(Self::Full(values));
+        }
+        let (codes, absmax) = (take(CODES)?, take(ABSMAX)?);
+        let blocks = shape.iter().product::<usize>().div_ceil(BLOCK);
+        if codes.dims() != shape || absmax.dims() != [1, blocks] {
+            return None;
+        }
+        let device = codes.device();
+        let codes = host_values(codes).into_iter().map(|code| code as u8).collect();
+        Some(Self::Blockwise(Blockwise { map, codes, absmax: host_values(absmax), shape, device }))
     }
 }
 

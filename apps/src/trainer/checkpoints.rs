@@ -1,0 +1,57 @@
+//! The checkpoints in a run's folder: the latest ones and the best.
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use llama::LlamaError;
+use llama::training_checkpoint::{
+    TrainingCheckpoint, checkpoint_path, checkpoint_steps, read_state, remove_checkpoint,
+};
+
+use crate::trainer_state::TrainerState;
+
+/// The step and the state of the latest checkpoint, if there is one.
+pub fn latest(output: &Path) -> Result<Option<TrainerState>, LlamaError> {
+    let step = checkpoint_steps(output)?.pop();
+    step.map(|step| read_state(&checkpoint_path(output, step))).transpose()
+}
+
+/// Writes a checkpoint, and then removes those that are neither the best nor among the `limit` latest.
+pub fn save(output: &Path, checkpoint: &TrainingCheckpoint<TrainerState>, limit: usize) -> Result<()> {
+    checkpoint.save(output).with_context(|| {
+        let kept = checkpoint_steps(output).unwrap_or_default();
+        let kept = kept.last().map_or("no checkpoint".into(), |step| format!("checkpoint-{step}"));
+        format!(
+            "the run stops at step {}; {kept} is kept, --resume goes on from there",
+            checkpoint.state.global_step
+        )
+    })?;
+    let best = checkpoint.state.best.map(|best| best.step);
+    for step in surplus(&checkpoint_steps(output)?, best, limit) {
+        remove_checkpoint(output, step)?;
+    }
+    Ok(())
+}
+
+/// Removes the checkpoints of an earlier run.
+pub fn clear(output: &Path) -> Result<(), LlamaError> {
+    checkpoint_steps(output)?.into_iter().try_for_each(|step| remove_checkpoint(output, step))
+}
+
+fn surplus(steps: &[u64], best: Option<u64>, limit: usize) -> Vec<u64> {
+    let (old, _) = steps.split_at(steps.len().saturating_sub(limit));
+    old.iter().copied().filter(|&step| Some(step) != best).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_latest_and_the_best_are_kept() {
+        assert_eq!(surplus(&[1, 2, 3, 4], None, 2), [1, 2]);
+        assert_eq!(surplus(&[1, 2, 3, 4], Some(2), 2), [1]);
+        assert_eq!(surplus(&[1, 2, 3, 4], Some(4), 1), [1, 2, 3]);
+        assert_eq!(surplus(&[7], None, 2), [0; 0]);
+    }
+}
