@@ -74,7 +74,12 @@ fn elementwise(criterion: &mut Criterion) {
     pair(
         criterion,
         "swiglu",
-        || Tensor::<2>::from_dispatch(Dispatch::swiglu(gate.clone().into_dispatch(), up.clone().into_dispatch())),
+        || {
+            Tensor::<2>::from_dispatch(Dispatch::swiglu(
+                gate.clone().into_dispatch(),
+                up.clone().into_dispatch(),
+            ))
+        },
         || silu(gate.clone()).mul(up.clone()),
     );
     let logits = random([LOGITS, VOCAB]);
@@ -93,7 +98,8 @@ fn elementwise(criterion: &mut Criterion) {
             let log_p = log_softmax(logits.clone(), 1);
             let nll = log_p.clone().gather(1, ids.clone()).neg();
             let minus_one = Tensor::full([LOGITS, 1], -1.0, &device());
-            let gradient = log_p.exp().scatter(1, ids.clone(), minus_one, burn::tensor::IndexingUpdateOp::Add);
+            let gradient =
+                log_p.exp().scatter(1, ids.clone(), minus_one, burn::tensor::IndexingUpdateOp::Add);
             gradient.add(nll)
         },
     );

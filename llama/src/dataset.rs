@@ -61,6 +61,8 @@ pub struct Dataset {
     pub blank: Listed,
     /// Rows that were left out because they cannot be read.
     pub skipped: Listed,
+    /// The first of the rows that [`Dataset::read_validation`] added.
+    validation_from: Option<usize>,
 }
 
 /// The kinds of files.
@@ -86,6 +88,29 @@ impl Dataset {
     /// If something cannot be read, or nothing is left to train on. Of `options.skip_bad_rows`, rows
     /// that cannot be read are listed in [`skipped`](Self::skipped) instead.
     pub fn open(path: &Path, options: &ReadOptions) -> Result<Self, LlamaError> {
+        let mut dataset = Self::default();
+        dataset.read_all(path, options)?;
+        Ok(dataset)
+    }
+
+    /// Adds the rows of a file or folder that [`Dataset::split`] gives as its validation part, whatever
+    /// share is asked for.
+    ///
+    /// # Errors
+    /// As of [`Dataset::open`].
+    pub fn read_validation(&mut self, path: &Path, options: &ReadOptions) -> Result<(), LlamaError> {
+        let first = self.rows.len();
+        self.read_all(path, options)?;
+        self.validation_from = Some(first);
+        Ok(())
+    }
+
+    /// Whether [`Dataset::read_validation`] has added rows.
+    pub fn has_validation_rows(&self) -> bool {
+        self.validation_from.is_some()
+    }
+
+    fn read_all(&mut self, path: &Path, options: &ReadOptions) -> Result<(), LlamaError> {
         let is_folder = fs::metadata(path).map_err(LlamaError::io(path))?.is_dir();
         let files = match is_folder {
             true => data_files(path).map_err(LlamaError::io(path))?,
@@ -94,22 +119,19 @@ impl Dataset {
         if files.is_empty() {
             return Err(LlamaError::file(path, "there is no .csv, .jsonl or .json file in this folder"));
         }
-        let mut dataset = Self::default();
+        let (rows, skipped) = (self.rows.len(), self.skipped.count);
         for file in files {
-            dataset.read(file, options)?;
+            self.read(file, options)?;
         }
-        if dataset.rows.is_empty() {
-            let skipped = dataset.skipped.first.first();
-            let skipped = skipped.map_or(String::new(), |note| {
-                format!(
-                    "; {} were skipped, the first (line {}): {}",
-                    dataset.skipped.count, note.line, note.reason
-                )
+        if self.rows.len() == rows {
+            let count = self.skipped.count - skipped;
+            let skipped = self.skipped.first.get(skipped).map_or(String::new(), |note| {
+                format!("; {count} were skipped, the first (line {}): {}", note.line, note.reason)
             });
             let reason = format!("there is no row with an instruction and a response{skipped}");
             return Err(LlamaError::file(path, reason));
         }
-        Ok(dataset)
+        Ok(())
     }
 
     fn read(&mut self, path: PathBuf, options: &ReadOptions) -> Result<(), LlamaError> {

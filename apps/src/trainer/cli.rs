@@ -101,6 +101,9 @@ pub struct TrainArgs {
     /// Share of the rows that is held back to measure perplexity.
     #[arg(long, default_value = "0.1", value_parser = share)]
     pub validation_split: f64,
+    /// Rows that measure perplexity instead of a share of the data, in any form that --data takes.
+    #[arg(long, visible_alias = "eval_data", value_name = "FILE", conflicts_with = "validation_split")]
+    pub validation_data: Option<PathBuf>,
     /// Share of the rows that is set aside in test.jsonl of the output folder.
     #[arg(long, default_value = "0", value_parser = share)]
     pub test_split: f64,

@@ -31,7 +31,12 @@ pub struct Data {
 /// Reads the rows.
 pub fn open(args: &TrainArgs) -> Result<Dataset> {
     let columns = Columns { named: args.columns.clone() };
-    Ok(Dataset::open(&args.data, &ReadOptions { columns, skip_bad_rows: args.skip_bad_rows })?)
+    let options = ReadOptions { columns, skip_bad_rows: args.skip_bad_rows };
+    let mut dataset = Dataset::open(&args.data, &options)?;
+    if let Some(path) = &args.validation_data {
+        dataset.read_validation(path, &options)?;
+    }
+    Ok(dataset)
 }
 
 impl Data {

@@ -32,12 +32,12 @@ impl fmt::Display for DataSummary<'_> {
             )?;
         }
         if rows.leaked > 0 {
-            writeln!(
-                f,
-                "  this random split leaks: the questions of {} rows held back are trained on; --split question \
-                 keeps them apart",
-                rows.leaked
-            )?;
+            let (what, remedy) = match dataset.has_validation_rows() {
+                true => ("--validation-data", "they measure memory"),
+                false => ("this random split", "--split question keeps them apart"),
+            };
+            let leaked = rows.leaked;
+            writeln!(f, "  {what} leaks: the questions of {leaked} rows held back are trained on; {remedy}")?;
         }
         self.list(f, &dataset.blank, "left out as blank")?;
         for (list, what) in [(&listed.skipped, "cannot be read"), (&listed.refused, "cannot be written")] {

@@ -17,9 +17,10 @@ pub const RUN_FILE: &str = "run.json";
 
 /// Flags that may change when a run goes on: they say where things are and what is kept, or others
 /// stand for what they mean.
-const FREE: [&str; 13] = [
+const FREE: [&str; 14] = [
     "model", // its fingerprint is compared, as is that of the data
     "data",
+    "validation_data",
     "skip_bad_rows",
     "output",
     "epochs",       // max_steps

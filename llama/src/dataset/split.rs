@@ -68,29 +68,33 @@ impl Dataset {
     /// fit in the share asked for. If none does, the smallest group is held back. One row at least is
     /// left to train on, so that a part is empty where all rows ask the same thing.
     pub fn split(&self, options: &SplitOptions) -> Split<'_> {
+        // Rows of a validation file of their own are not split.
+        let own = self.validation_from.unwrap_or(self.rows.len());
+        let validation = if self.validation_from.is_some() { 0.0 } else { options.validation };
         let mut groups = match options.by {
-            SplitBy::Question => groups(&self.rows),
-            SplitBy::Random => (0..self.rows.len()).map(|row| vec![row]).collect(),
+            SplitBy::Question => groups(&self.rows[..own]),
+            SplitBy::Random => (0..own).map(|row| vec![row]).collect(),
         };
         groups.shuffle(&mut ChaCha8Rng::seed_from_u64(options.seed));
 
         let mut parts = vec![Part::Train; self.rows.len()];
-        for (part, share) in [(Part::Validation, options.validation), (Part::Test, options.test)] {
-            let target = (self.rows.len() as f64 * share.clamp(0.0, 1.0)).round() as usize;
+        for (part, share) in [(Part::Validation, validation), (Part::Test, options.test)] {
+            let target = (own as f64 * share.clamp(0.0, 1.0)).round() as usize;
             for row in hold_back(&mut groups, target).into_iter().flatten() {
                 if let Some(place) = parts.get_mut(row) {
                     *place = part;
                 }
             }
         }
+        parts[own..].fill(Part::Validation);
         let rows = |part| {
             let rows = self.rows.iter().zip(&parts).filter(move |(_, place)| **place == part);
             rows.map(|(row, _)| row).collect::<Vec<_>>()
         };
         let (train, validation, test) = (rows(Part::Train), rows(Part::Validation), rows(Part::Test));
         let leaked = match options.by {
-            SplitBy::Question => 0,
-            SplitBy::Random => {
+            SplitBy::Question if own == self.rows.len() => 0,
+            _ => {
                 let learned: HashSet<String> =
                     train.iter().map(|row| normalized(row.instruction())).collect();
                 let held = validation.iter().chain(&test);
@@ -185,6 +189,28 @@ mod tests {
 
     fn sizes(split: &Split<'_>) -> (usize, usize, usize) {
         (split.train.len(), split.validation.len(), split.test.len())
+    }
+
+    #[test]
+    fn a_validation_file_is_the_validation_part_and_its_leaks_are_counted() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = |name: &str, rows: &[&str]| {
+            let lines = rows.iter().map(|row| format!("{row},answer\n")).collect::<String>();
+            let path = dir.path().join(name);
+            std::fs::write(&path, format!("instruction,response\n{lines}")).unwrap();
+            path
+        };
+        let options = crate::dataset::ReadOptions::default();
+        let mut dataset =
+            Dataset::open(&file("train.csv", &["a one", "b two", "c three"]), &options).unwrap();
+        dataset.read_validation(&file("validation.csv", &["B. Two!", "d four"]), &options).unwrap();
+        let split = dataset.split(&self::options(0.5, 1));
+        let asked = |rows: &[&Row]| rows.iter().map(|row| row.instruction().to_owned()).collect::<Vec<_>>();
+        assert_eq!(asked(&split.train), ["a one", "b two", "c three"]);
+        assert_eq!(asked(&split.validation), ["B. Two!", "d four"]);
+        assert_eq!((split.test.len(), split.leaked), (0, 1));
+        let error = dataset.read_validation(&file("empty.csv", &[]), &options).unwrap_err().to_string();
+        assert!(error.contains("empty.csv") && error.contains("no row"), "{error}");
     }
 
     #[test]
