@@ -24,7 +24,8 @@ impl Llama {
         let mut layers = self.layers.clone(); // handles only; the weights are shared
         for (_, projection) in layers.iter_mut().flat_map(|layer| layer.projections_mut()) {
             if let Some(lora) = &mut projection.lora {
-                size.trainable += lora.parameters_mut().map(|tensor| tensor.shape().num_elements()).sum::<usize>();
+                size.trainable +=
+                    lora.parameters_mut().map(|tensor| tensor.shape().num_elements()).sum::<usize>();
             }
             size.add(projection.weight());
         }

@@ -60,7 +60,8 @@ impl Finetune {
             restored.push(both);
         }
         if let Some(name) = moments.keys().next() {
-            let reason = format!("the optimizer's state has `{name}`, which no parameter of the adapter needs");
+            let reason =
+                format!("the optimizer's state has `{name}`, which no parameter of the adapter needs");
             return Err(EngineError::Adapter(reason));
         }
         self.optimizer.restore(steps, restored);
