@@ -64,6 +64,8 @@ impl RunConfig {
             ("lora_alpha", shortest(lora.lora_alpha)),
             ("lora_dropout", shortest(lora.lora_dropout)),
             ("target_modules", json!(lora.target_modules)),
+            ("use_rslora", json!(lora.use_rslora)),
+            ("use_dora", json!(lora.use_dora)),
             ("prompt_format", json!(resolved.chat_template)),
             ("model_fingerprint", json!(resolved.model_fingerprint)),
             ("data_fingerprint", json!(resolved.data_fingerprint)),
@@ -151,6 +153,7 @@ mod tests {
             lora_alpha: args.lora_alpha as f32,
             lora_dropout: 0.05,
             target_modules: args.target_modules.clone(),
+            ..LoraConfig::default()
         };
         let resolved = Resolved {
             lora: &lora,
