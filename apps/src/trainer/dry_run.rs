@@ -29,13 +29,15 @@ pub fn print(
         let shape = Shape::of(&data.examples(&batch));
         tokens += shape.tokens;
         learned += shape.learned;
-        if (shape.tokens, shape.squares) > (largest.0.tokens, largest.0.squares) {
+        if shape.tokens > largest.0.tokens {
             largest = (shape, batch);
         }
     }
     let (shape, batch) = largest;
     let (size, config) = (llama.size(), llama.config().clone());
-    let memory = Memory::new(&config, &size, shape, base == Base::Nf4);
+    let adapters = llama.lora().map(|(_, adapters)| adapters).unwrap_or_default();
+    let inputs = adapters.iter().map(|adapter| adapter.a.dims()[1]).sum();
+    let memory = Memory::new(&config, &size, inputs, shape, base == Base::Nf4);
     let trial = Trial::run(llama, data.examples(&batch), data)?;
 
     let evaluations = match data.validation.is_empty() {
@@ -64,16 +66,15 @@ pub fn print(
         grouped(learned),
     );
     let mib = |bytes: usize| (bytes as f64 / f64::from(1 << 20)).round();
-    let Memory { process, weights, optimizer, activations, attention, logits, loading } = memory;
+    let Memory { process, weights, optimizer, activations, logits, loading } = memory;
     println!(
         "memory  {} MiB at the peak, as estimated: process {}; weights {}, optimizer {}, activations {}, \
-         attention {}, logits {}; or loading {}",
+         logits {}; or loading {}",
         mib(memory.peak()),
         mib(process),
         mib(weights),
         mib(optimizer),
         mib(activations),
-        mib(attention),
         mib(logits),
         mib(loading),
     );

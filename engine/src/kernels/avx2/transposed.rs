@@ -28,7 +28,7 @@ type Sums = [__m256; 2];
 /// `dx = dy · W`: `dy [tokens, rows]` → `[tokens, cols]`; nothing where the machine lacks the instructions,
 /// or the rows are no whole blocks.
 pub(crate) fn matmul_transposed(dy: &[f32], words: &[u32], layout: Layout) -> Option<Vec<f32>> {
-    if !super::available() || layout.rows % BLOCK != 0 || layout.rows == 0 {
+    if !super::available() || layout.rows == 0 || !layout.rows.is_multiple_of(BLOCK) {
         return None;
     }
     let x = Activations::quantize(dy, layout.rows, false);
