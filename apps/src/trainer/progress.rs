@@ -14,14 +14,17 @@ const LINES: u64 = 20;
 pub struct Trained {
     /// Tokens that were read.
     pub tokens: usize,
-    /// Seconds on the clock.
+    /// Seconds on the clock, without evaluations and checkpoints.
     pub seconds: f64,
 }
 
 /// Shows the loss, the speed and the time left on stderr.
 pub struct Progress {
     bar: Option<ProgressBar>,
-    started: Instant,
+    /// When the step under way began.
+    begun: Instant,
+    /// What the steps took.
+    busy: Duration,
     total: u64,
     /// Steps that an earlier part of the run made.
     earlier: u64,
@@ -30,24 +33,31 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Starts the clock of a run of `total` steps, of which `earlier` were made before.
+    /// Shows a run of `total` steps, of which `earlier` were made before.
     pub fn start(earlier: u64, total: u64) -> Self {
         let bar = stderr().is_terminal().then(|| {
-            let style = ProgressStyle::with_template("{bar:30} {pos}/{len} steps  {msg}  {eta} left");
+            let style = ProgressStyle::with_template("{bar:30} {pos}/{len} steps  {msg}");
             ProgressBar::new(total)
                 .with_position(earlier)
                 .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
         });
-        Self { bar, started: Instant::now(), total, earlier, done: earlier, tokens: 0 }
+        Self { bar, begun: Instant::now(), busy: Duration::ZERO, total, earlier, done: earlier, tokens: 0 }
     }
 
-    /// One step more, which read `tokens` tokens.
+    /// A step begins.
+    pub fn begin(&mut self) {
+        self.begun = Instant::now();
+    }
+
+    /// It ends, and has read `tokens` tokens.
     pub fn step(&mut self, report: &StepReport, tokens: usize) {
         self.done += 1;
         self.tokens += tokens;
-        let elapsed = self.started.elapsed();
-        let speed = self.tokens as f64 / elapsed.as_secs_f64().max(1e-9);
-        let message = format!("loss {:.4}  {speed:.0} tokens/s", report.loss);
+        self.busy += self.begun.elapsed();
+        let speed = self.tokens as f64 / self.busy.as_secs_f64().max(1e-9);
+        let left = self.total.saturating_sub(self.done) as f64 / (self.done - self.earlier) as f64;
+        let left = clock(self.busy.mul_f64(left));
+        let message = format!("loss {:.4}  {speed:.0} tokens/s  {left} left", report.loss);
         if let Some(bar) = &self.bar {
             bar.set_message(message);
             bar.inc(1);
@@ -55,9 +65,7 @@ impl Progress {
             || self.done == self.total
             || self.done.is_multiple_of(self.total.div_ceil(LINES))
         {
-            let left = elapsed
-                .mul_f64(self.total.saturating_sub(self.done) as f64 / (self.done - self.earlier) as f64);
-            eprintln!("step {}/{}  {message}  {} left", self.done, self.total, clock(left));
+            eprintln!("step {}/{}  {message}", self.done, self.total);
         }
     }
 
@@ -69,9 +77,9 @@ impl Progress {
         }
     }
 
-    /// What the steps since the start took.
+    /// What the steps took.
     pub fn trained(&self) -> Trained {
-        Trained { tokens: self.tokens, seconds: self.started.elapsed().as_secs_f64() }
+        Trained { tokens: self.tokens, seconds: self.busy.as_secs_f64() }
     }
 
     /// Ends the bar.

@@ -88,6 +88,7 @@ impl TrainingLoop<'_> {
     fn step(&mut self, batches: &[Vec<usize>], progress: &mut Progress) -> Result<()> {
         let batches: Vec<Vec<Example>> = batches.iter().map(|batch| self.data.examples(batch)).collect();
         let lr = self.lr_schedule.at(self.state.global_step);
+        progress.begin();
         let report = self.finetune.step(&batches, lr)?;
         self.state.global_step += 1;
         let step = self.state.global_step;
