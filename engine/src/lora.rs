@@ -17,6 +17,8 @@ use burn::tensor::{Device, Tensor, TensorData};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+use crate::ops::dropout::{Mask, dropout};
+
 use crate::EngineError;
 use crate::dora::Dora;
 
@@ -133,8 +135,7 @@ pub(crate) struct Lora {
     pub index: u64,
 }
 
-/// Dropout of one micro-batch: the mask is a pure function of `key`, the projection and the place,
-/// so that recomputing a layer or resuming a run sees the same mask.
+/// Dropout of one micro-batch.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Dropout {
     pub probability: f32,
@@ -205,29 +206,11 @@ impl Lora {
     }
 
     /// `dropout(x)`.
-    pub fn dropped(&self, x: Tensor<2>, dropout: Dropout) -> Tensor<2> {
-        match dropout.probability > 0.0 {
-            true => x.clone().mul(dropout.mask(&x, self.index)),
+    pub fn dropped(&self, x: Tensor<2>, by: Dropout) -> Tensor<2> {
+        match by.probability > 0.0 {
+            true => dropout(x, Mask::new(by.probability, mix(by.key, self.index))),
             false => x,
         }
-    }
-}
-
-impl Dropout {
-    /// 0 where an element is dropped, `1 / (1 − p)` where it is kept; as `x`.
-    fn mask(self, x: &Tensor<2>, index: u64) -> Tensor<2> {
-        let [tokens, inputs] = x.dims();
-        let threshold = (f64::from(self.probability) * 65536.0).round() as u16;
-        let keep = 1.0 / (1.0 - f32::from(threshold) / 65536.0);
-        let base = mix(self.key, index);
-        let mut mask = Vec::with_capacity(tokens * inputs + 3);
-        // Four 16-bit draws a hash.
-        for block in 0..(tokens * inputs).div_ceil(4) as u64 {
-            let bits = mix(base, block);
-            mask.extend((0..4).map(|i| if (bits >> (16 * i)) as u16 >= threshold { keep } else { 0.0 }));
-        }
-        mask.truncate(tokens * inputs);
-        Tensor::from_data(TensorData::new(mask, [tokens, inputs]), &x.device())
     }
 }
 

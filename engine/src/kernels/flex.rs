@@ -11,6 +11,7 @@ use super::activations::Activations;
 use super::attention::{self, Heads};
 use super::place::{Place, Scratch};
 use super::{causal, exact, kernel, pool, rows};
+use crate::ops::dropout::Mask;
 use crate::ops::paged::{BLOCK, Pages};
 use crate::ops::quantized::Arithmetic;
 use crate::quant::decode::dequantize_row;
@@ -145,6 +146,10 @@ pub(crate) fn swiglu_backward(
 ) -> (FlexTensor, FlexTensor) {
     let (d_gate, d_up) = rows::swiglu_backward(&values(dy), &values(gate), &values(up));
     (shaped(d_gate, dy), shaped(d_up, dy))
+}
+
+pub(crate) fn dropout(x: &FlexTensor, mask: Mask) -> FlexTensor {
+    like(x, |x| rows::dropout(x, mask))
 }
 
 pub(crate) fn rotary(x: &FlexTensor, cos: &FlexTensor, sin: &FlexTensor) -> FlexTensor {

@@ -2,6 +2,7 @@
 //! the compiler turns into the vectors of the machine.
 
 use super::{Place, pool};
+use crate::ops::dropout::Mask;
 
 /// Lanes of a sum; the order of its additions is fixed.
 const LANES: usize = 16;
@@ -219,6 +220,18 @@ pub(crate) fn swiglu_backward(dy: &[f32], gate: &[f32], up: &[f32]) -> (Vec<f32>
         unsafe { place.write(first, &part) };
     });
     (d_gate, d_up)
+}
+
+/// `x ∘ mask`.
+pub(crate) fn dropout(x: &[f32], mask: Mask) -> Vec<f32> {
+    let mut y = vec![0.0; x.len()];
+    by_rows(&mut y, 4, |first, y| {
+        for (index, (y, x)) in y.chunks_mut(4).zip(x[first..].chunks(4)).enumerate() {
+            let factors = mask.factors(first / 4 + index);
+            y.iter_mut().zip(x).zip(factors).for_each(|((y, x), factor)| *y = x * factor);
+        }
+    });
+    y
 }
 
 /// Turns `logits [targets, vocab]` into the gradient of `Σ −log softmax(logits)[target]`, and returns the

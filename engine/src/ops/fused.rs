@@ -14,6 +14,8 @@ use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, Scalar, TensorMetadata, backend_extension};
 use burn::tensor::{IndexingUpdateOp, Shape, Slice, TensorData};
 
+use super::dropout::Mask;
+
 /// Normalization, gate and rotation on f32 tensors; see the functions beside this module for formulas.
 #[backend_extension(Flex: cfg(feature = "flex"), NdArray: cfg(feature = "ndarray"), Autodiff)]
 pub trait FusedOps: Backend {
@@ -56,6 +58,16 @@ pub trait FusedOps: Backend {
         let slope = Self::float_add(sigmoid, rest);
         let d_gate = Self::float_mul(Self::float_mul(dy.clone(), up), slope);
         (d_gate, Self::float_mul(dy, silu))
+    }
+
+    /// `x ∘ mask` for `x [tokens, channels]`: its own backward pass.
+    fn dropout(x: FloatTensor<Self>, mask: Mask) -> FloatTensor<Self> {
+        let shape = x.shape();
+        let mut factors: Vec<f32> =
+            (0..shape.num_elements().div_ceil(4)).flat_map(|at| mask.factors(at)).collect();
+        factors.truncate(shape.num_elements());
+        let factors = Self::float_from_data(TensorData::new(factors, shape), &x.device());
+        Self::float_mul(x, factors)
     }
 
     /// `−log softmax(logits)[target]` of every row, `[targets]`, and its gradient by the logits, as they:
@@ -133,6 +145,10 @@ impl FusedOps for Flex {
         crate::kernels::flex::swiglu_backward(&dy, &gate, &up)
     }
 
+    fn dropout(x: FloatTensor<Self>, mask: Mask) -> FloatTensor<Self> {
+        crate::kernels::flex::dropout(&x, mask)
+    }
+
     fn cross_entropy(
         logits: FloatTensor<Self>,
         targets: Arc<Vec<u32>>,
@@ -174,6 +190,18 @@ impl<B: FusedOps> Backward<B, 2> for SwigluBackward {
     }
 }
 
+#[derive(Debug)]
+struct DropoutBackward;
+
+impl<B: FusedOps> Backward<B, 1> for DropoutBackward {
+    type State = Mask;
+
+    fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _checkpointer: &mut Checkpointer) {
+        let mask = ops.state;
+        unary::<B, _>(ops.parents, ops.node, grads, |dy| B::dropout(dy, mask));
+    }
+}
+
 /// A rotation's gradient is turned back.
 #[derive(Debug)]
 struct RotaryBackward;
@@ -205,6 +233,15 @@ impl<B: FusedOps, C: CheckpointStrategy> FusedOps for Autodiff<B, C> {
         let y = B::swiglu(gate.clone(), up.clone());
         match SwigluBackward.prepare::<C>(nodes).compute_bound().stateful() {
             OpsKind::Tracked(prep) => prep.finish((gate, up), y),
+            OpsKind::UnTracked(prep) => prep.finish(y),
+        }
+    }
+
+    fn dropout(x: FloatTensor<Self>, mask: Mask) -> FloatTensor<Self> {
+        let node = x.node();
+        let y = B::dropout(x.into_primitive(), mask);
+        match DropoutBackward.prepare::<C>([node]).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => prep.finish(mask, y),
             OpsKind::UnTracked(prep) => prep.finish(y),
         }
     }

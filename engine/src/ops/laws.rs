@@ -12,6 +12,7 @@ use proptest::prelude::*;
 
 use super::attention::{attention, hidden_positions};
 use super::causal;
+use super::dropout::{Mask, dropout};
 use super::fused::FusedOps;
 use super::paged::{self, BLOCK, LayerCache, PagedChunk, Pages};
 use super::{rms_norm::rms_norm, rotary::rotary, swiglu::swiglu};
@@ -173,6 +174,20 @@ proptest! {
             Tensor::cat(vec![sequence(0, first), sequence(first, second)], 0)
         };
         same_with_gradients(&[q, k, v], |x| causal::attention(x[0].clone(), x[1].clone(), x[2].clone(), &pages), plain)?;
+    }
+
+    #[test]
+    fn dropout_multiplies_by_its_mask_both_ways(tokens in 1usize..40, channels in 1usize..300, seed: u64) {
+        let mask = Mask::new(0.25, seed);
+        let x: Tensor<2> = random([tokens, channels], seed);
+        let len = tokens * channels;
+        let factors: Vec<f32> = (0..len.div_ceil(4)).flat_map(|at| mask.factors(at)).take(len).collect();
+        prop_assert!(factors.iter().all(|factor| [0.0, 4.0 / 3.0].contains(factor)));
+        let factors = Tensor::<2>::from_data(TensorData::new(factors, [tokens, channels]), &Device::flex());
+        same_with_gradients(&[x], |x| dropout(x[0].clone(), mask), |x| match x[0].is_autodiff() {
+            true => x[0].clone().mul(factors.clone().autodiff()),
+            false => x[0].clone().mul(factors.clone()),
+        })?;
     }
 
     #[test]

@@ -6,6 +6,7 @@ mod attention;
 #[cfg_attr(feature = "ndarray", allow(deprecated))]
 pub mod causal;
 mod dequantize;
+pub mod dropout;
 #[cfg_attr(feature = "ndarray", allow(deprecated))]
 pub mod fused;
 #[cfg_attr(feature = "ndarray", allow(deprecated))]

@@ -1,0 +1,40 @@
+//! Dropout whose mask is never stored: a pure function of a key and the place, made anew in the backward
+//! pass, when a layer is computed again, and when a run is resumed.
+
+use burn::backend::Dispatch;
+use burn::tensor::Tensor;
+
+use super::fused::FusedOps;
+use crate::lora::mix;
+
+/// What elements are multiplied by: 0, or what keeps the mean.
+#[derive(Debug, Clone, Copy)]
+pub struct Mask {
+    /// Of 65536: how many are dropped.
+    threshold: u16,
+    key: u64,
+}
+
+impl Mask {
+    /// Drops elements with `probability`, from 0 to below 1.
+    pub fn new(probability: f32, key: u64) -> Self {
+        Self { threshold: (f64::from(probability) * 65536.0).round() as u16, key }
+    }
+
+    /// The factors of the elements `4 · block ..`, in row-major order.
+    pub fn factors(self, block: usize) -> [f32; 4] {
+        let keep = 1.0 / (1.0 - f32::from(self.threshold) / 65536.0);
+        let bits = mix(self.key, block as u64); // four draws of 16 bits
+        std::array::from_fn(|i| if (bits >> (16 * i)) as u16 >= self.threshold { keep } else { 0.0 })
+    }
+}
+
+/// `x ∘ mask`
+///
+/// # Shapes
+/// - `x`, and what is returned: `[tokens, channels]`
+///
+/// Source: Srivastava et al. 2014, JMLR 15, scaled while training.
+pub(crate) fn dropout(x: Tensor<2>, mask: Mask) -> Tensor<2> {
+    Tensor::from_dispatch(Dispatch::dropout(x.into_dispatch(), mask))
+}
