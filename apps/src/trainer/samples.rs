@@ -16,7 +16,8 @@ const MAX_TOKENS: usize = 96;
 /// A question and three answers.
 #[derive(Debug, Serialize)]
 pub struct Sample {
-    instruction: String,
+    /// The last one of the user, where there were several.
+    question: String,
     context: Option<String>,
     wanted: String,
     base: String,
@@ -48,7 +49,7 @@ pub fn answer(
     let samples = questions.iter().zip(answers(base)?).zip(answers(tuned)?);
     Ok(samples
         .map(|((question, base), tuned)| Sample {
-            instruction: question.row.instruction().into(),
+            question: question.row.question().into(),
             context: question.row.context().map(str::to_owned),
             wanted: question.row.response().into(),
             base,

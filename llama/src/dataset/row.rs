@@ -47,6 +47,12 @@ impl Row {
         self.first("system")
     }
 
+    /// What the last answer answers: the last message of the user.
+    pub fn question(&self) -> &str {
+        let message = self.messages.iter().rev().find(|message| message.role == "user");
+        message.map_or("", |message| message.content.as_str())
+    }
+
     /// The last answer.
     pub fn response(&self) -> &str {
         self.messages.last().map_or("", |message| message.content.as_str())
@@ -93,6 +99,17 @@ impl Row {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_conversation_asks_first_and_last() {
+        let row = Row::of(&[
+            ("user", "Hi"),
+            ("assistant", "Hello"),
+            ("user", "Where is it?"),
+            ("assistant", "Here"),
+        ]);
+        assert_eq!((row.instruction(), row.question(), row.response()), ("Hi", "Where is it?", "Here"));
+    }
 
     #[test]
     fn a_pair_is_one_question_and_its_answer() {

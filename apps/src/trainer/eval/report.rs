@@ -133,7 +133,7 @@ impl<'a> Report<'a> {
     ) -> Self {
         let mut adapter = outputs.adapter.map(Vec::into_iter);
         let lines = questions.iter().zip(outputs.base).map(|(row, base)| Line {
-            instruction: row.instruction(),
+            instruction: row.question(),
             context: row.context(),
             category: row.category.as_deref(),
             reference: row.response(),
