@@ -156,16 +156,19 @@ fn conversations_are_trained_on_and_what_is_wrong_with_them_is_listed() {
     assert_eq!(fs::read_to_string(adapter.join("test.jsonl")).unwrap().lines().count(), 4);
 }
 
+/// Mean loss of a model, or of one with an adapter, on the sample rows.
+fn nll(folder: &Path, model: &str) -> f64 {
+    let measure = format!("perplexity --file rows.csv --context 32 --json --exact --model {model}");
+    let report: Value = serde_json::from_str(&printed(&trainer(folder, &measure))).unwrap();
+    report["nll"].as_f64().unwrap()
+}
+
 #[test]
 fn a_merged_model_predicts_as_its_base_and_adapter() {
     let folder = workshop();
     let run = "train --model model --data rows.csv --max-steps 6 --lr 0.05 --base keep --output adapter";
     printed(&trainer(folder.path(), run));
-    let nll = |model: &str| {
-        let measure = format!("perplexity --file rows.csv --context 32 --json --exact --model {model}");
-        let report: Value = serde_json::from_str(&printed(&trainer(folder.path(), &measure))).unwrap();
-        report["nll"].as_f64().unwrap()
-    };
+    let nll = |model: &str| nll(folder.path(), model);
     let (base, adapted) = (nll("model"), nll("model --adapter adapter"));
     assert!(adapted < base - 0.1, "{adapted} {base}");
 
@@ -193,11 +196,7 @@ fn dora_is_trained_served_from_its_files_and_merged() {
     printed(&trainer(folder.path(), run));
     let more = "train --model model --data rows.csv --max-steps 1 --init-adapter adapter --output more";
     printed(&trainer(folder.path(), more));
-    let nll = |model: &str| {
-        let measure = format!("perplexity --file rows.csv --context 32 --json --exact --model {model}");
-        let report: Value = serde_json::from_str(&printed(&trainer(folder.path(), &measure))).unwrap();
-        report["nll"].as_f64().unwrap()
-    };
+    let nll = |model: &str| nll(folder.path(), model);
     let (base, adapted) = (nll("model"), nll("model --adapter adapter"));
     assert!(adapted < base - 0.1, "{adapted} {base}");
     printed(&trainer(folder.path(), "merge --model model --adapter adapter --output merged"));

@@ -30,7 +30,7 @@ pub(crate) enum Moment {
 /// moment of 0 beside a first that is none makes a step of any length; bitsandbytes takes it.
 ///
 /// Source: Dettmers et al. 2022, 8-bit Optimizers via Block-wise Quantization, arXiv:2110.02861; on zero in
-/// second moments, Li et al. 2023, arXiv:2309.01507, section 4.1.
+/// second moments, Li et al. 2023, arXiv:2309.01507.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Blockwise {
     pub map: DynamicMap,

@@ -53,6 +53,29 @@ pub(crate) fn matmul_transposed(dy: &[f32], words: &[u32], layout: Layout) -> Ve
     })
 }
 
+/// `Wᵀ [cols, rows]`.
+pub(crate) fn columns(words: &[u32], layout: Layout) -> Vec<f32> {
+    let Layout { rows, cols, .. } = layout;
+    let mut columns: Vec<f32> = Vec::with_capacity(rows * cols);
+    let place = Place::new(columns.spare_capacity_mut());
+    pool::run(layout.tiles(), &|tile| {
+        let lanes = TILE.min(rows - tile * TILE);
+        let mut panel = [[0f32; TILE]; BLOCKS * BLOCK];
+        for first in (0..cols / BLOCK).step_by(BLOCKS) {
+            let blocks = first..(first + BLOCKS).min(cols / BLOCK);
+            let columns = blocks.start * BLOCK..blocks.end * BLOCK;
+            decode(layout, words, tile, blocks, &mut panel);
+            for (column, values) in columns.zip(&panel) {
+                // SAFETY: this tile's rows of this column.
+                unsafe { place.write(column * rows + tile * TILE, &values[..lanes]) };
+            }
+        }
+    });
+    // SAFETY: the tiles cover all rows of all columns.
+    unsafe { columns.set_len(rows * cols) };
+    columns
+}
+
 /// `a [tokens, inner] · B → [tokens, width]`, where `panels(index, add)` calls `add(first, panels)` with
 /// the rows `first ..` of `N` times 16 columns of `B [inner, width]`, piece by piece.
 fn by_panels<const N: usize>(

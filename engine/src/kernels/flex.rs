@@ -91,23 +91,15 @@ pub(crate) fn matmul_transposed(
     float(dx, [tokens, layout.cols])
 }
 
-/// `W [rows, cols]` in f32. Where the machine can, it is written column by column, 16 rows at a time
-/// as they lie in the packed words, and returned as a transposed view: products read either.
+/// `W [rows, cols]` in f32. It is written column by column, 16 rows at a time as they lie in the packed
+/// words, and returned as a transposed view: products read either.
 pub(crate) fn dequantize(words: &FlexTensor, layout: Layout) -> FlexTensor {
-    let words = words.storage::<u32>();
+    let (words, shape) = (words.storage::<u32>(), [layout.cols, layout.rows]);
     #[cfg(target_arch = "x86_64")]
-    let columns = || super::avx2::dequantize_columns(layout, words);
-    #[cfg(target_arch = "x86_64")]
-    if let Some(columns) = super::avx512::dequantize_columns(layout, words).or_else(columns) {
-        return float(columns, [layout.cols, layout.rows]).transpose(0, 1);
+    if let Some(columns) = super::avx512::dequantize_columns(layout, words) {
+        return float(columns, shape).transpose(0, 1);
     }
-    let mut values = vec![0f32; layout.rows * layout.cols];
-    pool::pieces(&mut values, TILE * layout.cols, |tile, rows| {
-        for (lane, row) in rows.chunks_exact_mut(layout.cols).enumerate() {
-            dequantize_row(layout, words, tile * TILE + lane, row);
-        }
-    });
-    float(values, [layout.rows, layout.cols])
+    float(exact::columns(words, layout), shape).transpose(0, 1)
 }
 
 /// The rows `ids [n]` in f32: `[n, cols]`.

@@ -68,3 +68,18 @@ pub(crate) fn scalar_integer(x: &[f32], words: &[u32], layout: Layout) -> Vec<f3
     (0..layout.tiles()).for_each(|tile| scalar::run(layout, words, tile, &x, &place));
     y
 }
+
+/// The columns of `blocks` of one tile as the machine decodes them, and as any machine can.
+#[cfg(test)]
+pub(crate) fn decoded_twice(
+    words: &[u32],
+    layout: Layout,
+    tile: usize,
+    blocks: Range<usize>,
+) -> [Vec<[f32; TILE]>; 2] {
+    [decode, scalar::decode].map(|decode| {
+        let mut out = vec![[f32::NAN; TILE]; blocks.len() * activations::BLOCK];
+        decode(layout, words, tile, blocks.clone(), &mut out);
+        out
+    })
+}

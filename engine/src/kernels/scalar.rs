@@ -58,16 +58,21 @@ pub(super) fn decode(
     let mut codes = [0u8; 256];
     for lane in 0..TILE {
         let row = tile * TILE + lane;
+        if row >= layout.rows {
+            out[..blocks.len() * BLOCK].iter_mut().for_each(|column| column[lane] = 0.0);
+            continue;
+        }
         for (index, out) in blocks.clone().zip(out.chunks_exact_mut(BLOCK)) {
-            if row >= layout.rows {
-                out.iter_mut().for_each(|column| column[lane] = 0.0);
-                continue;
-            }
             let first = index * BLOCK;
-            get_codes(layout, words, row, first / block_len, &mut codes);
-            for (i, column) in out.iter_mut().enumerate() {
-                let (scale, min) = group_scale(layout, words, row, (first + i) / group);
-                column[lane] = value(layout.format, codes[first % block_len + i], scale, min);
+            if index == blocks.start || first.is_multiple_of(block_len) {
+                get_codes(layout, words, row, first / block_len, &mut codes);
+            }
+            let codes = codes[first % block_len..].chunks(group.min(BLOCK));
+            for (sub, (out, codes)) in out.chunks_mut(group.min(BLOCK)).zip(codes).enumerate() {
+                let (scale, min) = group_scale(layout, words, row, (first + sub * group) / group);
+                for (column, code) in out.iter_mut().zip(codes) {
+                    column[lane] = value(layout.format, *code, scale, min);
+                }
             }
         }
     }

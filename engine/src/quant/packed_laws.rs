@@ -103,6 +103,23 @@ fn the_reference_body_is_the_kernel_bit_for_bit() {
     }
 }
 
+#[test]
+fn every_machine_decodes_the_same_bits() {
+    for format in FORMATS {
+        let (rows, cols) = (21, 2 * format.block_len()); // the second tile is not full
+        let layout = Layout { format, rows, cols };
+        let values = values(rows * cols, 10);
+        let words = match format {
+            Format::NF4 => pack::pack_nf4(layout, &super::Nf4::quantize(&values)),
+            _ => pack::pack(layout, &quantize(format, &values).unwrap()),
+        };
+        for (tile, blocks) in [(0, 0..cols / 32), (1, 1..2), (1, 0..2)] {
+            let [machine, scalar] = crate::kernels::decoded_twice(&words, layout, tile, blocks);
+            assert_eq!(machine, scalar, "{format:?}, tile {tile}");
+        }
+    }
+}
+
 /// Weights rounded to 1/4094 of the largest of 32.
 const WEIGHTS_ROUNDED: f32 = 6e-4;
 

@@ -6,34 +6,8 @@ use std::ops::Range;
 
 use super::weights::{STRETCH, Scales, Weights};
 use crate::kernels::activations::{BLOCK, QUAD};
-use crate::kernels::{Place, pool};
 use crate::quant::decode::group_scale;
 use crate::quant::{Format, Layout, NF4_CODE, TILE};
-
-/// `Wᵀ [cols, rows]` in f32, where the machine has the instructions.
-pub(crate) fn dequantize_columns(layout: Layout, words: &[u32]) -> Option<Vec<f32>> {
-    if !super::available() {
-        return None;
-    }
-    let mut columns: Vec<f32> = Vec::with_capacity(layout.rows * layout.cols);
-    let place = Place::new(columns.spare_capacity_mut());
-    pool::run(layout.tiles(), &|tile| {
-        let rows = TILE.min(layout.rows - tile * TILE);
-        let mut decoded = [[0f32; TILE]; 4 * BLOCK];
-        for first in (0..layout.cols / BLOCK).step_by(4) {
-            let blocks = first..(layout.cols / BLOCK).min(first + 4);
-            let columns = blocks.start * BLOCK..blocks.end * BLOCK;
-            decode(layout, words, tile, blocks, &mut decoded);
-            for (column, values) in columns.zip(&decoded) {
-                // SAFETY: this tile's rows of this column.
-                unsafe { place.write(column * layout.rows + tile * TILE, &values[..rows]) };
-            }
-        }
-    });
-    // SAFETY: the tiles cover all rows of all columns.
-    unsafe { columns.set_len(layout.rows * layout.cols) };
-    Some(columns)
-}
 
 /// See [`crate::kernels::decode`]; at most [`STRETCH`] blocks.
 pub(crate) fn decode(

@@ -7,7 +7,7 @@ mod quantize;
 mod transposed;
 mod weights;
 
-pub(super) use dequantize::{decode, dequantize_columns};
+pub(super) use dequantize::decode;
 pub(super) use panel::product;
 pub(super) use quantize::quantize_block;
 pub(super) use transposed::matmul_transposed;

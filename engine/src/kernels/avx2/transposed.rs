@@ -12,6 +12,8 @@ use crate::quant::{Layout, TILE};
 
 /// The largest code: 32 products with activations of 16 bits just fit 32.
 const LARGEST: f32 = 2047.0;
+/// The least scale of a patch: its inverse is a number, and a patch of zeros stays one.
+const SMALLEST: f32 = 1e-30;
 /// Rows of `dy` whose sums stay in the second cache.
 const CHUNK: usize = 512;
 /// Rows of `dy` whose sums fit the registers.
@@ -110,7 +112,7 @@ impl Patch {
                 Self { codes: [[_mm256_setzero_si256(); 2]; 16], scale: [_mm256_setzero_ps(); 2] };
             let sign = _mm256_set1_ps(-0.0);
             for half in 0..2 {
-                let mut largest = _mm256_set1_ps(f32::MIN_POSITIVE);
+                let mut largest = _mm256_set1_ps(SMALLEST);
                 for row in 0..BLOCK {
                     largest = _mm256_max_ps(largest, _mm256_andnot_ps(sign, load(row, half)));
                 }
