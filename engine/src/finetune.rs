@@ -1,7 +1,8 @@
 //! One optimizer step of LoRA fine-tuning.
 //!
 //! The backward pass goes layer by layer: every layer is its own little graph from a detached input,
-//! so that its tape is freed as soon as it has been walked.
+//! so that its tape is freed as soon as it has been walked. With gradient checkpointing a layer keeps no
+//! tape at all, only its input, and its forward pass is made again when its turn comes.
 
 pub mod state;
 
@@ -22,6 +23,7 @@ use crate::{EngineError, Example, Llama, Nll};
 pub struct Finetune {
     llama: Llama,
     optimizer: AdamW,
+    gradient_checkpointing: bool,
     seed: u64,
     steps: u64,
 }
@@ -46,7 +48,15 @@ impl Finetune {
         if llama.lora().is_none() {
             return Err(EngineError::Adapter("there is no adapter to train".into()));
         }
-        Ok(Self { llama, optimizer: AdamW::new(config), seed, steps: 0 })
+        let optimizer = AdamW::new(config);
+        Ok(Self { llama, optimizer, gradient_checkpointing: false, seed, steps: 0 })
+    }
+
+    /// The same, keeping only the input of every layer for the backward pass: the same gradients bit for
+    /// bit, for a third more time and a fraction of the memory.
+    #[must_use]
+    pub fn with_gradient_checkpointing(self, gradient_checkpointing: bool) -> Self {
+        Self { gradient_checkpointing, ..self }
     }
 
     /// The model with its adapter as it is now.
@@ -123,14 +133,13 @@ impl Finetune {
         let mut pass = Pass { rotation: &rotation, attend: &mut attend, dropout: Some(dropout) };
 
         let mut x = self.llama.embed(&packed.tokens); // [tokens, hidden]
+        // Nothing before the first layer learns, so its input needs no gradient.
+        let learned = self.llama.layers.iter().enumerate().map(|(index, layer)| (layer, index > 0));
         let mut stages = Vec::with_capacity(self.llama.layers.len());
-        for (index, layer) in self.llama.layers.iter().enumerate() {
-            let layer = tracked(layer);
-            // Nothing before the first layer learns, so its input needs no gradient.
-            let input = if index > 0 { x.autodiff().require_grad() } else { x.autodiff() };
-            let output = layer.forward(input.clone(), &mut pass); // [tokens, hidden]
-            x = output.clone().inner();
-            stages.push((layer, input, output));
+        for (layer, learns) in learned.clone() {
+            let stage = Stage::forward(layer, x.clone(), learns, &mut pass);
+            let input = std::mem::replace(&mut x, stage.output.clone().inner());
+            stages.push((input, (!self.gradient_checkpointing).then_some(stage)));
         }
 
         let input = x.autodiff().require_grad();
@@ -140,7 +149,9 @@ impl Finetune {
         let mut dx = dh.and_then(|dh| input.grad(&pull(h, dh).backward())); // [tokens, hidden]
 
         let mut by_layer = Vec::with_capacity(stages.len());
-        while let Some((mut layer, input, output)) = stages.pop() {
+        for ((x, stage), (layer, learns)) in stages.into_iter().zip(learned).rev() {
+            let again = || Stage::forward(layer, x, learns, &mut pass);
+            let Stage { mut layer, input, output } = stage.unwrap_or_else(again);
             let mut found = Vec::new();
             let gradients = match dx.take() {
                 Some(dy) if output.is_tracked() => Some(pull(output, dy).backward()),
@@ -156,6 +167,23 @@ impl Finetune {
             by_layer.push(found);
         }
         Ok((nll, by_layer.into_iter().rev().flatten().collect()))
+    }
+}
+
+/// A layer with its tape.
+struct Stage {
+    layer: DecoderLayer,
+    input: Tensor<2>,  // [tokens, hidden]
+    output: Tensor<2>, // [tokens, hidden]
+}
+
+impl Stage {
+    /// The forward pass of a layer, whose input gets a gradient if something before it learns.
+    fn forward(layer: &DecoderLayer, x: Tensor<2>, learns: bool, pass: &mut Pass) -> Self {
+        let layer = tracked(layer);
+        let input = if learns { x.autodiff().require_grad() } else { x.autodiff() };
+        let output = layer.forward(input.clone(), pass);
+        Self { layer, input, output }
     }
 }
 

@@ -43,6 +43,8 @@ pub use error::EngineError;
 pub use example::Example;
 pub use finetune::state::FinetuneState;
 pub use finetune::{Finetune, StepReport};
+#[cfg(feature = "flex")]
+pub use kernels::heap::keep_freed_memory;
 pub use llama::Llama;
 pub use lora::{ALL_LINEAR, LoraConfig, LoraWeights};
 pub use loss::Nll;

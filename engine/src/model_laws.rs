@@ -339,6 +339,19 @@ fn accumulating_micro_batches_equals_one_batch() {
 }
 
 #[test]
+fn gradient_checkpointing_changes_nothing() {
+    let run = |checkpointing| {
+        let mut llama = model(config(), None);
+        llama.init_lora(&lora_config(0.5), 3).unwrap();
+        let finetune = Finetune::new(llama, AdamWConfig::default(), 1).unwrap();
+        let mut finetune = finetune.with_gradient_checkpointing(checkpointing);
+        let reports = [0, 1, 2].map(|_| finetune.step(&[examples(3), examples(2)], 1e-2).unwrap());
+        (reports, parameters(finetune.model()))
+    };
+    assert_eq!(run(true), run(false));
+}
+
+#[test]
 fn dropout_depends_on_seed_and_step_only() {
     let run = |seed| {
         let mut llama = model(config(), None);

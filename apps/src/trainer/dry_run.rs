@@ -37,8 +37,11 @@ pub fn print(
     let (size, config) = (llama.size(), llama.config().clone());
     let adapters = llama.lora().map(|(_, adapters)| adapters).unwrap_or_default();
     let inputs = adapters.iter().map(|adapter| adapter.a.dims()[1]).sum();
-    let memory = Memory::new(&config, &size, inputs, shape, base == Base::Nf4);
-    let trial = Trial::run(llama, data.examples(&batch), data)?;
+    let memory = match args.gradient_checkpointing {
+        false => Memory::new(&config, &size, inputs, shape, base == Base::Nf4),
+        true => Memory::new(&config, &size, inputs, shape, base == Base::Nf4).checkpointed(&config, shape),
+    };
+    let trial = Trial::run(llama, data.examples(&batch), args, data)?;
 
     let evaluations = match data.validation.is_empty() {
         true => 0,
@@ -99,14 +102,15 @@ struct Trial {
 }
 
 impl Trial {
-    fn run(llama: Llama, batch: Vec<Example>, data: &Data) -> Result<Self> {
+    fn run(llama: Llama, batch: Vec<Example>, args: &TrainArgs, data: &Data) -> Result<Self> {
         let start = Instant::now();
         let mut evaluation = 0.0;
         if let Some(example) = data.validation.first() {
             llama.nll(std::slice::from_ref(example))?;
             evaluation = start.elapsed().as_secs_f64() / example.tokens.len().max(1) as f64;
         }
-        let mut finetune = Finetune::new(llama, AdamWConfig::default(), 0)?;
+        let finetune = Finetune::new(llama, AdamWConfig::default(), 0)?;
+        let mut finetune = finetune.with_gradient_checkpointing(args.gradient_checkpointing);
         let start = Instant::now();
         finetune.step(&[batch], 0.0)?;
         Ok(Self { step: start.elapsed().as_secs_f64(), evaluation, peak_mib: peak_memory::mib() })

@@ -17,7 +17,7 @@ pub const RUN_FILE: &str = "run.json";
 
 /// Flags that may change when a run goes on: they say where things are and what is kept, or others
 /// stand for what they mean.
-const FREE: [&str; 14] = [
+const FREE: [&str; 15] = [
     "model", // its fingerprint is compared, as is that of the data
     "data",
     "validation_data",
@@ -31,6 +31,7 @@ const FREE: [&str; 14] = [
     "save_total_limit",
     "resume",
     "dry_run",
+    "gradient_checkpointing",
     "early_stopping_patience",
 ];
 

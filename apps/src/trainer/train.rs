@@ -122,7 +122,7 @@ pub fn run(args: &TrainArgs) -> Result<ExitCode> {
 
 /// A run before its first step, in place of an earlier one that is finished.
 fn begin(llama: Llama, run: RunConfig, args: &TrainArgs) -> Result<(Finetune, TrainerState, RunLog)> {
-    let finetune = Finetune::new(llama, optimizer(args), args.seed)?;
+    let finetune = finetune(llama, args)?;
     checkpoints::clear(&args.output)?; // first: what is left of a finished run is no run to go on with
     record::unfinish(&args.output)?;
     let log = RunLog::create(&args.output)?;
@@ -143,7 +143,7 @@ fn resume(
     let checkpoint = TrainingCheckpoint::<TrainerState>::load(&path, llama.device())?;
     let config = llama.lora().map(|(config, _)| config.clone()).context("the model has no adapter")?;
     llama.attach_lora(&config, checkpoint.adapter.weights).with_context(fit)?;
-    let mut finetune = Finetune::new(llama, optimizer(args), args.seed)?;
+    let mut finetune = finetune(llama, args)?;
     finetune.restore(checkpoint.optimizer).with_context(fit)?;
     let log = RunLog::resume(&args.output, state.global_step, state.is_evaluated())?;
     run.write(&args.output)?;
@@ -216,6 +216,12 @@ fn with_adapter(mut llama: Llama, args: &TrainArgs) -> Result<Llama> {
         }
     }
     Ok(llama)
+}
+
+/// The training of the adapter that `llama` carries, from its first step.
+fn finetune(llama: Llama, args: &TrainArgs) -> Result<Finetune> {
+    let finetune = Finetune::new(llama, optimizer(args), args.seed)?;
+    Ok(finetune.with_gradient_checkpointing(args.gradient_checkpointing))
 }
 
 /// The first users' optimizer: AdamW without weight decay.

@@ -1,5 +1,7 @@
 //! Activations rounded to 16-bit integers.
 
+use std::ops::Range;
+
 use super::{Place, pool};
 
 /// Columns that share one activation scale.
@@ -24,33 +26,60 @@ pub(super) struct Activations {
     pub sums: Vec<[i32; 2]>,
     /// `scale · Σ codes`, `[cols / 32][tokens]`.
     pub totals: Vec<f32>,
-    /// `code = 256 · high + low` as signed bytes in the columns' own order, `[cols / 32][tokens][32]`:
-    /// for instructions that multiply unsigned weights by signed bytes. Empty where nobody asked.
-    pub high: Vec<i8>,
-    /// See `high`.
-    pub low: Vec<i8>,
+    /// `[cols / 32][tokens]`, where there are at most [`FEW`] rows; else nothing.
+    pub digits: Vec<Digits>,
+}
+
+/// Rows of a task: their codes of a block lie side by side.
+const ROWS: usize = 8;
+
+/// Rows that a kernel may multiply by their digits.
+pub(super) const FEW: usize = 3;
+
+/// 32 codes as `256 · high + low`, in the columns' own order: for instructions that multiply unsigned weights
+/// by signed bytes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Digits {
+    pub high: [i8; BLOCK],
+    pub low: [i8; BLOCK],
+}
+
+impl Digits {
+    fn of(codes: &[i16; BLOCK]) -> Self {
+        let mut digits = Self { high: [0; BLOCK], low: [0; BLOCK] };
+        for quad in 0..BLOCK / 4 {
+            for (place, column) in QUAD.into_iter().enumerate() {
+                let (code, column) = (codes[4 * quad + place], 4 * quad + column);
+                digits.low[column] = code as i8;
+                digits.high[column] = ((code - i16::from(digits.low[column])) >> 8) as i8;
+            }
+        }
+        digits
+    }
 }
 
 impl Activations {
-    /// Rounds `x [tokens][cols]`, `cols` a multiple of 32, to nearest; with their digits if asked.
-    pub fn quantize(x: &[f32], cols: usize, digits: bool) -> Self {
+    /// Rounds `x [tokens][cols]`, `cols` a multiple of 32, to nearest.
+    pub fn quantize(x: &[f32], cols: usize) -> Self {
         let (tokens, blocks) = (x.len() / cols, cols / BLOCK);
         let mut all = Self {
             tokens,
-            codes: vec![0; tokens * cols],
-            scales: vec![0.0; tokens * blocks],
-            sums: vec![[0; 2]; tokens * blocks],
-            totals: vec![0.0; tokens * blocks],
-            high: Vec::new(),
-            low: Vec::new(),
+            codes: Vec::with_capacity(tokens * cols),
+            scales: Vec::with_capacity(tokens * blocks),
+            sums: Vec::with_capacity(tokens * blocks),
+            totals: Vec::with_capacity(tokens * blocks),
+            digits: Vec::new(),
         };
         let block_of = block_quantizer();
-        let (codes, scales) = (Place::over(&mut all.codes), Place::over(&mut all.scales));
-        let (sums, totals) = (Place::over(&mut all.sums), Place::over(&mut all.totals));
-        let row = |token: usize| {
-            let x = &x[token * cols..(token + 1) * cols];
-            for (block, x) in x.as_chunks::<BLOCK>().0.iter().enumerate() {
+        let codes = Place::new(all.codes.spare_capacity_mut());
+        let scales = Place::new(all.scales.spare_capacity_mut());
+        let sums = Place::new(all.sums.spare_capacity_mut());
+        let totals = Place::new(all.totals.spare_capacity_mut());
+        let rows = |rows: Range<usize>| {
+            for (block, token) in (0..blocks).flat_map(|block| rows.clone().map(move |token| (block, token)))
+            {
                 let at = block * tokens + token;
+                let x = x[token * cols + block * BLOCK..].first_chunk().expect("32 columns");
                 let mut row = [0; BLOCK];
                 let (scale, sum) = block_of(x, &mut row);
                 // SAFETY: this block of this row, which no other task writes.
@@ -63,24 +92,22 @@ impl Activations {
             }
         };
         match tokens * cols {
-            ..16384 => (0..tokens).for_each(row),
-            _ => pool::run(tokens.div_ceil(4), &|four| (4 * four..tokens.min(4 * four + 4)).for_each(row)),
+            ..16384 => rows(0..tokens),
+            _ => pool::run(tokens.div_ceil(ROWS), &|task| {
+                rows(task * ROWS..tokens.min((task + 1) * ROWS));
+            }),
         }
-        if digits {
-            all.split();
+        // SAFETY: the rows have filled all their blocks.
+        unsafe {
+            all.codes.set_len(tokens * cols);
+            all.scales.set_len(tokens * blocks);
+            all.sums.set_len(tokens * blocks);
+            all.totals.set_len(tokens * blocks);
+        }
+        if tokens <= FEW {
+            all.digits = all.codes.as_chunks().0.iter().map(Digits::of).collect();
         }
         all
-    }
-
-    fn split(&mut self) {
-        (self.high, self.low) = (vec![0; self.codes.len()], vec![0; self.codes.len()]);
-        let digits = self.high.as_chunks_mut::<4>().0.iter_mut().zip(self.low.as_chunks_mut::<4>().0);
-        for (codes, (high, low)) in self.codes.as_chunks::<4>().0.iter().zip(digits) {
-            for (code, column) in codes.iter().zip(QUAD) {
-                low[column] = *code as i8;
-                high[column] = ((code - i16::from(low[column])) >> 8) as i8;
-            }
-        }
     }
 }
 
@@ -88,9 +115,9 @@ type BlockQuantizer = fn(&[f32; BLOCK], &mut [i16; BLOCK]) -> (f32, [i32; 2]);
 
 fn block_quantizer() -> BlockQuantizer {
     #[cfg(target_arch = "x86_64")]
-    if super::avx2::available() {
+    if super::x86::has_avx2() {
         // SAFETY: the instructions exist.
-        return |x, codes| unsafe { super::avx2::quantize_block(x, codes) };
+        return |x, codes| unsafe { super::x86::quantize_block(x, codes) };
     }
     quantize_block
 }
@@ -130,22 +157,23 @@ mod tests {
     fn codes_stand_for_the_activations() {
         let (tokens, cols) = (3, 64);
         let x = values(tokens * cols);
-        let all = Activations::quantize(&x, cols, true);
+        let all = Activations::quantize(&x, cols);
         for (i, value) in x.iter().enumerate() {
             let (token, column) = (i / cols, i % cols);
             let at = column / BLOCK * tokens + token;
-            let place = at * BLOCK + column % BLOCK;
-            let code = 256 * i32::from(all.high[place]) + i32::from(all.low[place]);
             let quad = QUAD.iter().position(|from| *from == column % 4).unwrap();
-            assert_eq!(code, i32::from(all.codes[place / 4 * 4 + quad]));
-            assert!((all.scales[at] * code as f32 - value).abs() <= 0.51 * all.scales[at], "{value}");
+            let code = all.codes[at * BLOCK + column % BLOCK / 4 * 4 + quad];
+            let Digits { high, low } = all.digits[at];
+            let column = column % BLOCK;
+            assert_eq!(i32::from(code), 256 * i32::from(high[column]) + i32::from(low[column]));
+            assert!((all.scales[at] * f32::from(code) - value).abs() <= 0.51 * all.scales[at], "{value}");
         }
         assert!((all.totals.iter().sum::<f32>() - x.iter().sum::<f32>()).abs() < 1e-1);
     }
 
     #[test]
     fn zeros_stay_zeros() {
-        let all = Activations::quantize(&[0.0; 32], 32, false);
+        let all = Activations::quantize(&[0.0; 32], 32);
         assert_eq!((all.codes, all.scales, all.sums), (vec![0; 32], vec![0.0], vec![[0; 2]]));
     }
 

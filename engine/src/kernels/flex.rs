@@ -28,7 +28,7 @@ const DETACHED: usize = 16;
 /// `y = x · Wᵀ` with integer activations: `x [tokens, cols]` → `[tokens, rows]`.
 pub(crate) fn integer_matmul(x: FlexTensor, words: &FlexTensor, layout: Layout) -> FlexTensor {
     let kernel = kernel();
-    let x = Activations::quantize(&values(&x), layout.cols, kernel.digits);
+    let x = Activations::quantize(&values(&x), layout.cols);
     let tokens = x.tokens;
     let mut y: Vec<f32> = Vec::with_capacity(tokens * layout.rows);
     if tokens > 0 {
@@ -38,7 +38,7 @@ pub(crate) fn integer_matmul(x: FlexTensor, words: &FlexTensor, layout: Layout) 
         let tasks = layout.tiles().div_ceil(step);
         let tiles = move |task: usize| task * step..layout.tiles().min((task + 1) * step);
         let run = move |words: &FlexTensor, x: &Activations, task: usize, y: &Place<f32>| {
-            tiles(task).for_each(|tile| (kernel.run)(layout, words.storage(), tile, x, y));
+            tiles(task).for_each(|tile| kernel(layout, words.storage(), tile, x, y));
         };
         if tokens <= DETACHED {
             let (x, scratch) = (Arc::new(x), Arc::new(Scratch::new(tokens * layout.rows)));
@@ -79,7 +79,7 @@ pub(crate) fn matmul_transposed(
 ) -> FlexTensor {
     let (dy, words) = (values(dy), words.storage());
     #[cfg(target_arch = "x86_64")]
-    let integer = || super::avx2::matmul_transposed(&dy, words, layout);
+    let integer = || super::x86::matmul_transposed(&dy, words, layout);
     #[cfg(not(target_arch = "x86_64"))]
     let integer = || None;
     let dx = match arithmetic {
@@ -95,10 +95,6 @@ pub(crate) fn matmul_transposed(
 /// words, and returned as a transposed view: products read either.
 pub(crate) fn dequantize(words: &FlexTensor, layout: Layout) -> FlexTensor {
     let (words, shape) = (words.storage::<u32>(), [layout.cols, layout.rows]);
-    #[cfg(target_arch = "x86_64")]
-    if let Some(columns) = super::avx512::dequantize_columns(layout, words) {
-        return float(columns, shape).transpose(0, 1);
-    }
     float(exact::columns(words, layout), shape).transpose(0, 1)
 }
 

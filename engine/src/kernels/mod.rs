@@ -5,19 +5,18 @@
 
 mod activations;
 pub(crate) mod attention;
-#[cfg(target_arch = "x86_64")]
-mod avx2;
-#[cfg(target_arch = "x86_64")]
-mod avx512;
 pub(crate) mod causal;
 mod detached;
 pub(crate) mod exact;
 pub(crate) mod flex;
+pub(crate) mod heap;
 mod panel;
 mod place;
 pub(crate) mod pool;
 mod rows;
 mod scalar;
+#[cfg(target_arch = "x86_64")]
+mod x86;
 
 use activations::Activations;
 use place::Place;
@@ -26,29 +25,29 @@ use std::ops::Range;
 
 use crate::quant::{Format, Layout, TILE};
 
-/// A product with quantized weights, chosen for the machine.
-#[derive(Clone, Copy)]
-struct Kernel {
-    /// Writes one tile's outputs for every row of activations to `y [tokens][rows]`.
-    run: fn(Layout, &[u32], usize, &Activations, &Place<f32>),
-    /// Whether it reads the activations' digits.
-    digits: bool,
+/// A product with quantized weights: writes one tile's outputs for every row of activations to
+/// `y [tokens][rows]`.
+type Kernel = fn(Layout, &[u32], usize, &Activations, &Place<f32>);
+
+/// The kernels that the machine has the instructions for, the best first.
+fn kernels() -> impl Iterator<Item = Kernel> {
+    #[cfg(target_arch = "x86_64")]
+    let own = x86::kernels();
+    #[cfg(not(target_arch = "x86_64"))]
+    let own = std::iter::empty();
+    own.chain([scalar::run as Kernel])
 }
 
 fn kernel() -> Kernel {
-    #[cfg(target_arch = "x86_64")]
-    if let Some(kernel) = avx512::kernel().or_else(avx2::kernel) {
-        return kernel;
-    }
-    Kernel { run: scalar::run, digits: false }
+    kernels().next().expect("the portable one")
 }
 
 /// The columns of `blocks` (of 32) of one tile in f32: `out [columns][rows of the tile]`, the rows that pad
 /// the matrix as zeros.
 fn decode(layout: Layout, words: &[u32], tile: usize, blocks: Range<usize>, out: &mut [[f32; TILE]]) {
     #[cfg(target_arch = "x86_64")]
-    if avx2::available() {
-        return avx2::decode(layout, words, tile, blocks, out);
+    if x86::has_avx2() {
+        return x86::decode(layout, words, tile, blocks, out);
     }
     scalar::decode(layout, words, tile, blocks, out);
 }
@@ -59,14 +58,17 @@ pub(crate) fn has_integer(format: Format) -> bool {
     format != Format::NF4
 }
 
-/// The scalar kernel on plain slices: `x [tokens, cols]` → `[tokens, rows]`.
+/// Every kernel of the machine on plain slices, the portable one last: `x [tokens, cols]` → `[tokens, rows]`.
 #[cfg(test)]
-pub(crate) fn scalar_integer(x: &[f32], words: &[u32], layout: Layout) -> Vec<f32> {
-    let x = Activations::quantize(x, layout.cols, false);
-    let mut y = vec![0.0; x.tokens * layout.rows];
-    let place = Place::over(&mut y);
-    (0..layout.tiles()).for_each(|tile| scalar::run(layout, words, tile, &x, &place));
-    y
+pub(crate) fn integer_by_all(x: &[f32], words: &[u32], layout: Layout) -> Vec<Vec<f32>> {
+    let x = Activations::quantize(x, layout.cols);
+    let by = |kernel: Kernel| {
+        let mut y = vec![f32::NAN; x.tokens * layout.rows];
+        let place = Place::over(&mut y);
+        (0..layout.tiles()).for_each(|tile| kernel(layout, words, tile, &x, &place));
+        y
+    };
+    kernels().map(by).collect()
 }
 
 /// The columns of `blocks` of one tile as the machine decodes them, and as any machine can.

@@ -80,7 +80,7 @@ pub(super) fn product<const FMA: bool, const N: usize>(
     if FMA {
         // SAFETY: the caller has the instructions; the assertion gives the bounds.
         return unsafe {
-            super::avx2::product(len, (a.map(<[f32]>::as_ptr), step), (b.as_ptr(), stride), sums)
+            super::x86::product(len, (a.map(<[f32]>::as_ptr), step), (b.as_ptr(), stride), sums)
         };
     }
     for k in 0..len {

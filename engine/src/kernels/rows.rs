@@ -20,7 +20,7 @@ macro_rules! for_the_machine {
                 fn with_avx2($($arg: $ty),*) $(-> $ret)? {
                     $body::<true>($($arg),*)
                 }
-                if $crate::kernels::avx2::available() {
+                if $crate::kernels::x86::has_avx2() {
                     // SAFETY: the instructions exist.
                     return unsafe { with_avx2($($arg),*) };
                 }

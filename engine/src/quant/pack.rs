@@ -5,6 +5,14 @@ use rayon::prelude::*;
 use super::layout::{Layout, TILE};
 use super::{Format, Nf4};
 
+#[cfg(feature = "flex")]
+use crate::kernels::heap::zeros;
+
+#[cfg(not(feature = "flex"))]
+fn zeros(len: usize) -> Vec<u32> {
+    vec![0; len]
+}
+
 /// One block, taken apart: codes as unsigned numbers, scales as the bytes they are.
 struct Block<'a> {
     codes: [u8; 256],
@@ -15,8 +23,8 @@ struct Block<'a> {
 }
 
 /// Packs a matrix stored as GGUF blocks, row after row. `bytes` has the exact length.
-pub(super) fn pack(layout: Layout, bytes: &[u8]) -> Vec<u32> {
-    let mut words = vec![0u32; layout.words()];
+pub(crate) fn pack(layout: Layout, bytes: &[u8]) -> Vec<u32> {
+    let mut words = zeros(layout.words());
     let [codes, high, sub_scales, scales] = planes(layout, &mut words);
     let row_bytes = layout.blocks() * layout.format.block_bytes();
 
@@ -44,7 +52,7 @@ pub(super) fn pack(layout: Layout, bytes: &[u8]) -> Vec<u32> {
 
 /// Packs an NF4 matrix.
 pub(super) fn pack_nf4(layout: Layout, nf4: &Nf4) -> Vec<u32> {
-    let mut words = vec![0u32; layout.words()];
+    let mut words = zeros(layout.words());
     let blocks = layout.blocks();
     for row in 0..layout.rows {
         let (tile, lane) = (row / TILE, row % TILE);

@@ -188,8 +188,9 @@ proptest! {
         prop_assert!(distance(&found, &expected) < ROUNDED, "{}", distance(&found, &expected));
 
         let words = pack::pack(layout, &matrix.to_blocks().unwrap());
-        let scalar = crate::kernels::scalar_integer(&x, &words, layout);
-        prop_assert!(distance(&found, &scalar) < REORDERED, "{}", distance(&found, &scalar));
+        for other in crate::kernels::integer_by_all(&x, &words, layout) {
+            prop_assert!(distance(&found, &other) < REORDERED, "{}", distance(&found, &other));
+        }
     }
 
     #[test]

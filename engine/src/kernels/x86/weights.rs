@@ -1,9 +1,9 @@
-//! The packed weights of a tile in AVX2 registers: 8 lanes are 8 output rows, two halves make a tile, and
-//! a lane holds two 16-bit codes of its row.
+//! The packed weights of a tile in registers: a lane holds two 16-bit codes of its row.
 
 use std::arch::x86_64::*;
 use std::ops::Range;
 
+use super::lanes::Lanes;
 use crate::kernels::activations::BLOCK;
 use crate::quant::{Format, Layout, TILE};
 
@@ -16,7 +16,7 @@ pub(super) struct Weights<'a, const BITS: u8> {
     pub layout: Layout,
     pub tile: usize,
     pub codes: &'a [u32],
-    high: &'a [u32],
+    pub high: &'a [u32],
     sub_scales: &'a [u32],
     scales: &'a [u32],
     /// What is subtracted from a code, where the format's values are symmetric.
@@ -57,45 +57,43 @@ impl<'a, const BITS: u8> Weights<'a, BITS> {
 
     /// Columns `8 eight ..` of a block as 16-bit pairs, in the order of the activations.
     #[inline(always)]
-    pub unsafe fn eight_columns(&self, block: usize, eight: usize, half: usize) -> [__m256i; 4] {
-        // SAFETY: the caller's: 8 words of this tile's planes at a time.
+    pub unsafe fn eight_columns<L: Lanes>(&self, block: usize, eight: usize) -> [L::Ints; 4] {
+        // SAFETY: the caller's: 16 words of this tile's planes at a time.
         unsafe {
+            let words = |plane: &[u32], index: usize| {
+                debug_assert!((index + 1) * TILE <= plane.len());
+                L::load(plane.as_ptr().add(index * TILE))
+            };
+            let eight_of = block * 4 + eight;
             if BITS == 8 {
-                let byte = _mm256_set1_epi16(255);
-                let a = load(self.codes, ((block * 4 + eight) * 2) * TILE + 8 * half);
-                let b = load(self.codes, ((block * 4 + eight) * 2 + 1) * TILE + 8 * half);
-                return [
-                    _mm256_and_si256(a, byte),
-                    _mm256_srli_epi16::<8>(a),
-                    _mm256_and_si256(b, byte),
-                    _mm256_srli_epi16::<8>(b),
-                ];
+                let byte = L::splat(0x00ff_00ff);
+                let (a, b) = (words(self.codes, 2 * eight_of), words(self.codes, 2 * eight_of + 1));
+                return [L::and(a, byte), L::right16(a, 8), L::and(b, byte), L::right16(b, 8)];
             }
-            let word = load(self.codes, (block * 4 + eight) * TILE + 8 * half);
-            let nibble = _mm256_set1_epi16(15);
+            let word = words(self.codes, eight_of);
+            let nibble = L::splat(0x000f_000f);
             let mut codes = [
-                _mm256_and_si256(word, nibble),
-                _mm256_and_si256(_mm256_srli_epi16::<8>(word), nibble),
-                _mm256_and_si256(_mm256_srli_epi16::<4>(word), nibble),
-                _mm256_srli_epi16::<12>(word),
+                L::and(word, nibble),
+                L::and(L::right16(word, 8), nibble),
+                L::and(L::right16(word, 4), nibble),
+                L::right16(word, 12),
             ];
             if BITS == 4 {
                 return codes;
             }
             let (bits, per_quad, word) = match BITS {
-                5 => (1, 1, load(self.high, block * TILE + 8 * half)),
-                _ => (3, 2, load(self.high, (block * 2 + eight / 2) * TILE + 8 * half)),
+                5 => (0x0010_0010, 1, words(self.high, block)),
+                _ => (0x0030_0030, 2, words(self.high, block * 2 + eight / 2)),
             };
             for pair in 0..4 {
                 // The quad's bits go from place `from` of their half word to place 4.
                 let quad = if BITS == 5 { 2 * eight + pair / 2 } else { 2 * (eight % 2) + pair / 2 };
                 let from = (per_quad * quad + 8 * (pair % 2)) as i32;
                 let high = match from {
-                    ..4 => _mm256_sll_epi16(word, _mm_cvtsi32_si128(4 - from)),
-                    _ => _mm256_srl_epi16(word, _mm_cvtsi32_si128(from - 4)),
+                    ..4 => L::left16(word, 4 - from),
+                    _ => L::right16(word, from - 4),
                 };
-                codes[pair] =
-                    _mm256_or_si256(codes[pair], _mm256_and_si256(high, _mm256_set1_epi16(bits << 4)));
+                codes[pair] = L::or(codes[pair], L::and(high, L::splat(bits)));
             }
             codes
         }
@@ -110,8 +108,9 @@ impl<'a, const BITS: u8> Weights<'a, BITS> {
                 Format::Q4_1 | Format::Q5_1 => {
                     for (index, block) in blocks.enumerate() {
                         for half in 0..2 {
-                            ((*out).scale[index][half], (*out).min[index][half]) =
-                                pairs(self.scales, block * TILE + 8 * half);
+                            let (scale, min) = pairs(self.scales, block * TILE + 8 * half);
+                            store(&raw mut (*out).scale[index], half, scale);
+                            store(&raw mut (*out).min[index], half, min);
                         }
                     }
                 }
@@ -132,8 +131,9 @@ impl<'a, const BITS: u8> Weights<'a, BITS> {
                                 _mm256_cvtepi32_ps(byte)
                             };
                             let four = block % 8 / 4;
-                            (*out).scale[index][half] = _mm256_mul_ps(d, value(scales[four]));
-                            (*out).min[index][half] = _mm256_mul_ps(m, value(scales[2 + four]));
+                            let (scale, min) = (value(scales[four]), value(scales[2 + four]));
+                            store(&raw mut (*out).scale[index], half, _mm256_mul_ps(d, scale));
+                            store(&raw mut (*out).min[index], half, _mm256_mul_ps(m, min));
                         }
                     }
                 }
@@ -144,14 +144,15 @@ impl<'a, const BITS: u8> Weights<'a, BITS> {
                             let up = _mm256_sll_epi32(word, _mm_cvtsi32_si128(24 - 8 * (group % 4) as i32));
                             let scale = _mm256_cvtepi32_ps(_mm256_srai_epi32::<24>(up));
                             let d = halves(self.scales, group / 16 * (TILE / 2) + 4 * half);
-                            (*out).scale[index][half] = _mm256_mul_ps(d, scale);
+                            store(&raw mut (*out).scale[index], half, _mm256_mul_ps(d, scale));
                         }
                     }
                 }
                 _ => {
                     for (index, block) in blocks.enumerate() {
                         for half in 0..2 {
-                            (*out).scale[index][half] = halves(self.scales, block * (TILE / 2) + 4 * half);
+                            let scale = halves(self.scales, block * (TILE / 2) + 4 * half);
+                            store(&raw mut (*out).scale[index], half, scale);
                         }
                     }
                 }
@@ -183,9 +184,17 @@ impl<'a, const BITS: u8> Weights<'a, BITS> {
 
 /// Scales and minima of 16 rows for the groups of a stretch of blocks. It begins uninitialized, because
 /// clearing it would cost a decoded token a tenth of its time, and is reached by pointer for that.
+#[repr(align(64))]
 pub(super) struct Scales {
-    pub scale: [[__m256; 2]; 2 * STRETCH],
-    pub min: [[__m256; 2]; STRETCH],
+    pub scale: [[f32; TILE]; 2 * STRETCH],
+    pub min: [[f32; TILE]; STRETCH],
+}
+
+/// Writes 8 of 16 lanes.
+#[inline(always)]
+pub(super) unsafe fn store(lanes: *mut [f32; TILE], half: usize, values: __m256) {
+    // SAFETY: the caller's: 8 places from `8 half`.
+    unsafe { _mm256_storeu_ps(lanes.cast::<f32>().add(8 * half), values) };
 }
 
 #[inline(always)]

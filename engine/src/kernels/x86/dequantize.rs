@@ -4,6 +4,7 @@ use std::arch::x86_64::*;
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
+use super::lanes::{Avx2, has_avx2};
 use super::weights::{STRETCH, Scales, Weights};
 use crate::kernels::activations::{BLOCK, QUAD};
 use crate::quant::decode::group_scale;
@@ -17,7 +18,7 @@ pub(crate) fn decode(
     blocks: Range<usize>,
     out: &mut [[f32; TILE]],
 ) {
-    assert!(super::available() && words.len() >= layout.words() && tile < layout.tiles());
+    assert!(has_avx2() && words.len() >= layout.words() && tile < layout.tiles());
     assert!(
         blocks.end <= layout.cols / BLOCK && blocks.len() <= STRETCH && blocks.len() * BLOCK <= out.len()
     );
@@ -56,15 +57,17 @@ unsafe fn blocks_of<const BITS: u8>(
         for ((index, block), out) in blocks.enumerate().zip(out.chunks_exact_mut(BLOCK)) {
             for (eight, out) in out.chunks_exact_mut(8).enumerate() {
                 let group = index * Weights::<BITS>::GROUPS + eight * Weights::<BITS>::GROUPS / 4;
+                let codes = weights.eight_columns::<Avx2>(block, eight);
                 for half in 0..2 {
-                    let scale = (*scales).scale[group][half];
+                    let scale = _mm256_loadu_ps((*scales).scale[group].as_ptr().add(8 * half));
                     let min = match weights.has_minimum {
-                        true => (*scales).min[group][half],
+                        true => _mm256_loadu_ps((*scales).min[group].as_ptr().add(8 * half)),
                         false => _mm256_mul_ps(scale, offset),
                     };
-                    for (pair, codes) in weights.eight_columns(block, eight, half).into_iter().enumerate() {
-                        let low = _mm256_and_si256(codes, _mm256_set1_epi32(0xffff));
-                        for (place, code) in [low, _mm256_srli_epi32::<16>(codes)].into_iter().enumerate() {
+                    for (pair, codes) in codes.iter().enumerate() {
+                        let low = _mm256_and_si256(codes[half], _mm256_set1_epi32(0xffff));
+                        let high = _mm256_srli_epi32::<16>(codes[half]);
+                        for (place, code) in [low, high].into_iter().enumerate() {
                             let value = match layout.format {
                                 Format::NF4 => _mm256_mul_ps(nf4_code(&table, code), scale),
                                 // Two roundings, as ggml's: not fused.
@@ -98,9 +101,7 @@ unsafe fn nf4_scales(layout: Layout, words: &[u32], tile: usize, blocks: Range<u
         for (lane, scale) in scales[..rows].iter_mut().enumerate() {
             *scale = group_scale(layout, words, tile * TILE + lane, block / 2).0;
         }
-        for half in 0..2 {
-            // SAFETY: 8 of 16 values; the caller's instructions and memory.
-            unsafe { (*out).scale[index][half] = _mm256_loadu_ps(scales.as_ptr().add(8 * half)) };
-        }
+        // SAFETY: the caller's memory.
+        unsafe { (*out).scale[index] = scales };
     }
 }

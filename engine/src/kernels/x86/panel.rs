@@ -1,7 +1,6 @@
 //! The inner loop of f32 products.
 
-use std::arch::x86_64::*;
-
+use super::lanes::{Avx2, Lanes};
 use crate::kernels::panel::Sums;
 
 /// See [`crate::kernels::panel::product`]. (The compiler's own vectors load the panel again for every row.)
@@ -18,23 +17,15 @@ pub(crate) unsafe fn product<const N: usize>(
 ) -> [Sums; N] {
     // SAFETY: the caller's; 16 places of each row of sums.
     unsafe {
-        let mut lanes: [[__m256; 2]; N] = std::array::from_fn(|n| {
-            let sums = sums[n].as_ptr();
-            [_mm256_loadu_ps(sums), _mm256_loadu_ps(sums.add(8))]
-        });
+        let mut lanes: [_; N] = std::array::from_fn(|n| Avx2::load_floats(sums[n].as_ptr()));
         for k in 0..len {
-            let b = b.add(k * stride);
-            let (low, high) = (_mm256_loadu_ps(b), _mm256_loadu_ps(b.add(8)));
+            let b = Avx2::load_floats(b.add(k * stride));
             for n in 0..N {
-                let a = _mm256_set1_ps(*a[n].add(k * step));
-                lanes[n][0] = _mm256_fmadd_ps(a, low, lanes[n][0]);
-                lanes[n][1] = _mm256_fmadd_ps(a, high, lanes[n][1]);
+                lanes[n] = Avx2::fma(Avx2::splat_float(*a[n].add(k * step)), b, lanes[n]);
             }
         }
         for n in 0..N {
-            let sums = sums[n].as_mut_ptr();
-            _mm256_storeu_ps(sums, lanes[n][0]);
-            _mm256_storeu_ps(sums.add(8), lanes[n][1]);
+            Avx2::store_floats(sums[n].as_mut_ptr(), lanes[n]);
         }
     }
     sums

@@ -1,0 +1,133 @@
+//! The instruction sets, as far as products need them: 16 lanes, one for each row of a tile.
+
+use std::arch::x86_64::*;
+
+/// Operations on 16 lanes.
+///
+/// The methods are inlined into functions that have the instructions; that is why they lack the attribute.
+///
+/// # Safety
+/// Of every method: the machine has the instructions; pointers lead to 16 values.
+pub(super) trait Lanes {
+    /// 16 integers of 32 bits, or 16 pairs of 16 bits.
+    type Ints: Copy;
+    /// 16 f32.
+    type Floats: Copy;
+    /// Rows of activations whose integer sums fit the registers: 4 or 8.
+    const ROWS: usize;
+    /// Whether few rows are multiplied by their digits.
+    const DIGITS: bool;
+
+    unsafe fn load(words: *const u32) -> Self::Ints;
+    unsafe fn splat(word: i32) -> Self::Ints;
+    unsafe fn and(a: Self::Ints, b: Self::Ints) -> Self::Ints;
+    unsafe fn or(a: Self::Ints, b: Self::Ints) -> Self::Ints;
+    /// `a − b` in halves of 16 bits.
+    unsafe fn sub16(a: Self::Ints, b: Self::Ints) -> Self::Ints;
+    /// Halves of 16 bits, shifted to the left.
+    unsafe fn left16(a: Self::Ints, bits: i32) -> Self::Ints;
+    /// Halves of 16 bits, shifted to the right without their sign.
+    unsafe fn right16(a: Self::Ints, bits: i32) -> Self::Ints;
+    /// `sum + a₀ b₀ + a₁ b₁`, where a lane of `a` and `b` is a pair of 16 bits.
+    unsafe fn dot(sum: Self::Ints, a: Self::Ints, b: Self::Ints) -> Self::Ints;
+    unsafe fn floats(a: Self::Ints) -> Self::Floats;
+
+    unsafe fn load_floats(values: *const f32) -> Self::Floats;
+    unsafe fn store_floats(values: *mut f32, a: Self::Floats);
+    unsafe fn splat_float(value: f32) -> Self::Floats;
+    unsafe fn mul(a: Self::Floats, b: Self::Floats) -> Self::Floats;
+    /// `a · b + c` in one rounding.
+    unsafe fn fma(a: Self::Floats, b: Self::Floats, c: Self::Floats) -> Self::Floats;
+}
+
+/// Two registers of 8 lanes. AVX2, FMA and F16C.
+pub(super) struct Avx2;
+
+/// Whether the machine has the instructions of [`Avx2`].
+pub(crate) fn has_avx2() -> bool {
+    is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") && is_x86_feature_detected!("f16c")
+}
+
+/// One register. AVX-512 F, BW, VL and VNNI, and what [`Avx2`] needs.
+pub(super) struct Avx512;
+
+/// Whether the machine has the instructions of [`Avx512`].
+pub(super) fn has_avx512() -> bool {
+    has_avx2()
+        && is_x86_feature_detected!("avx512f")
+        && is_x86_feature_detected!("avx512bw")
+        && is_x86_feature_detected!("avx512vl")
+        && is_x86_feature_detected!("avx512vnni")
+}
+
+/// Methods of [`Lanes`], each one expression.
+macro_rules! methods {
+    ($($name:ident($($arg:ident: $ty:ty),*) $(-> $ret:ty)? = $body:expr;)*) => {$(
+        #[inline(always)]
+        unsafe fn $name($($arg: $ty),*) $(-> $ret)? {
+            // SAFETY: the caller's.
+            unsafe { $body }
+        }
+    )*};
+}
+
+impl Lanes for Avx2 {
+    type Ints = [__m256i; 2];
+    type Floats = [__m256; 2];
+    const ROWS: usize = 4;
+    const DIGITS: bool = false;
+
+    methods! {
+        load(words: *const u32) -> Self::Ints =
+            [_mm256_loadu_si256(words.cast()), _mm256_loadu_si256(words.add(8).cast())];
+        splat(word: i32) -> Self::Ints = [_mm256_set1_epi32(word); 2];
+        and(a: Self::Ints, b: Self::Ints) -> Self::Ints =
+            [_mm256_and_si256(a[0], b[0]), _mm256_and_si256(a[1], b[1])];
+        or(a: Self::Ints, b: Self::Ints) -> Self::Ints =
+            [_mm256_or_si256(a[0], b[0]), _mm256_or_si256(a[1], b[1])];
+        sub16(a: Self::Ints, b: Self::Ints) -> Self::Ints =
+            [_mm256_sub_epi16(a[0], b[0]), _mm256_sub_epi16(a[1], b[1])];
+        left16(a: Self::Ints, bits: i32) -> Self::Ints = a.map(|a| _mm256_sll_epi16(a, _mm_cvtsi32_si128(bits)));
+        right16(a: Self::Ints, bits: i32) -> Self::Ints = a.map(|a| _mm256_srl_epi16(a, _mm_cvtsi32_si128(bits)));
+        dot(sum: Self::Ints, a: Self::Ints, b: Self::Ints) -> Self::Ints = [
+            _mm256_add_epi32(sum[0], _mm256_madd_epi16(a[0], b[0])),
+            _mm256_add_epi32(sum[1], _mm256_madd_epi16(a[1], b[1])),
+        ];
+        floats(a: Self::Ints) -> Self::Floats = a.map(|a| _mm256_cvtepi32_ps(a));
+        load_floats(values: *const f32) -> Self::Floats =
+            [_mm256_loadu_ps(values), _mm256_loadu_ps(values.add(8))];
+        store_floats(values: *mut f32, a: Self::Floats) = {
+            _mm256_storeu_ps(values, a[0]);
+            _mm256_storeu_ps(values.add(8), a[1]);
+        };
+        splat_float(value: f32) -> Self::Floats = [_mm256_set1_ps(value); 2];
+        mul(a: Self::Floats, b: Self::Floats) -> Self::Floats =
+            [_mm256_mul_ps(a[0], b[0]), _mm256_mul_ps(a[1], b[1])];
+        fma(a: Self::Floats, b: Self::Floats, c: Self::Floats) -> Self::Floats =
+            [_mm256_fmadd_ps(a[0], b[0], c[0]), _mm256_fmadd_ps(a[1], b[1], c[1])];
+    }
+}
+
+impl Lanes for Avx512 {
+    type Ints = __m512i;
+    type Floats = __m512;
+    const ROWS: usize = 8;
+    const DIGITS: bool = true;
+
+    methods! {
+        load(words: *const u32) -> __m512i = _mm512_loadu_si512(words.cast());
+        splat(word: i32) -> __m512i = _mm512_set1_epi32(word);
+        and(a: __m512i, b: __m512i) -> __m512i = _mm512_and_si512(a, b);
+        or(a: __m512i, b: __m512i) -> __m512i = _mm512_or_si512(a, b);
+        sub16(a: __m512i, b: __m512i) -> __m512i = _mm512_sub_epi16(a, b);
+        left16(a: __m512i, bits: i32) -> __m512i = _mm512_sll_epi16(a, _mm_cvtsi32_si128(bits));
+        right16(a: __m512i, bits: i32) -> __m512i = _mm512_srl_epi16(a, _mm_cvtsi32_si128(bits));
+        dot(sum: __m512i, a: __m512i, b: __m512i) -> __m512i = _mm512_dpwssd_epi32(sum, a, b);
+        floats(a: __m512i) -> __m512 = _mm512_cvtepi32_ps(a);
+        load_floats(values: *const f32) -> __m512 = _mm512_loadu_ps(values);
+        store_floats(values: *mut f32, a: __m512) = _mm512_storeu_ps(values, a);
+        splat_float(value: f32) -> __m512 = _mm512_set1_ps(value);
+        mul(a: __m512, b: __m512) -> __m512 = _mm512_mul_ps(a, b);
+        fma(a: __m512, b: __m512, c: __m512) -> __m512 = _mm512_fmadd_ps(a, b, c);
+    }
+}
