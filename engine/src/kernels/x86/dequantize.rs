@@ -52,7 +52,7 @@ unsafe fn blocks_of<const BITS: u8>(
         let scales = scales.as_mut_ptr();
         match layout.format {
             Format::NF4 => nf4_scales(layout, words, tile, blocks.clone(), scales),
-            _ => weights.decode_scales(blocks.clone(), scales),
+            _ => weights.decode_scales::<Avx2>(blocks.clone(), scales),
         }
         for ((index, block), out) in blocks.enumerate().zip(out.chunks_exact_mut(BLOCK)) {
             for (eight, out) in out.chunks_exact_mut(8).enumerate() {

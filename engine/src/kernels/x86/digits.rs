@@ -5,6 +5,7 @@
 use std::arch::x86_64::*;
 use std::mem::MaybeUninit;
 
+use super::lanes::Avx512;
 use super::weights::{STRETCH, Scales, Weights};
 use crate::kernels::Place;
 use crate::kernels::activations::{Activations, Digits};
@@ -22,7 +23,7 @@ impl<const BITS: u8> Weights<'_, BITS> {
             let scales = scales.as_mut_ptr();
             for block in 0..self.blocks() {
                 if block % STRETCH == 0 {
-                    self.decode_scales(self.stretch(block), scales);
+                    self.decode_scales::<Avx512>(self.stretch(block), scales);
                 }
                 self.prefetch(block);
                 let quads = self.quads(block);
@@ -50,7 +51,7 @@ impl<const BITS: u8> Weights<'_, BITS> {
                 }
             }
             for n in 0..N {
-                self.store::<super::lanes::Avx512>(n, sums[n], y);
+                self.store::<Avx512>(n, sums[n], y);
             }
         }
     }

@@ -30,8 +30,16 @@ pub(super) trait Lanes {
     unsafe fn right16(a: Self::Ints, bits: i32) -> Self::Ints;
     /// `sum + a₀ b₀ + a₁ b₁`, where a lane of `a` and `b` is a pair of 16 bits.
     unsafe fn dot(sum: Self::Ints, a: Self::Ints, b: Self::Ints) -> Self::Ints;
+    /// Shifted to the right without the sign.
+    unsafe fn right32(a: Self::Ints, bits: i32) -> Self::Ints;
+    /// One byte of every lane, with its sign.
+    unsafe fn signed_byte(a: Self::Ints, byte: i32) -> Self::Ints;
     unsafe fn floats(a: Self::Ints) -> Self::Floats;
 
+    /// 16 f16 from 8 words.
+    unsafe fn halves(words: *const u32) -> Self::Floats;
+    /// The low and the high f16 of 16 words.
+    unsafe fn pairs_of_halves(words: *const u32) -> (Self::Floats, Self::Floats);
     unsafe fn load_floats(values: *const f32) -> Self::Floats;
     unsafe fn store_floats(values: *mut f32, a: Self::Floats);
     unsafe fn splat_float(value: f32) -> Self::Floats;
@@ -93,6 +101,21 @@ impl Lanes for Avx2 {
             _mm256_add_epi32(sum[0], _mm256_madd_epi16(a[0], b[0])),
             _mm256_add_epi32(sum[1], _mm256_madd_epi16(a[1], b[1])),
         ];
+        right32(a: Self::Ints, bits: i32) -> Self::Ints = a.map(|a| _mm256_srl_epi32(a, _mm_cvtsi32_si128(bits)));
+        signed_byte(a: Self::Ints, byte: i32) -> Self::Ints =
+            a.map(|a| _mm256_srai_epi32::<24>(_mm256_sll_epi32(a, _mm_cvtsi32_si128(24 - 8 * byte))));
+        halves(words: *const u32) -> Self::Floats =
+            [0, 4].map(|half| _mm256_cvtph_ps(_mm_loadu_si128(words.add(half).cast())));
+        pairs_of_halves(words: *const u32) -> (Self::Floats, Self::Floats) = {
+            let [(a, c), (b, d)] = Self::load(words).map(|words| {
+                let low = _mm256_and_si256(words, _mm256_set1_epi32(0xffff));
+                let packed = _mm256_packus_epi32(low, _mm256_srli_epi32::<16>(words));
+                let packed = _mm256_permute4x64_epi64::<0b11_01_10_00>(packed);
+                let high = _mm256_extracti128_si256::<1>(packed);
+                (_mm256_cvtph_ps(_mm256_castsi256_si128(packed)), _mm256_cvtph_ps(high))
+            });
+            ([a, b], [c, d])
+        };
         floats(a: Self::Ints) -> Self::Floats = a.map(|a| _mm256_cvtepi32_ps(a));
         load_floats(values: *const f32) -> Self::Floats =
             [_mm256_loadu_ps(values), _mm256_loadu_ps(values.add(8))];
@@ -123,6 +146,15 @@ impl Lanes for Avx512 {
         left16(a: __m512i, bits: i32) -> __m512i = _mm512_sll_epi16(a, _mm_cvtsi32_si128(bits));
         right16(a: __m512i, bits: i32) -> __m512i = _mm512_srl_epi16(a, _mm_cvtsi32_si128(bits));
         dot(sum: __m512i, a: __m512i, b: __m512i) -> __m512i = _mm512_dpwssd_epi32(sum, a, b);
+        right32(a: __m512i, bits: i32) -> __m512i = _mm512_srl_epi32(a, _mm_cvtsi32_si128(bits));
+        signed_byte(a: __m512i, byte: i32) -> __m512i =
+            _mm512_srai_epi32::<24>(_mm512_sll_epi32(a, _mm_cvtsi32_si128(24 - 8 * byte)));
+        halves(words: *const u32) -> __m512 = _mm512_cvtph_ps(_mm256_loadu_si256(words.cast()));
+        pairs_of_halves(words: *const u32) -> (__m512, __m512) = {
+            let words = _mm512_loadu_si512(words.cast());
+            let high = _mm512_cvtepi32_epi16(_mm512_srli_epi32::<16>(words));
+            (_mm512_cvtph_ps(_mm512_cvtepi32_epi16(words)), _mm512_cvtph_ps(high))
+        };
         floats(a: __m512i) -> __m512 = _mm512_cvtepi32_ps(a);
         load_floats(values: *const f32) -> __m512 = _mm512_loadu_ps(values);
         store_floats(values: *mut f32, a: __m512) = _mm512_storeu_ps(values, a);

@@ -102,7 +102,7 @@ impl<const BITS: u8> Weights<'_, BITS> {
             let scales = scales.as_mut_ptr();
             for block in 0..self.blocks() {
                 if block % STRETCH == 0 {
-                    self.decode_scales(self.stretch(block), scales);
+                    self.decode_scales::<L>(self.stretch(block), scales);
                 }
                 self.prefetch(block);
                 let at = block * N;
@@ -137,7 +137,7 @@ impl<const BITS: u8> Weights<'_, BITS> {
             let scales = scales.as_mut_ptr();
             for block in 0..self.blocks() {
                 if block % STRETCH == 0 {
-                    self.decode_scales(self.stretch(block), scales);
+                    self.decode_scales::<L>(self.stretch(block), scales);
                 }
                 for eight in 0..4 {
                     for (pair, decoded) in self.eight_columns::<L>(block, eight).into_iter().enumerate() {
@@ -194,11 +194,17 @@ impl<const BITS: u8> Weights<'_, BITS> {
     /// Asks for the codes [`AHEAD`] blocks after `block`, perhaps in the next tile or behind the last.
     #[inline(always)]
     pub unsafe fn prefetch(&self, block: usize) {
-        let words = if BITS == 8 { 8 * TILE } else { 4 * TILE };
-        for line in 0..words / 16 {
-            let place = self.codes.as_ptr().wrapping_add((block + AHEAD) * words + 16 * line);
-            // SAFETY: a prefetch may name any address.
-            unsafe { _mm_prefetch::<_MM_HINT_T1>(place.cast()) };
+        let (low, high) = match BITS {
+            4 => (4, 0),
+            5 => (4, 1),
+            6 => (4, 2),
+            _ => (8, 0),
+        };
+        for (plane, lines) in [(self.codes, low), (self.high, high)] {
+            for line in (block + AHEAD) * lines..(block + AHEAD + 1) * lines {
+                // SAFETY: a prefetch may name any address.
+                unsafe { _mm_prefetch::<_MM_HINT_T1>(plane.as_ptr().wrapping_add(line * TILE).cast()) };
+            }
         }
     }
 

@@ -1,6 +1,5 @@
 //! The packed weights of a tile in registers: a lane holds two 16-bit codes of its row.
 
-use std::arch::x86_64::*;
 use std::ops::Range;
 
 use super::lanes::Lanes;
@@ -101,59 +100,48 @@ impl<'a, const BITS: u8> Weights<'a, BITS> {
 
     /// Decodes the scales and minima (where the format has them) of up to [`STRETCH`] blocks.
     #[inline(always)]
-    pub unsafe fn decode_scales(&self, blocks: Range<usize>, out: *mut Scales) {
-        // SAFETY: 8 words (4 of f16 pairs) of this tile's scales at a time.
+    pub unsafe fn decode_scales<L: Lanes>(&self, blocks: Range<usize>, out: *mut Scales) {
+        // SAFETY: 16 words (8 of f16) of this tile's scales at a time; places of the stretch.
         unsafe {
+            let scale = |index: usize, value| L::store_floats((&raw mut (*out).scale[index]).cast(), value);
+            let min = |index: usize, value| L::store_floats((&raw mut (*out).min[index]).cast(), value);
             match self.layout.format {
                 Format::Q4_1 | Format::Q5_1 => {
                     for (index, block) in blocks.enumerate() {
-                        for half in 0..2 {
-                            let (scale, min) = pairs(self.scales, block * TILE + 8 * half);
-                            store(&raw mut (*out).scale[index], half, scale);
-                            store(&raw mut (*out).min[index], half, min);
-                        }
+                        let (d, m) = L::pairs_of_halves(at(self.scales, block * TILE));
+                        scale(index, d);
+                        min(index, m);
                     }
                 }
                 Format::Q4_K | Format::Q5_K => {
-                    for half in 0..2 {
-                        let mut scales = [_mm256_setzero_si256(); 4];
-                        let (mut d, mut m) = (_mm256_setzero_ps(), _mm256_setzero_ps());
-                        for (index, block) in blocks.clone().enumerate() {
-                            if index == 0 || block % 8 == 0 {
-                                scales = self.six_bits(block / 8, half);
-                                (d, m) = pairs(self.scales, block / 8 * TILE + 8 * half);
-                                m = _mm256_sub_ps(_mm256_setzero_ps(), m);
-                            }
-                            let shift = _mm_cvtsi32_si128(8 * (block % 4) as i32);
-                            let value = |bytes| {
-                                let byte =
-                                    _mm256_and_si256(_mm256_srl_epi32(bytes, shift), _mm256_set1_epi32(255));
-                                _mm256_cvtepi32_ps(byte)
-                            };
-                            let four = block % 8 / 4;
-                            let (scale, min) = (value(scales[four]), value(scales[2 + four]));
-                            store(&raw mut (*out).scale[index], half, _mm256_mul_ps(d, scale));
-                            store(&raw mut (*out).min[index], half, _mm256_mul_ps(m, min));
+                    let mut sixes = [L::splat(0); 4];
+                    let (mut d, mut m) = (L::splat_float(0.0), L::splat_float(0.0));
+                    for (index, block) in blocks.enumerate() {
+                        if index == 0 || block % 8 == 0 {
+                            sixes = self.six_bits::<L>(block / 8);
+                            (d, m) = L::pairs_of_halves(at(self.scales, block / 8 * TILE));
+                            m = L::mul(m, L::splat_float(-1.0));
                         }
+                        let value = |bytes| {
+                            let byte = L::and(L::right32(bytes, 8 * (block % 4) as i32), L::splat(255));
+                            L::floats(byte)
+                        };
+                        let four = block % 8 / 4;
+                        scale(index, L::mul(d, value(sixes[four])));
+                        min(index, L::mul(m, value(sixes[2 + four])));
                     }
                 }
                 Format::Q6_K => {
                     for (index, group) in (2 * blocks.start..2 * blocks.end).enumerate() {
-                        for half in 0..2 {
-                            let word = load(self.sub_scales, group / 4 * TILE + 8 * half);
-                            let up = _mm256_sll_epi32(word, _mm_cvtsi32_si128(24 - 8 * (group % 4) as i32));
-                            let scale = _mm256_cvtepi32_ps(_mm256_srai_epi32::<24>(up));
-                            let d = halves(self.scales, group / 16 * (TILE / 2) + 4 * half);
-                            store(&raw mut (*out).scale[index], half, _mm256_mul_ps(d, scale));
-                        }
+                        let word = L::load(at(self.sub_scales, group / 4 * TILE));
+                        let signed = L::signed_byte(word, (group % 4) as i32);
+                        let d = L::halves(at(self.scales, group / 16 * (TILE / 2)));
+                        scale(index, L::mul(d, L::floats(signed)));
                     }
                 }
                 _ => {
                     for (index, block) in blocks.enumerate() {
-                        for half in 0..2 {
-                            let scale = halves(self.scales, block * (TILE / 2) + 4 * half);
-                            store(&raw mut (*out).scale[index], half, scale);
-                        }
+                        scale(index, L::halves(at(self.scales, block * (TILE / 2))));
                     }
                 }
             }
@@ -161,22 +149,20 @@ impl<'a, const BITS: u8> Weights<'a, BITS> {
     }
 
     /// The 6-bit scales of the sub-blocks 0 to 3 and 4 to 7 of a super-block, then their minima, a byte a
-    /// sub-block (`get_scale_min_k4` on the bytes of 8 rows).
+    /// sub-block (`get_scale_min_k4` on the bytes of 16 rows).
     #[inline(always)]
-    unsafe fn six_bits(&self, block: usize, half: usize) -> [__m256i; 4] {
-        let start = block * 3 * TILE + 8 * half;
-        // SAFETY: the caller's: 8 of this super-block's three times 16 words.
+    unsafe fn six_bits<L: Lanes>(&self, block: usize) -> [L::Ints; 4] {
+        // SAFETY: the caller's: this super-block's three times 16 words.
         unsafe {
-            let (a, b) = (load(self.sub_scales, start), load(self.sub_scales, start + TILE));
-            let c = load(self.sub_scales, start + 2 * TILE);
-            let six = _mm256_set1_epi8(63);
-            let (four, upper) = (_mm256_set1_epi8(15), _mm256_set1_epi8(48));
-            let above = |word| _mm256_and_si256(_mm256_srli_epi32::<2>(word), upper);
+            let [a, b, c] = [0, 1, 2].map(|i| L::load(at(self.sub_scales, (3 * block + i) * TILE)));
+            let bytes = |byte: u32| L::splat((byte * 0x0101_0101) as i32);
+            let (four, six, upper) = (bytes(15), bytes(63), bytes(48));
+            let above = |word| L::and(L::right32(word, 2), upper);
             [
-                _mm256_and_si256(a, six),
-                _mm256_or_si256(_mm256_and_si256(c, four), above(a)),
-                _mm256_and_si256(b, six),
-                _mm256_or_si256(_mm256_and_si256(_mm256_srli_epi32::<4>(c), four), above(b)),
+                L::and(a, six),
+                L::or(L::and(c, four), above(a)),
+                L::and(b, six),
+                L::or(L::and(L::right32(c, 4), four), above(b)),
             ]
         }
     }
@@ -190,40 +176,9 @@ pub(super) struct Scales {
     pub min: [[f32; TILE]; STRETCH],
 }
 
-/// Writes 8 of 16 lanes.
+/// Where the words from `index` of a plane lie, at least 8 of them.
 #[inline(always)]
-pub(super) unsafe fn store(lanes: *mut [f32; TILE], half: usize, values: __m256) {
-    // SAFETY: the caller's: 8 places from `8 half`.
-    unsafe { _mm256_storeu_ps(lanes.cast::<f32>().add(8 * half), values) };
-}
-
-#[inline(always)]
-unsafe fn load(plane: &[u32], at: usize) -> __m256i {
-    debug_assert!(at + 8 <= plane.len());
-    // SAFETY: the caller's: 8 words from `at`.
-    unsafe { _mm256_loadu_si256(plane.as_ptr().add(at).cast()) }
-}
-
-/// 8 f16 from 4 words.
-#[inline(always)]
-unsafe fn halves(plane: &[u32], at: usize) -> __m256 {
-    debug_assert!(at + 4 <= plane.len());
-    // SAFETY: the caller's: 4 words from `at`.
-    unsafe { _mm256_cvtph_ps(_mm_loadu_si128(plane.as_ptr().add(at).cast())) }
-}
-
-/// The low and the high f16 of 8 words.
-#[inline(always)]
-unsafe fn pairs(plane: &[u32], at: usize) -> (__m256, __m256) {
-    // SAFETY: the caller's.
-    unsafe {
-        let words = load(plane, at);
-        let low = _mm256_and_si256(words, _mm256_set1_epi32(0xffff));
-        let high = _mm256_srli_epi32::<16>(words);
-        let packed = _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_packus_epi32(low, high));
-        (
-            _mm256_cvtph_ps(_mm256_castsi256_si128(packed)),
-            _mm256_cvtph_ps(_mm256_extracti128_si256::<1>(packed)),
-        )
-    }
+fn at(plane: &[u32], index: usize) -> *const u32 {
+    debug_assert!(index + 8 <= plane.len());
+    plane.as_ptr().wrapping_add(index)
 }
