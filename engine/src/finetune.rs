@@ -137,9 +137,15 @@ impl Finetune {
         let learned = self.llama.layers.iter().enumerate().map(|(index, layer)| (layer, index > 0));
         let mut stages = Vec::with_capacity(self.llama.layers.len());
         for (layer, learns) in learned.clone() {
-            let stage = Stage::forward(layer, x.clone(), learns, &mut pass);
-            let input = std::mem::replace(&mut x, stage.output.clone().inner());
-            stages.push((input, (!self.gradient_checkpointing).then_some(stage)));
+            let stage = match self.gradient_checkpointing {
+                true => None,
+                false => Some(Stage::forward(layer, x.clone(), learns, &mut pass)),
+            };
+            let output = match &stage {
+                Some(stage) => stage.output.clone().inner(),
+                None => layer.forward(x.clone(), &mut pass), // [tokens, hidden]
+            };
+            stages.push((std::mem::replace(&mut x, output), stage));
         }
 
         let input = x.autodiff().require_grad();

@@ -84,11 +84,11 @@ impl Memory {
         }
     }
 
-    /// The same run where layers keep only their inputs, all but the one at work.
+    /// The same run where layers keep only their inputs, all but the one at work, which has gradients too.
     #[must_use]
     pub fn checkpointed(self, config: &LlamaConfig, batch: Shape) -> Self {
         let inputs = config.num_hidden_layers * config.hidden_size * batch.tokens * F32;
-        Self { activations: inputs + self.activations / config.num_hidden_layers, ..self }
+        Self { activations: inputs + 3 * self.activations / (2 * config.num_hidden_layers), ..self }
     }
 
     /// Bytes at the peak, which is in training or in loading.
