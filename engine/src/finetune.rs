@@ -53,7 +53,7 @@ impl Finetune {
     }
 
     /// The same, keeping only the input of every layer for the backward pass: the same gradients bit for
-    /// bit, for a third more time and a fraction of the memory.
+    /// bit, in more time and a fraction of the memory.
     #[must_use]
     pub fn with_gradient_checkpointing(self, gradient_checkpointing: bool) -> Self {
         Self { gradient_checkpointing, ..self }

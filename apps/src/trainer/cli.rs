@@ -86,8 +86,8 @@ pub struct TrainArgs {
     /// Optimizer, by the name that transformers gives it.
     #[arg(long, value_enum, default_value_t = Optim::AdamwTorch)]
     pub optim: Optim,
-    /// Keep only every layer's input for the backward pass and compute the rest again: the same adapter for
-    /// a third more time and a fraction of the memory.
+    /// Keep only every layer's input for the backward pass and compute the rest again: the same adapter in
+    /// more time and a fraction of the memory.
     #[arg(long, visible_alias = "gradient_checkpointing")]
     pub gradient_checkpointing: bool,
     /// Gradients longer than this are scaled down to it; 0 leaves them.

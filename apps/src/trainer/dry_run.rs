@@ -37,10 +37,10 @@ pub fn print(
     let (size, config) = (llama.size(), llama.config().clone());
     let adapters = llama.lora().map(|(_, adapters)| adapters).unwrap_or_default();
     let inputs = adapters.iter().map(|adapter| adapter.a.dims()[1]).sum();
-    let memory = match args.gradient_checkpointing {
-        false => Memory::new(&config, &size, inputs, shape, base == Base::Nf4),
-        true => Memory::new(&config, &size, inputs, shape, base == Base::Nf4).checkpointed(&config, shape),
-    };
+    let mut memory = Memory::new(&config, &size, inputs, shape, base == Base::Nf4);
+    if args.gradient_checkpointing {
+        memory = memory.checkpointed(&config, shape);
+    }
     let trial = Trial::run(llama, data.examples(&batch), args, data)?;
 
     let evaluations = match data.validation.is_empty() {

@@ -114,6 +114,12 @@ mod tests {
         (Shape { rows: 4, tokens: 553, learned: 200 }, 162, true, 803.0),
     ];
 
+    /// The same with `--gradient-checkpointing`.
+    const CHECKPOINTED: [(Shape, f64); 2] = [
+        (Shape { rows: 8, tokens: 1174, learned: 400 }, 270.0),
+        (Shape { rows: 8, tokens: 4019, learned: 2000 }, 639.0),
+    ];
+
     #[test]
     fn the_formula_is_within_15_percent_of_what_was_measured() {
         let config = LlamaConfig {
@@ -131,10 +137,18 @@ mod tests {
             sliding_window: None,
             tie_word_embeddings: true,
         };
-        for (shape, weights, requantized, measured) in MEASURED {
+        let estimate = |shape, weights: usize, requantized| {
             let size = Size { parameters: 134_515_008, trainable: 460_800, bytes: weights * MIB };
-            let estimated =
-                Memory::new(&config, &size, 30 * 2 * 576, shape, requantized).peak() as f64 / MIB as f64;
+            Memory::new(&config, &size, 30 * 2 * 576, shape, requantized)
+        };
+        let whole = MEASURED.map(|(shape, weights, requantized, measured)| {
+            (shape, estimate(shape, weights, requantized), measured)
+        });
+        let checkpointed = CHECKPOINTED.map(|(shape, measured)| {
+            (shape, estimate(shape, 94, false).checkpointed(&config, shape), measured)
+        });
+        for (shape, memory, measured) in whole.into_iter().chain(checkpointed) {
+            let estimated = memory.peak() as f64 / MIB as f64;
             assert!(
                 (estimated / measured - 1.0).abs() < 0.15,
                 "{shape:?}: {estimated} instead of {measured}"

@@ -8,7 +8,7 @@
 pub fn keep_freed_memory() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     for (option, bytes) in [
-        (libc::M_MMAP_THRESHOLD, 32 << 20),
+        (libc::M_MMAP_THRESHOLD, AHEAD as i32),
         (libc::M_TRIM_THRESHOLD, 1 << 30),
         (libc::M_TOP_PAD, AHEAD as i32),
     ] {
@@ -26,14 +26,15 @@ pub(crate) fn zeros(len: usize) -> Vec<u32> {
         const HUGE: usize = 2 << 20;
         let start = words.as_ptr().addr() / HUGE * HUGE;
         // What comes next too: a page that the allocator writes its notes to before it is asked for is lost.
-        let len = 4 * len + AHEAD;
+        // (A matrix above the threshold has a mapping of its own, and what follows is not the heap's.)
+        let bytes = if 4 * len < AHEAD { 4 * len + AHEAD } else { 4 * len };
         // SAFETY: the advice changes no memory; where nothing is mapped it is not taken.
-        unsafe { libc::madvise(std::ptr::without_provenance_mut(start), len, libc::MADV_HUGEPAGE) };
+        unsafe { libc::madvise(std::ptr::without_provenance_mut(start), bytes, libc::MADV_HUGEPAGE) };
     }
     words.resize(len, 0);
     words
 }
 
-/// Bytes that the heap grows by at least.
+/// Bytes that the heap grows by at least, and from which an allocation is a mapping of its own.
 #[cfg(target_os = "linux")]
 const AHEAD: usize = 32 << 20;
