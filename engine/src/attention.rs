@@ -38,9 +38,8 @@ impl Attention {
 
     pub fn forward(&self, layer: usize, x: Tensor<2>, pass: &mut Pass) -> Tensor<2> {
         let [tokens, _hidden] = x.dims();
-        let q = self.q_proj.forward_with(x.clone(), pass.dropout); // [tokens, heads * head_dim]
-        let k = self.k_proj.forward_with(x.clone(), pass.dropout); // [tokens, kv_heads * head_dim]
-        let v = self.v_proj.forward_with(x, pass.dropout); // [tokens, kv_heads * head_dim]
+        let qkv = [&self.q_proj, &self.k_proj, &self.v_proj];
+        let [q, k, v] = Projection::forward_each(qkv, x, pass.dropout); // [tokens, heads * head_dim] each
 
         let heads = |x: Tensor<2>| {
             let [_, width] = x.dims();

@@ -32,8 +32,8 @@ impl Mlp {
     }
 
     pub fn forward(&self, x: Tensor<2>, pass: &Pass) -> Tensor<2> {
-        let gate = self.gate_proj.forward_with(x.clone(), pass.dropout); // [tokens, intermediate]
-        let up = self.up_proj.forward_with(x, pass.dropout); // [tokens, intermediate]
+        let [gate, up] = Projection::forward_each([&self.gate_proj, &self.up_proj], x, pass.dropout);
+        // [tokens, intermediate] both
         self.down_proj.forward_with(swiglu(gate, up), pass.dropout) // [tokens, hidden]
     }
 }

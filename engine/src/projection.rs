@@ -32,29 +32,53 @@ impl Projection {
     }
 
     pub(crate) fn forward_with(&self, x: Tensor<2>, dropout: Option<Dropout>) -> Tensor<2> {
-        let Some(lora) = &self.lora else { return self.frozen(x) };
-        let Some(dora) = &lora.dora else {
-            let adapted = lora.forward(x.clone(), dropout);
-            return self.frozen(x).add(adapted);
-        };
+        let [y] = Self::forward_each([self], x, dropout);
+        y
+    }
+
+    /// What each of the projections makes of the same `x [tokens, in]`: `[tokens, out]` each.
+    pub(crate) fn forward_each<const N: usize>(
+        projections: [&Self; N],
+        x: Tensor<2>,
+        dropout: Option<Dropout>,
+    ) -> [Tensor<2>; N] {
+        let mut frozen = Self::frozen_each(projections, &x).into_iter();
+        projections.map(|projection| {
+            let y = frozen.next().expect("one for each");
+            projection.adapted(y, &x, dropout)
+        })
+    }
+
+    /// `y = x · Wᵀ` with what the adapter adds to it.
+    fn adapted(&self, y: Tensor<2>, x: &Tensor<2>, dropout: Option<Dropout>) -> Tensor<2> {
+        let Some(lora) = &self.lora else { return y };
+        let Some(dora) = &lora.dora else { return y.add(lora.forward(x.clone(), dropout)) };
         let factor = dora.factor(); // [1, out]
         match dropout.filter(|dropout| dropout.probability > 0.0) {
-            None => self.frozen(x.clone()).add(lora.forward(x, None)).mul(factor),
+            None => y.add(lora.forward(x.clone(), None)).mul(factor),
             // As PEFT: what the magnitudes change, they change of the dropped input's outputs.
             Some(dropout) => {
                 let dropped = lora.dropped(x.clone(), dropout);
-                let changed = self.frozen(dropped.clone()).mul(factor.clone().sub_scalar(1.0));
-                self.frozen(x).add(changed).add(lora.forward(dropped, None).mul(factor))
+                let [changed] = Self::frozen_each([self], &dropped);
+                let changed = changed.mul(factor.clone().sub_scalar(1.0));
+                y.add(changed).add(lora.forward(dropped, None).mul(factor))
             }
         }
     }
 
-    /// `x · Wᵀ` of the frozen weight: `x [tokens, in]` → `[tokens, out]`.
-    fn frozen(&self, x: Tensor<2>) -> Tensor<2> {
-        match &self.weight {
-            Weight::Dense(weight) => x.matmul(weight.clone().transpose()),
-            Weight::Quantized(matrix) => matrix.matmul(x),
+    /// `x · Wᵀ` of the frozen weights, quantized ones together.
+    fn frozen_each<const N: usize>(projections: [&Self; N], x: &Tensor<2>) -> [Tensor<2>; N] {
+        let quantized = projections.map(|projection| match &projection.weight {
+            Weight::Quantized(matrix) => Some(matrix),
+            Weight::Dense(_) => None,
+        });
+        if quantized.iter().all(Option::is_some) {
+            return QuantizedMatrix::matmul_each(quantized.map(|matrix| matrix.expect("all are")), x.clone());
         }
+        projections.map(|projection| match &projection.weight {
+            Weight::Dense(weight) => x.clone().matmul(weight.clone().transpose()),
+            Weight::Quantized(matrix) => matrix.matmul(x.clone()),
+        })
     }
 
     /// Puts the adapter number `index` on the projection.

@@ -9,8 +9,6 @@ const PATIENCE: Duration = Duration::from_micros(20);
 
 /// Tasks that helpers take one by one.
 pub(super) struct Detached {
-    /// Threads that may help.
-    pub helpers: usize,
     /// Writes to memory of its own.
     task: Box<dyn Fn(usize) + Send + Sync>,
     done: Vec<AtomicBool>,
@@ -18,9 +16,9 @@ pub(super) struct Detached {
 }
 
 impl Detached {
-    pub fn new(tasks: usize, helpers: usize, task: Box<dyn Fn(usize) + Send + Sync>) -> Self {
+    pub fn new(tasks: usize, task: Box<dyn Fn(usize) + Send + Sync>) -> Self {
         let done = (0..tasks).map(|_| AtomicBool::new(false)).collect();
-        Self { helpers, task, done, next: AtomicUsize::new(0) }
+        Self { task, done, next: AtomicUsize::new(0) }
     }
 
     /// A helper's part.
@@ -73,7 +71,6 @@ mod tests {
         let released = Mutex::new(released);
         let job = Arc::new(Detached::new(
             3,
-            1,
             Box::new(move |index| {
                 began.send(index).unwrap();
                 let _ = released.lock().unwrap().recv(); // until the test is over
@@ -96,7 +93,7 @@ mod tests {
 
     #[test]
     fn what_a_helper_has_done_is_collected() {
-        let job = Detached::new(4, 1, Box::new(|_| {}));
+        let job = Detached::new(4, Box::new(|_| {}));
         job.help();
         let collected = Mutex::new(Vec::new());
         job.finish(|index| panic!("{index} was done"), |index| collected.lock().unwrap().push(index));

@@ -1,66 +1,25 @@
-//! The kernels on flex tensors: memory in, memory out, threads over tiles.
+//! The kernels on flex tensors: memory in, memory out.
 
 use std::borrow::Cow;
-use std::sync::Arc;
 
 use burn::backend::DType;
 use burn::backend::flex::FlexTensor;
 use burn::tensor::TensorData;
 
-use super::activations::Activations;
 use super::attention::{self, Heads};
-use super::place::{Place, Scratch};
-use super::{causal, exact, kernel, pool, rows};
+use super::product::Product;
+use super::{causal, exact, rows};
 use crate::ops::dropout::Mask;
 use crate::ops::paged::{BLOCK, Pages};
 use crate::ops::quantized::Arithmetic;
+use crate::quant::Layout;
 use crate::quant::decode::dequantize_row;
-use crate::quant::{Layout, TILE};
 
-/// Bytes of weights, times rows of activations, that are worth a task of its own.
-const TASK: usize = 1 << 15;
-/// Tasks that a matrix is cut into at most: enough to balance, few enough that each is a long stream.
-const MOST_TASKS: usize = 32;
-/// Rows of activations up to which a product's tasks own their memory: where a step is short, waiting for
-/// an interrupted helper would be most of it.
-const DETACHED: usize = 16;
-
-/// `y = x · Wᵀ` with integer activations: `x [tokens, cols]` → `[tokens, rows]`.
-pub(crate) fn integer_matmul(x: FlexTensor, words: &FlexTensor, layout: Layout) -> FlexTensor {
-    let kernel = kernel();
-    let x = Activations::quantize(&values(&x), layout.cols);
-    let tokens = x.tokens;
-    let mut y: Vec<f32> = Vec::with_capacity(tokens * layout.rows);
-    if tokens > 0 {
-        let place = Place::new(y.spare_capacity_mut());
-        let tile_cost = layout.words() * 4 / layout.tiles() * tokens;
-        let step = (TASK / tile_cost.max(1)).max(layout.tiles() / MOST_TASKS).clamp(1, layout.tiles());
-        let tasks = layout.tiles().div_ceil(step);
-        let tiles = move |task: usize| task * step..layout.tiles().min((task + 1) * step);
-        let run = move |words: &FlexTensor, x: &Activations, task: usize, y: &Place<f32>| {
-            tiles(task).for_each(|tile| kernel(layout, words.storage(), tile, x, y));
-        };
-        if tokens <= DETACHED {
-            let (x, scratch) = (Arc::new(x), Arc::new(Scratch::new(tokens * layout.rows)));
-            let theirs = {
-                let (words, x, scratch) = (words.clone(), x.clone(), scratch.clone());
-                move |task| run(&words, &x, task, &scratch.place())
-            };
-            let collect = |task| {
-                let rows = tiles(task).start * TILE..layout.rows.min(tiles(task).end * TILE);
-                for at in (0..tokens).map(|token| token * layout.rows + rows.start) {
-                    // SAFETY: a helper has written these rows, and nobody writes them to `y`.
-                    unsafe { place.write(at, scratch.read(at, rows.len())) };
-                }
-            };
-            pool::run_detached(tasks, theirs, |task| run(words, &x, task, &place), collect);
-        } else {
-            pool::run(tasks, &|task| run(words, &x, task, &place));
-        }
-    }
-    // SAFETY: the tiles cover all rows, and every kernel writes its tile for all rows of activations.
-    unsafe { y.set_len(tokens * layout.rows) };
-    float(y, [tokens, layout.rows])
+/// `y = x · Wᵀ` with integer activations, for each of the matrices: `x [tokens, cols]` → `[tokens, rows]` each.
+pub(crate) fn integer_matmul(x: &FlexTensor, matrices: Vec<(FlexTensor, Layout)>) -> Vec<FlexTensor> {
+    let rows: Vec<usize> = matrices.iter().map(|(_, layout)| layout.rows).collect();
+    let (tokens, ys) = Product::new(&values(x), matrices).run();
+    ys.into_iter().zip(rows).map(|(y, rows)| float(y, [tokens, rows])).collect()
 }
 
 /// `y = x · Wᵀ` in f32: `x [tokens, cols]` → `[tokens, rows]`.

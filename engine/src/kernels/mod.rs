@@ -13,6 +13,7 @@ pub(crate) mod heap;
 mod panel;
 mod place;
 pub(crate) mod pool;
+mod product;
 mod rows;
 mod scalar;
 #[cfg(target_arch = "x86_64")]

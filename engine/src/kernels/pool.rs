@@ -11,7 +11,7 @@
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
 
@@ -22,6 +22,8 @@ use crate::threads;
 const SPIN: Duration = Duration::from_micros(60);
 /// Set in [`Pool::gate`] while no thread may enter.
 const CLOSED: usize = 1 << (usize::BITS - 1);
+/// Bits of [`Pool::call`] that say how many helpers are called; those above them count the calls.
+const HELPERS: u32 = 16;
 
 /// Runs `task(0)`, …, `task(tasks - 1)`, in any order, on the caller's thread and on those of the pool
 /// that come in time. A pool that is in use already leaves all to the caller.
@@ -61,11 +63,12 @@ pub(crate) fn run_detached(
     let Ok(caller) = pool.caller.try_lock() else {
         return (0..tasks).for_each(mine);
     };
-    let job = Arc::new(Detached::new(tasks, helpers, Box::new(theirs)));
-    pool.offer(Some(job.clone()));
+    let job = Arc::new(Detached::new(tasks, Box::new(theirs)));
+    for worker in pool.workers.iter().take(helpers) {
+        *worker.offer() = Arc::downgrade(&job); // who comes late finds nothing, and keeps nothing alive
+    }
     pool.announce(helpers);
     let outcome = catch_unwind(AssertUnwindSafe(|| job.finish(mine, collect)));
-    pool.offer(None);
     drop(caller); // before a panic goes on
     if let Err(panic) = outcome {
         resume_unwind(panic);
@@ -96,16 +99,14 @@ struct Job<'a> {
 struct Pool {
     /// Held by the thread whose job is under way.
     caller: Mutex<()>,
-    /// Counts jobs.
-    epoch: AtomicUsize,
+    /// The last call to a job: which one it is, and how many of the workers it calls, the first ones.
+    call: AtomicUsize,
     /// [`CLOSED`], and the number of threads inside the job.
     gate: AtomicUsize,
     /// Written while the gate is closed and nobody is inside, read by those who entered.
     job: std::cell::UnsafeCell<Option<Job<'static>>>,
     /// The next task to take.
     next: AtomicUsize,
-    /// The job that owns its memory, if one is under way.
-    detached: Mutex<Option<Arc<Detached>>>,
     /// What a helper's task panicked with.
     panic: Mutex<Option<Panic>>,
     workers: Vec<Worker>,
@@ -114,6 +115,15 @@ struct Pool {
 struct Worker {
     asleep: AtomicBool,
     thread: OnceLock<Thread>,
+    /// The job that owns its memory, if the last one was. One place a worker: a common one would have all of
+    /// them wait for each other at the start of every section.
+    detached: Mutex<Weak<Detached>>,
+}
+
+impl Worker {
+    fn offer(&self) -> MutexGuard<'_, Weak<Detached>> {
+        self.detached.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 // SAFETY: `job` follows the protocol of the gate; everything else is atomic or locked.
@@ -121,7 +131,7 @@ unsafe impl Sync for Pool {}
 
 impl Pool {
     fn start() -> Self {
-        let count = std::thread::available_parallelism().map_or(1, usize::from) - 1;
+        let count = std::thread::available_parallelism().map_or(1, usize::from).min(1 << HELPERS) - 1;
         for index in 0..count {
             let body = move || {
                 let pool = POOL.wait();
@@ -130,11 +140,14 @@ impl Pool {
             // A machine that gives no thread is left with fewer.
             let _ = std::thread::Builder::new().name(format!("kernel-{index}")).spawn(body);
         }
-        let worker = |_| Worker { asleep: AtomicBool::new(false), thread: OnceLock::new() };
+        let worker = |_| Worker {
+            asleep: AtomicBool::new(false),
+            thread: OnceLock::new(),
+            detached: Mutex::new(Weak::new()),
+        };
         Self {
             caller: Mutex::new(()),
-            detached: Mutex::new(None),
-            epoch: AtomicUsize::new(0),
+            call: AtomicUsize::new(0),
             gate: AtomicUsize::new(CLOSED),
             job: None.into(),
             next: AtomicUsize::new(0),
@@ -166,9 +179,11 @@ impl Pool {
         outcome.err().or(helpers)
     }
 
-    /// Calls the helpers to a job.
+    /// Calls the first `helpers` workers to a job. The others are left alone: what they would look at, those
+    /// who work write.
     fn announce(&self, helpers: usize) {
-        self.epoch.fetch_add(1, Ordering::SeqCst);
+        let count = self.call.load(Ordering::Relaxed) >> HELPERS; // written by callers, one at a time
+        self.call.store(count.wrapping_add(1) << HELPERS | helpers, Ordering::SeqCst);
         for worker in self.workers.iter().take(helpers) {
             if worker.asleep.load(Ordering::SeqCst)
                 && let Some(thread) = worker.thread.get()
@@ -176,10 +191,6 @@ impl Pool {
                 thread.unpark();
             }
         }
-    }
-
-    fn offer(&self, job: Option<Arc<Detached>>) {
-        *self.detached.lock().unwrap_or_else(PoisonError::into_inner) = job;
     }
 
     fn take_tasks(&self, job: &Job<'_>) {
@@ -198,13 +209,13 @@ impl Pool {
         let mut seen = 0;
         loop {
             seen = self.wait(worker, seen);
-            let detached = self.detached.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            if let Some(job) = detached {
-                if index < job.helpers {
-                    // A task that panics here is done again, and panics, on the caller's thread.
-                    let _ = catch_unwind(AssertUnwindSafe(|| job.help()));
-                }
+            if index >= seen & ((1 << HELPERS) - 1) {
                 continue;
+            }
+            let detached = std::mem::take(&mut *worker.offer());
+            if let Some(job) = detached.upgrade() {
+                // A task that panics here is done again, and panics, on the caller's thread.
+                let _ = catch_unwind(AssertUnwindSafe(|| job.help()));
             }
             if !self.enter() {
                 continue;
@@ -229,20 +240,20 @@ impl Pool {
         self.gate.fetch_update(Ordering::AcqRel, Ordering::Acquire, open).is_ok()
     }
 
-    /// Waits for a job after `seen`.
+    /// Waits for a call after `seen`.
     fn wait(&self, worker: &Worker, seen: usize) -> usize {
         let start = Instant::now();
         loop {
-            let epoch = self.epoch.load(Ordering::SeqCst);
-            if epoch != seen {
-                return epoch;
+            let call = self.call.load(Ordering::SeqCst);
+            if call != seen {
+                return call;
             }
             if start.elapsed() < SPIN {
                 (0..16).for_each(|_| std::hint::spin_loop());
                 continue;
             }
             worker.asleep.store(true, Ordering::SeqCst);
-            if self.epoch.load(Ordering::SeqCst) == seen {
+            if self.call.load(Ordering::SeqCst) == seen {
                 std::thread::park();
             }
             worker.asleep.store(false, Ordering::SeqCst);

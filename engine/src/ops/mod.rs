@@ -9,6 +9,7 @@ mod dequantize;
 pub mod dropout;
 #[cfg_attr(feature = "ndarray", allow(deprecated))]
 pub mod fused;
+pub mod matrices;
 #[cfg_attr(feature = "ndarray", allow(deprecated))]
 pub mod paged;
 #[cfg_attr(feature = "ndarray", allow(deprecated))] // burn retires ndarray; we keep it to compare

@@ -13,6 +13,7 @@ use burn::backend::{Autodiff, AutodiffBackend, Backend, Dispatch, backend_extens
 use burn::tensor::{DType, Int, Tensor, TensorData};
 
 use super::dequantize;
+use super::matrices::Matrices;
 use crate::quant::Layout;
 
 /// How a quantized matrix multiplies.
@@ -42,15 +43,17 @@ pub trait QuantizedOps: Backend {
         Self::float_select(Self::dequantize_packed(words, layout), 0, ids)
     }
 
-    /// `y = x · Wᵀ`: `x [tokens, cols]` → `[tokens, rows]`.
+    /// `y = x · Wᵀ` for each of the matrices: `x [tokens, cols]` → `[tokens, rows]` each.
     fn quantized_matmul(
         x: FloatTensor<Self>,
-        words: IntTensor<Self>,
-        layout: Layout,
+        #[extension_type] matrices: Matrices<Self>,
         _arithmetic: Arithmetic,
-    ) -> FloatTensor<Self> {
-        let weight = Self::dequantize_packed(words, layout); // [rows, cols]
-        Self::float_matmul(x, Self::float_transpose(weight))
+    ) -> Vec<FloatTensor<Self>> {
+        let product = |(words, layout)| {
+            let weight = Self::dequantize_packed(words, layout); // [rows, cols]
+            Self::float_matmul(x.clone(), Self::float_transpose(weight))
+        };
+        matrices.0.into_iter().map(product).collect()
     }
 
     /// `dx = dy · W`: `dy [tokens, rows]` → `[tokens, cols]`.
@@ -79,14 +82,19 @@ impl QuantizedOps for Flex {
 
     fn quantized_matmul(
         x: FloatTensor<Self>,
-        words: IntTensor<Self>,
-        layout: Layout,
+        matrices: Matrices<Self>,
         arithmetic: Arithmetic,
-    ) -> FloatTensor<Self> {
-        if arithmetic == Arithmetic::Integer && crate::kernels::has_integer(layout.format) {
-            return crate::kernels::flex::integer_matmul(x, &words, layout);
+    ) -> Vec<FloatTensor<Self>> {
+        let integer =
+            |layout: Layout| arithmetic == Arithmetic::Integer && crate::kernels::has_integer(layout.format);
+        if matrices.0.iter().all(|(_, layout)| integer(*layout)) {
+            return crate::kernels::flex::integer_matmul(&x, matrices.0);
         }
-        crate::kernels::flex::exact_matmul(&x, &words, layout)
+        let one = |(words, layout)| match integer(layout) {
+            true => crate::kernels::flex::integer_matmul(&x, vec![(words, layout)]).remove(0),
+            false => crate::kernels::flex::exact_matmul(&x, &words, layout),
+        };
+        matrices.0.into_iter().map(one).collect()
     }
 
     fn quantized_matmul_transposed(
@@ -120,33 +128,35 @@ impl<B: QuantizedOps, C: CheckpointStrategy> QuantizedOps for Autodiff<B, C> {
 
     fn quantized_matmul(
         x: FloatTensor<Self>,
-        words: IntTensor<Self>,
-        layout: Layout,
+        matrices: Matrices<Self>,
         arithmetic: Arithmetic,
-    ) -> FloatTensor<Self> {
-        let node = x.node();
-        let y = B::quantized_matmul(x.into_primitive(), words.clone(), layout, arithmetic);
-        match FrozenMatmul.prepare::<C>([node]).compute_bound().stateful() {
-            OpsKind::Tracked(prep) => prep.finish((words, layout, arithmetic), y),
-            OpsKind::UnTracked(prep) => prep.finish(y),
-        }
+    ) -> Vec<FloatTensor<Self>> {
+        let nodes: Vec<_> = matrices.0.iter().map(|_| x.node()).collect();
+        let ys = B::quantized_matmul(x.into_primitive(), Matrices(matrices.0.clone()), arithmetic);
+        let tracked =
+            |((y, (words, layout)), node)| match FrozenMatmul.prepare::<C>([node]).compute_bound().stateful()
+            {
+                OpsKind::Tracked(prep) => prep.finish((words, layout, arithmetic), y),
+                OpsKind::UnTracked(prep) => prep.finish(y),
+            };
+        ys.into_iter().zip(matrices.0).zip(nodes).map(tracked).collect()
     }
 }
 
+/// `x · Wᵀ` for each of the matrices, which have as many columns as `x`.
 pub(crate) fn matmul(
     x: Tensor<2>,
-    words: Tensor<1, Int>,
-    layout: Layout,
+    matrices: Vec<(Tensor<1, Int>, Layout)>,
     arithmetic: Arithmetic,
-) -> Tensor<2> {
+) -> Vec<Tensor<2>> {
     let [_tokens, cols] = x.dims();
-    assert_eq!(cols, layout.cols, "x has {cols} columns, the matrix {}", layout.cols);
-    Tensor::from_dispatch(Dispatch::quantized_matmul(
-        x.into_dispatch(),
-        words.into_dispatch(),
-        layout,
-        arithmetic,
-    ))
+    let primitive = |(words, layout): (Tensor<1, Int>, Layout)| {
+        assert_eq!(cols, layout.cols, "x has {cols} columns, the matrix {}", layout.cols);
+        (words.into_dispatch(), layout)
+    };
+    let matrices = Matrices(matrices.into_iter().map(primitive).collect());
+    let ys = Dispatch::quantized_matmul(x.into_dispatch(), matrices, arithmetic);
+    ys.into_iter().map(Tensor::from_dispatch).collect()
 }
 
 pub(crate) fn matmul_transposed(

@@ -120,7 +120,21 @@ impl QuantizedMatrix {
 
     /// `y = x · Wᵀ`: `x [tokens, cols]` → `[tokens, rows]`.
     pub fn matmul(&self, x: Tensor<2>) -> Tensor<2> {
-        quantized::matmul(x, self.words.clone(), self.layout, self.arithmetic)
+        let [y] = Self::matmul_each([self], x);
+        y
+    }
+
+    /// `y = x · Wᵀ` for each of `matrices`, together faster than one by one: `x [tokens, cols]` →
+    /// `[tokens, rows]` each.
+    ///
+    /// # Panics
+    /// If a matrix has another number of columns, or is on another device.
+    pub fn matmul_each<const N: usize>(matrices: [&Self; N], x: Tensor<2>) -> [Tensor<2>; N] {
+        let exact = matrices.iter().any(|matrix| matrix.arithmetic == Arithmetic::Exact);
+        let arithmetic = if exact { Arithmetic::Exact } else { Arithmetic::Integer };
+        let parts = matrices.map(|matrix| (matrix.words.clone(), matrix.layout));
+        let ys = quantized::matmul(x, parts.into(), arithmetic);
+        ys.try_into().expect("a product for each matrix")
     }
 
     /// `dx = dy · W`: `dy [tokens, rows]` → `[tokens, cols]`.

@@ -1,0 +1,102 @@
+//! Integer products of rows of activations with several matrices: one rounding, one parallel section.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use burn::backend::flex::FlexTensor;
+
+use super::activations::Activations;
+use super::place::{Place, Scratch};
+use super::{Kernel, kernel, pool};
+use crate::quant::{Layout, TILE};
+
+/// Bytes of weights, times rows of activations, that are worth a task of its own.
+const TASK: usize = 1 << 15;
+/// Tasks that a product is cut into at most, but for remainders: enough to balance, few enough that each is a
+/// long stream.
+const MOST_TASKS: usize = 32;
+/// Rows of activations up to which a product's tasks own their memory: where a step is short, waiting for
+/// an interrupted helper would be most of it.
+const DETACHED: usize = 16;
+
+/// What tasks read.
+pub(super) struct Product {
+    kernel: Kernel,
+    x: Activations,
+    matrices: Vec<(FlexTensor, Layout)>,
+    tasks: Vec<Task>,
+}
+
+/// Neighbouring tiles of one matrix.
+struct Task {
+    matrix: usize,
+    tiles: Range<usize>,
+}
+
+impl Product {
+    /// The product of `x [tokens][cols]` with packed matrices of as many columns.
+    pub fn new(x: &[f32], matrices: Vec<(FlexTensor, Layout)>) -> Self {
+        let x = Activations::quantize(x, matrices[0].1.cols);
+        let cost = |layout: &Layout| layout.words() * 4 * x.tokens;
+        let most = matrices.iter().map(|(_, layout)| cost(layout)).sum::<usize>() / MOST_TASKS;
+        let mut tasks = Vec::new();
+        for (matrix, (_, layout)) in matrices.iter().enumerate() {
+            let tiles = layout.tiles();
+            let step = (TASK.max(most) * tiles / cost(layout).max(1)).clamp(1, tiles);
+            let of = |first: usize| Task { matrix, tiles: first..tiles.min(first + step) };
+            tasks.extend((0..tiles).step_by(step).map(of));
+        }
+        Self { kernel: kernel(), x, matrices, tasks }
+    }
+
+    /// The rows of activations, and of each matrix `y [tokens][rows]`.
+    pub fn run(self) -> (usize, Vec<Vec<f32>>) {
+        let tokens = self.x.tokens;
+        let lens: Vec<usize> = self.matrices.iter().map(|(_, layout)| tokens * layout.rows).collect();
+        let mut ys: Vec<Vec<f32>> = lens.iter().map(|len| Vec::with_capacity(*len)).collect();
+        if tokens > 0 {
+            let places: Vec<_> = ys.iter_mut().map(|y| Place::new(y.spare_capacity_mut())).collect();
+            match tokens {
+                ..=DETACHED => self.detached(&lens, &places),
+                _ => pool::run(self.tasks.len(), &|task| self.task(task, &places[self.tasks[task].matrix])),
+            }
+        }
+        for (y, len) in ys.iter_mut().zip(lens) {
+            // SAFETY: the tasks cover all tiles, and every kernel writes its tile for all rows of activations.
+            unsafe { y.set_len(len) };
+        }
+        (tokens, ys)
+    }
+
+    /// Runs tasks that may be left behind.
+    fn detached(self, lens: &[usize], places: &[Place<f32>]) {
+        let scratch: Vec<Scratch> = lens.iter().map(|len| Scratch::new(*len)).collect();
+        let shared = Arc::new((self, scratch));
+        let theirs = {
+            let shared = shared.clone();
+            move |task: usize| {
+                let (product, scratch) = &*shared;
+                product.task(task, &scratch[product.tasks[task].matrix].place());
+            }
+        };
+        let (product, scratch) = &*shared;
+        let collect = |task: usize| {
+            let Task { matrix, tiles } = &product.tasks[task];
+            let all = product.matrices[*matrix].1.rows;
+            let rows = tiles.start * TILE..all.min(tiles.end * TILE);
+            for at in (0..product.x.tokens).map(|token| token * all + rows.start) {
+                // SAFETY: a helper has written these rows, and nobody writes them to their place.
+                unsafe { places[*matrix].write(at, scratch[*matrix].read(at, rows.len())) };
+            }
+        };
+        let mine = |task: usize| product.task(task, &places[product.tasks[task].matrix]);
+        pool::run_detached(product.tasks.len(), theirs, mine, collect);
+    }
+
+    /// Writes the outputs of a task's tiles.
+    fn task(&self, task: usize, y: &Place<f32>) {
+        let Task { matrix, tiles } = &self.tasks[task];
+        let (words, layout) = &self.matrices[*matrix];
+        tiles.clone().for_each(|tile| (self.kernel)(*layout, words.storage(), tile, &self.x, y));
+    }
+}
