@@ -4,7 +4,8 @@ use burn::tensor::{Device, Distribution, Tensor};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use engine::quant::{Format, QuantizedMatrix};
 use engine::{
-    Batch, EngineError, KvCache, Llama, LlamaConfig, Outputs, RopeScaling, SequenceId, Weight, WeightSource,
+    Batch, CacheType, EngineError, KvCache, Llama, LlamaConfig, Outputs, RopeScaling, SequenceId, Weight,
+    WeightSource,
 };
 
 const PROMPT: usize = 128;
@@ -61,7 +62,7 @@ fn step(llama: &Llama, cache: &mut KvCache, sequence: SequenceId, tokens: &[u32]
 fn benches(criterion: &mut Criterion) {
     let device = engine::device::parse(engine::device::AVAILABLE[0]).expect("a backend");
     let llama = Llama::load(config(), &mut Random(device.clone()), &device).expect("a whole model");
-    let mut cache = KvCache::new(llama.config(), PROMPT + 1, &device);
+    let mut cache = KvCache::new(llama.config(), PROMPT + 1, CacheType::F32, &device);
     // Tokens from all over the vocabulary.
     let tokens: Vec<u32> = (0..PROMPT as u32).map(|i| i * 7919 % llama.config().vocab_size as u32).collect();
 

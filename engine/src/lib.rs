@@ -37,7 +37,7 @@ mod weights;
 
 pub use adamw::AdamWConfig;
 pub use batch::{Batch, Outputs};
-pub use cache::{KvCache, SequenceId};
+pub use cache::{CacheType, KvCache, SequenceId};
 pub use config::{LlamaConfig, RopeScaling};
 pub use error::EngineError;
 pub use example::Example;

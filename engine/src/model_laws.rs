@@ -7,8 +7,8 @@ use crate::lora::mix;
 use crate::projection::host_values;
 use crate::quant::{Format, QuantizedMatrix};
 use crate::{
-    AdamWConfig, Arithmetic, Batch, EngineError, Example, Finetune, KvCache, Llama, LlamaConfig, LoraConfig,
-    LoraWeights, Outputs, RopeScaling, Weight, WeightSource,
+    AdamWConfig, Arithmetic, Batch, CacheType, EngineError, Example, Finetune, KvCache, Llama, LlamaConfig,
+    LoraConfig, LoraWeights, Outputs, RopeScaling, Weight, WeightSource,
 };
 
 /// f32 sums in another order, through two layers.
@@ -102,7 +102,7 @@ pub(crate) fn tokens(len: usize, seed: u64) -> Vec<u32> {
 
 /// Logits of every token, the sequence alone and in one piece.
 pub(crate) fn logits(llama: &Llama, tokens: &[u32]) -> Vec<f32> {
-    let mut cache = KvCache::new(llama.config(), 256, &device());
+    let mut cache = KvCache::new(llama.config(), 256, CacheType::F32, &device());
     let sequence = cache.open();
     let mut batch = Batch::new();
     batch.push(sequence, tokens, Outputs::All);
@@ -123,7 +123,7 @@ fn chunks_batches_and_fragmented_blocks_change_nothing() {
         let (a, b) = (tokens(70, 1), tokens(41, 2));
         let (alone_a, alone_b) = (logits(&llama, &a), logits(&llama, &b));
 
-        let mut cache = KvCache::new(llama.config(), 256, &device());
+        let mut cache = KvCache::new(llama.config(), 256, CacheType::F32, &device());
         let (first, second) = (cache.open(), cache.open());
         let mut found = (Vec::new(), Vec::new());
         // Uneven chunks, both sequences in every batch, so that their blocks interleave.
@@ -147,7 +147,7 @@ fn chunks_batches_and_fragmented_blocks_change_nothing() {
 fn a_truncated_sequence_continues_as_if_the_rest_had_never_been() {
     let llama = model(config(), None);
     let text = tokens(50, 3);
-    let mut cache = KvCache::new(llama.config(), 64, &device());
+    let mut cache = KvCache::new(llama.config(), 64, CacheType::F32, &device());
     let sequence = cache.open();
     let step = |cache: &mut KvCache, tokens: &[u32]| {
         let mut batch = Batch::new();
@@ -164,7 +164,7 @@ fn a_truncated_sequence_continues_as_if_the_rest_had_never_been() {
 #[test]
 fn a_full_cache_refuses_a_step_and_stays_as_it_was() {
     let llama = model(config(), None);
-    let mut cache = KvCache::new(llama.config(), 32, &device());
+    let mut cache = KvCache::new(llama.config(), 32, CacheType::F32, &device());
     let sequence = cache.open();
     let mut batch = Batch::new();
     batch.push(sequence, &tokens(33, 4), Outputs::Last);
@@ -175,7 +175,7 @@ fn a_full_cache_refuses_a_step_and_stays_as_it_was() {
 #[test]
 fn a_token_outside_the_vocabulary_is_an_error() {
     let llama = model(config(), None);
-    let mut cache = KvCache::new(llama.config(), 32, &device());
+    let mut cache = KvCache::new(llama.config(), 32, CacheType::F32, &device());
     let mut batch = Batch::new();
     batch.push(cache.open(), &[61], Outputs::Last);
     assert!(matches!(llama.forward(&batch, &mut cache), Err(EngineError::Token { token: 61, .. })));

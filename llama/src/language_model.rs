@@ -2,7 +2,7 @@
 
 use std::fmt::Debug;
 
-use engine::{Batch, EngineError, KvCache, Llama, Outputs, SequenceId};
+use engine::{Batch, CacheType, EngineError, KvCache, Llama, Outputs, SequenceId};
 
 /// A model that continues sequences of tokens. Two kinds stand behind it: [`CachedLlama`], and the
 /// models with predictable answers that test generation and scheduling.
@@ -62,8 +62,8 @@ pub struct CachedLlama {
 
 impl CachedLlama {
     /// A model with a cache of `positions` positions, shared by all its sequences.
-    pub fn new(llama: Llama, positions: usize) -> Self {
-        let cache = KvCache::new(llama.config(), positions, llama.device());
+    pub fn new(llama: Llama, positions: usize, kept: CacheType) -> Self {
+        let cache = KvCache::new(llama.config(), positions, kept, llama.device());
         Self { llama, cache }
     }
 }

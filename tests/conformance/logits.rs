@@ -1,7 +1,7 @@
 //! Logits, likelihoods and greedy continuations of SmolLM2 against transformers.
 
 use burn::tensor::Tensor;
-use engine::{Arithmetic, Batch, Example, KvCache, Llama, Outputs};
+use engine::{Arithmetic, Batch, CacheType, Example, KvCache, Llama, Outputs};
 use safetensors::SafeTensors;
 use serde_json::Value;
 
@@ -32,7 +32,7 @@ fn argmax(logits: &[f32]) -> usize {
 
 /// Logits after the last token, and the mean negative log-likelihood (NaN for a single token).
 fn evaluate(llama: &Llama, tokens: &[u32]) -> (Vec<f32>, f64) {
-    let mut cache = KvCache::new(llama.config(), tokens.len(), llama.device());
+    let mut cache = KvCache::new(llama.config(), tokens.len(), CacheType::F32, llama.device());
     let mut batch = Batch::new();
     batch.push(cache.open(), tokens, Outputs::Last);
     let logits = values(llama.forward(&batch, &mut cache).unwrap());
@@ -117,7 +117,7 @@ fn greedy_continuations_are_the_references() {
         let gaps = chat["top1_top2_gap"].as_array().unwrap();
         let compared = gaps.iter().take_while(|gap| gap.as_f64().unwrap() >= GREEDY_GAP).count();
         let expected = ids(&chat["new_ids"]);
-        let mut cache = KvCache::new(llama.config(), 512, llama.device());
+        let mut cache = KvCache::new(llama.config(), 512, CacheType::F32, llama.device());
         let sequence = cache.open();
         let mut next = ids(&chat["prompt_ids"]);
         for (step, expected) in expected[..compared].iter().enumerate() {

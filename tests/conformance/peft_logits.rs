@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use engine::{Batch, KvCache, Outputs};
+use engine::{Batch, CacheType, KvCache, Outputs};
 use llama::Adapter;
 use serde::Deserialize;
 
@@ -23,7 +23,7 @@ fn an_adapter_gives_the_same_logits_in_peft() {
     let (Some(path), Some(mut llama)) = (variable("PEFT_LOGITS"), smollm2(true)) else { return };
     let recorded: Recorded = json(&path);
     Adapter::load_onto(&recorded.adapter, &mut llama).unwrap();
-    let mut cache = KvCache::new(llama.config(), recorded.tokens.len(), llama.device());
+    let mut cache = KvCache::new(llama.config(), recorded.tokens.len(), CacheType::F32, llama.device());
     let mut batch = Batch::new();
     batch.push(cache.open(), &recorded.tokens, Outputs::Last);
     let logits = llama.forward(&batch, &mut cache).unwrap().into_data().try_into_vec::<f32>().unwrap();

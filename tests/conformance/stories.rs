@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use engine::{Example, Llama};
+use engine::{CacheType, Example, Llama};
 use llama::{CachedLlama, Checkpoint, Request, Tokenizer, generate};
 use serde_json::Value;
 
@@ -19,7 +19,7 @@ fn load(path: &Path) -> Llama {
 
 /// The greedy ids after BOS.
 fn greedy(llama: &Llama, tokenizer: &Tokenizer, count: usize) -> Vec<u32> {
-    let mut model = CachedLlama::new(llama.clone(), 512);
+    let mut model = CachedLlama::new(llama.clone(), 512, CacheType::F32);
     let tokens = generate(&mut model, tokenizer, Request::new(vec![1], count)).unwrap();
     tokens.map(|token| token.unwrap().id).collect()
 }

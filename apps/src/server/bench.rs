@@ -44,7 +44,7 @@ pub fn run(arguments: &BenchArgs) -> anyhow::Result<()> {
         let start = Instant::now();
         let llama = load(&path, arguments.adapter.as_deref(), &device)?;
         let positions = tests.iter().map(|test| test.tokens()).max().unwrap_or_default();
-        let mut model = CachedLlama::new(llama, positions);
+        let mut model = CachedLlama::new(llama, positions, arguments.cache_type.into());
         let load_s = start.elapsed().as_secs_f64();
         for &count in &counts {
             threads::set(count);

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use llama::catalog::DEFAULT_MODEL;
 
 /// A customer-support assistant: answers over HTTP, grounded in a knowledge base.
@@ -46,6 +46,9 @@ pub struct ModelArgs {
     /// at most 8192]
     #[arg(long, value_name = "TOKENS", value_parser = positive)]
     pub context: Option<usize>,
+    /// Numbers that the key/value cache keeps
+    #[arg(long, value_name = "TYPE", value_enum, default_value_t)]
+    pub cache_type: CacheType,
 }
 
 /// Arguments of `serve`.
@@ -110,6 +113,9 @@ pub struct BenchArgs {
     /// Where to compute
     #[arg(long, default_value = "cpu")]
     pub device: String,
+    /// Numbers that the key/value cache keeps
+    #[arg(long, value_name = "TYPE", value_enum, default_value_t)]
+    pub cache_type: CacheType,
     /// Lengths of the prompts to compute; 0 for none
     #[arg(short = 'p', long, value_name = "N", value_delimiter = ',', default_value = "512")]
     pub n_prompt: Vec<usize>,
@@ -126,6 +132,25 @@ pub struct BenchArgs {
     /// the whole process so far), load_s
     #[arg(long)]
     pub json: bool,
+}
+
+/// Numbers that keys and values are kept in.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum CacheType {
+    /// 32-bit floats
+    F32,
+    /// 16-bit floats: half the memory, faster over long contexts
+    #[default]
+    F16,
+}
+
+impl From<CacheType> for engine::CacheType {
+    fn from(kept: CacheType) -> Self {
+        match kept {
+            CacheType::F32 => Self::F32,
+            CacheType::F16 => Self::F16,
+        }
+    }
 }
 
 fn positive(text: &str) -> Result<usize, String> {

@@ -51,7 +51,7 @@ pub fn model(arguments: &ModelArgs) -> anyhow::Result<Loaded> {
     }
     let context = llama.config().max_position_embeddings;
     let positions = arguments.context.unwrap_or_else(|| context.min(MAX_POSITIONS));
-    let model = CachedLlama::new(llama, positions);
+    let model = CachedLlama::new(llama, positions, arguments.cache_type.into());
     Ok(Loaded { name, model, prompts: Prompts { tokenizer, template, grounding } })
 }
 

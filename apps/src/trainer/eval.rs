@@ -7,7 +7,7 @@ use std::fs::{self, OpenOptions};
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use engine::{Example, Llama, Nll};
+use engine::{CacheType, Example, Llama, Nll};
 use indicatif::ProgressBar;
 use llama::dataset::{Learn, PairTemplate, PromptFormat, Prompts, ReadOptions, Row, encode};
 use llama::metrics::{Answer, Evaluation, Pair};
@@ -151,7 +151,8 @@ pub fn answers(
     let longest = longest.saturating_add(max_tokens).min(llama.config().max_position_embeddings);
     let limits = Limits { queue: questions.len(), ..Limits::default() };
     let positions = (longest * limits.running.min(questions.len())).min(MAX_POSITIONS).max(longest);
-    let scheduler = Scheduler::start(CachedLlama::new(llama, positions), tokenizer.clone(), limits)?;
+    let model = CachedLlama::new(llama, positions, CacheType::F32);
+    let scheduler = Scheduler::start(model, tokenizer.clone(), limits)?;
     let streams = questions.iter().map(|question| {
         scheduler
             .stream(Request { stop: stop.to_vec(), ..Request::new(question.prompt().to_vec(), max_tokens) })

@@ -6,6 +6,7 @@
 //!
 //! Source: Milakov & Gimelshein 2018, arXiv:1805.02867; Dao et al. 2022, arXiv:2205.14135.
 
+use super::cached::Cached;
 use super::panel::{LANES, ROWS, product};
 use super::rows::{exp, fma, for_the_machine};
 use super::{Place, pool};
@@ -26,7 +27,7 @@ pub(crate) struct Heads {
 
 /// `q [tokens, heads, head_dim]` over `keys [blocks, kv_heads, head_dim, 32]` and
 /// `values [blocks, kv_heads, 32, head_dim]`: `[tokens, heads, head_dim]`.
-pub(crate) fn paged(q: &[f32], keys: &[f32], values: &[f32], shape: Heads, pages: &Pages) -> Vec<f32> {
+pub(crate) fn paged(q: &[f32], keys: Cached, values: Cached, shape: Heads, pages: &Pages) -> Vec<f32> {
     let Heads { heads, kv_heads, head_dim } = shape;
     let group = heads / kv_heads;
     let mut y = vec![0f32; q.len()];
@@ -46,6 +47,7 @@ pub(crate) fn paged(q: &[f32], keys: &[f32], values: &[f32], shape: Heads, pages
         let (index, kv_head, tokens) = tasks[task].clone();
         let chunk = &pages.chunks[index];
         let mut scratch = vec![0f32; NEAR * head_dim];
+        let mut block = [keys, values].map(|cached| vec![0f32; cached.room(BLOCK * head_dim)]);
         let rows: Vec<(usize, usize)> =
             tokens.flat_map(|token| (0..group).map(move |g| (token, kv_head * group + g))).collect();
         for rows in rows.chunks(NEAR) {
@@ -59,7 +61,7 @@ pub(crate) fn paged(q: &[f32], keys: &[f32], values: &[f32], shape: Heads, pages
             let few = &few[..rows.len()];
             let out = &mut scratch[..rows.len() * head_dim];
             let blocks = Blocks { keys, values, table: &chunk.blocks, kv_head, kv_heads, head_dim };
-            attend(q, few, blocks, out);
+            attend(q, few, blocks, &mut block, out);
             for (row, out) in few.iter().zip(out.chunks_exact(head_dim)) {
                 // SAFETY: this task's token and head of `y`.
                 unsafe { place.write(row.at, out) };
@@ -70,7 +72,14 @@ pub(crate) fn paged(q: &[f32], keys: &[f32], values: &[f32], shape: Heads, pages
 }
 
 /// Writes `k`, `v [tokens, kv_heads, head_dim]` to their places in the blocks.
-pub(crate) fn write(keys: &mut [f32], values: &mut [f32], k: &[f32], v: &[f32], shape: Heads, pages: &Pages) {
+pub(crate) fn write<E: Copy>(
+    keys: &mut [E],
+    values: &mut [E],
+    k: &[E],
+    v: &[E],
+    shape: Heads,
+    pages: &Pages,
+) {
     let Heads { kv_heads, head_dim, .. } = shape;
     for chunk in &pages.chunks {
         for token in 0..chunk.len {
@@ -98,35 +107,44 @@ struct Row {
 /// The keys and values of one sequence and head.
 #[derive(Clone, Copy)]
 struct Blocks<'a> {
-    keys: &'a [f32],
-    values: &'a [f32],
+    keys: Cached<'a>,
+    values: Cached<'a>,
     table: &'a [u32],
     kv_head: usize,
     kv_heads: usize,
     head_dim: usize,
 }
 
-impl<'a> Blocks<'a> {
+impl Blocks<'_> {
+    /// The keys `[head_dim][32]` and values `[32][head_dim]` of a block, in `room` if not as they are.
     #[inline(always)]
-    fn at(&self, block: usize) -> (&'a [f32], &'a [f32]) {
+    fn at<'s>(&'s self, block: usize, [keys, values]: &'s mut [Vec<f32>; 2]) -> [&'s [f32]; 2] {
         let len = BLOCK * self.head_dim;
         let start = (self.table[block] as usize * self.kv_heads + self.kv_head) * len;
-        (&self.keys[start..start + len], &self.values[start..start + len])
+        [self.keys.floats(start..start + len, keys), self.values.floats(start..start + len, values)]
     }
 }
 
 for_the_machine!(
     /// The outputs of up to [`NEAR`] queries.
-    fn attend(q: &[f32], rows: &[Row], blocks: Blocks, out: &mut [f32]) = attend_near
+    fn attend(q: &[f32], rows: &[Row], blocks: Blocks, room: &mut [Vec<f32>; 2], out: &mut [f32]) = attend_near
 );
 
 #[inline(always)]
-fn attend_near<const FMA: bool>(q: &[f32], rows: &[Row], blocks: Blocks, out: &mut [f32]) {
+fn attend_near<const FMA: bool>(
+    q: &[f32],
+    rows: &[Row],
+    blocks: Blocks,
+    room: &mut [Vec<f32>; 2],
+    out: &mut [f32],
+) {
+    let head_dim = blocks.head_dim;
     let mut sums = [Softmax { largest: f32::MIN, total: 0.0 }; NEAR];
     out.fill(0.0);
     let first = rows.iter().map(|row| row.first).min().unwrap_or(0) / BLOCK;
     let end = rows.iter().map(|row| row.end).max().unwrap_or(0).div_ceil(BLOCK);
     for block in first..end {
+        let near = blocks.at(block, room);
         let mut first = 0;
         while first < rows.len() {
             let few = match rows.len() - first {
@@ -135,22 +153,22 @@ fn attend_near<const FMA: bool>(q: &[f32], rows: &[Row], blocks: Blocks, out: &m
                 _ => 1,
             };
             let (rows, sums) = (&rows[first..first + few], &mut sums[first..first + few]);
-            let out = &mut out[first * blocks.head_dim..(first + few) * blocks.head_dim];
+            let out = &mut out[first * head_dim..(first + few) * head_dim];
             first += few;
             if rows.iter().all(|row| row.end <= block * BLOCK) {
                 continue; // what nobody sees adds nothing
             }
             match *rows {
-                [a] => attend_block::<FMA, 1>(q, [a], blocks, block, sums, out),
-                [a, b, c] => attend_block::<FMA, 3>(q, [a, b, c], blocks, block, sums, out),
+                [a] => attend_block::<FMA, 1>(q, [a], near, block, sums, out),
+                [a, b, c] => attend_block::<FMA, 3>(q, [a, b, c], near, block, sums, out),
                 _ => {
                     let rows = *rows.first_chunk().expect("as many as fit the registers");
-                    attend_block::<FMA, ROWS>(q, rows, blocks, block, sums, out);
+                    attend_block::<FMA, ROWS>(q, rows, near, block, sums, out);
                 }
             }
         }
     }
-    for (sums, out) in sums.iter().zip(out.chunks_exact_mut(blocks.head_dim)) {
+    for (sums, out) in sums.iter().zip(out.chunks_exact_mut(head_dim)) {
         let inverse = 1.0 / sums.total;
         out.iter_mut().for_each(|out| *out *= inverse);
     }
@@ -168,14 +186,13 @@ struct Softmax {
 fn attend_block<const FMA: bool, const N: usize>(
     q: &[f32],
     rows: [Row; N],
-    blocks: Blocks,
+    [keys, values]: [&[f32]; 2],
     block: usize,
     sums: &mut [Softmax],
     out: &mut [f32],
 ) {
-    let head_dim = blocks.head_dim;
+    let head_dim = values.len() / BLOCK;
     let scale = 1.0 / (head_dim as f32).sqrt();
-    let (keys, values) = blocks.at(block);
     let queries = rows.map(|row| &q[row.at..row.at + head_dim]);
     let mut scores = [[0f32; BLOCK]; N];
     for half in (0..BLOCK).step_by(LANES) {

@@ -5,8 +5,11 @@ use std::borrow::Cow;
 use burn::backend::DType;
 use burn::backend::flex::FlexTensor;
 use burn::tensor::TensorData;
+use half::f16;
+use half::vec::HalfFloatVecExt;
 
 use super::attention::{self, Heads};
+use super::cached::Cached;
 use super::product::Product;
 use super::{causal, exact, rows};
 use crate::ops::dropout::Mask;
@@ -113,8 +116,14 @@ pub(crate) fn cache_write(
 ) -> (FlexTensor, FlexTensor) {
     let [_, kv_heads, head_dim] = k.layout().shape().dims();
     let shape = Heads { heads: kv_heads, kv_heads, head_dim };
-    let (to_keys, to_values) = (keys.storage_mut::<f32>(), values_.storage_mut::<f32>());
-    attention::write(to_keys, to_values, &values(k), &values(v), shape, pages);
+    let (k, v) = (values(k), values(v));
+    match keys.dtype() {
+        DType::F16 => {
+            let [k, v] = [k, v].map(|values| Vec::<f16>::from_f32_slice(&values));
+            attention::write(keys.storage_mut(), values_.storage_mut(), &k, &v, shape, pages);
+        }
+        _ => attention::write(keys.storage_mut(), values_.storage_mut(), &k, &v, shape, pages),
+    }
     (keys, values_)
 }
 
@@ -127,7 +136,7 @@ pub(crate) fn paged_attention(
     let ([_, heads, head_dim], [_, kv_heads, _, _]) =
         (q.layout().shape().dims(), keys.layout().shape().dims());
     let shape = Heads { heads, kv_heads, head_dim };
-    like(q, |q| attention::paged(q, keys.storage(), values_.storage(), shape, pages))
+    like(q, |q| attention::paged(q, Cached::of(keys), Cached::of(values_), shape, pages))
 }
 
 /// Attention of whole sequences: over a cache of their own keys and values.
@@ -138,7 +147,7 @@ pub(crate) fn causal_attention(q: &FlexTensor, k: &FlexTensor, v: &FlexTensor, p
     let len = blocks * BLOCK * kv_heads * head_dim;
     let (mut keys, mut values_) = (vec![0f32; len], vec![0f32; len]);
     attention::write(&mut keys, &mut values_, &values(k), &values(v), shape, pages);
-    like(q, |q| attention::paged(q, &keys, &values_, shape, pages))
+    like(q, |q| attention::paged(q, Cached::F32(&keys), Cached::F32(&values_), shape, pages))
 }
 
 /// The gradients by `q`, `k` and `v` of [`causal_attention`], given them, its result and the gradient by it.

@@ -5,6 +5,7 @@
 
 mod activations;
 pub(crate) mod attention;
+mod cached;
 pub(crate) mod causal;
 mod detached;
 pub(crate) mod exact;

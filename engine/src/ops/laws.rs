@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use burn::backend::Dispatch;
 use burn::tensor::{
-    Device, Int, Tensor, TensorData,
+    DType, Device, Int, Tensor, TensorData,
     activation::{log_softmax, silu},
 };
 use proptest::prelude::*;
@@ -63,12 +63,16 @@ fn plain_rotary(x: Tensor<3>, cos: Tensor<3>, sin: Tensor<3>) -> Tensor<3> {
 }
 
 /// An empty cache of one layer.
-fn cache(blocks: usize, kv_heads: usize, head_dim: usize) -> LayerCache {
+fn cache(blocks: usize, kv_heads: usize, head_dim: usize, dtype: DType) -> LayerCache {
     let device = Device::flex();
     (
-        Tensor::zeros([blocks, kv_heads, head_dim, BLOCK], &device),
-        Tensor::zeros([blocks, kv_heads, BLOCK, head_dim], &device),
+        Tensor::zeros([blocks, kv_heads, head_dim, BLOCK], (&device, dtype)),
+        Tensor::zeros([blocks, kv_heads, BLOCK, head_dim], (&device, dtype)),
     )
+}
+
+fn any_dtype() -> impl Strategy<Value = DType> {
+    prop::sample::select(vec![DType::F32, DType::F16])
 }
 
 fn pages(chunks: &[(usize, usize, &[u32])], window: Option<usize>) -> Arc<Pages> {
@@ -128,6 +132,7 @@ proptest! {
         group in 1usize..5,
         head_dim in prop::sample::select(vec![2usize, 8, 32, 48, 64]),
         window in prop::option::of(1usize..50),
+        dtype in any_dtype(),
         seed: u64,
     ) {
         let context = past + len;
@@ -135,7 +140,7 @@ proptest! {
         let v = random([context, kv_heads, head_dim], seed ^ 1);
         let q = random([len, kv_heads * group, head_dim], seed ^ 2);
         let blocks = [5, 0, 3, 1];
-        let empty = cache(6, kv_heads, head_dim);
+        let empty = cache(6, kv_heads, head_dim, dtype);
         let before = |x: &Tensor<3>| x.clone().narrow(0, 0, past);
         let after = |x: &Tensor<3>| x.clone().narrow(0, past, len);
         let filled = match past {
@@ -145,6 +150,7 @@ proptest! {
         let step = pages(&[(past, len, &blocks)], window);
         let filled = paged::write(filled, after(&k), after(&v), &step);
         let hidden = hidden_positions(past, len, window, &Device::flex());
+        let (k, v) = (k.cast(dtype).cast(DType::F32), v.cast(dtype).cast(DType::F32));
         assert_close(paged::attention(q.clone(), &filled, &step), attention(q, k, v, hidden))?;
     }
 
@@ -205,19 +211,24 @@ proptest! {
     }
 
     #[test]
-    fn a_token_attends_alike_in_any_batch(len in 2usize..70, cut in 1usize..69, seed: u64) {
+    fn a_token_attends_alike_in_any_batch(
+        len in 2usize..70,
+        cut in 1usize..69,
+        dtype in any_dtype(),
+        seed: u64,
+    ) {
         let (cut, kv_heads, head_dim) = (cut.min(len - 1), 2, 32);
         let k = random([len, kv_heads, head_dim], seed);
         let v = random([len, kv_heads, head_dim], seed ^ 1);
         let q = random([len, 2 * kv_heads, head_dim], seed ^ 2);
         let at_once = pages(&[(0, len, &[0, 1, 2])], None);
-        let filled = paged::write(cache(8, kv_heads, head_dim), k.clone(), v.clone(), &at_once);
+        let filled = paged::write(cache(8, kv_heads, head_dim, dtype), k.clone(), v.clone(), &at_once);
         let expected = host_values(paged::attention(q.clone(), &filled, &at_once));
 
         // The same sequence in two chunks and other blocks, the second beside a stranger.
         let first = pages(&[(0, cut, &[7, 4, 2])], None);
         let part = |x: &Tensor<3>, from: usize, to: usize| x.clone().narrow(0, from, to - from);
-        let filled = cache(8, kv_heads, head_dim);
+        let filled = cache(8, kv_heads, head_dim, dtype);
         let filled = paged::write(filled, part(&k, 0, cut), part(&v, 0, cut), &first);
         let start = host_values(paged::attention(part(&q, 0, cut), &filled, &first));
         let both = pages(&[(0, 3, &[1]), (cut, len - cut, &[7, 4, 2])], None);

@@ -8,7 +8,7 @@ use burn::backend::Flex;
 use burn::backend::NdArray;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, Dispatch, Scalar, TensorMetadata, backend_extension};
-use burn::tensor::{IntDType, Shape, Slice, Tensor, TensorData};
+use burn::tensor::{FloatDType, IntDType, Shape, Slice, Tensor, TensorData};
 
 /// Positions in one block.
 pub const BLOCK: usize = 32;
@@ -36,7 +36,7 @@ pub struct PagedChunk {
 }
 
 /// A layer's cache is `keys [blocks, kv_heads, head_dim, 32]`, transposed so that a kernel's lanes are
-/// positions, and `values [blocks, kv_heads, 32, head_dim]`.
+/// positions, and `values [blocks, kv_heads, 32, head_dim]`, both f32 or both f16; the rest is f32.
 #[backend_extension(Flex: cfg(feature = "flex"), NdArray: cfg(feature = "ndarray"))]
 pub trait PagedOps: Backend {
     /// Writes `k`, `v [tokens, kv_heads, head_dim]` to their places; in place where nobody else holds them.
@@ -49,6 +49,8 @@ pub trait PagedOps: Backend {
     ) -> (FloatTensor<Self>, FloatTensor<Self>) {
         let [_, kv_heads, head_dim] = k.shape().dims();
         let all = |len: usize| Slice::from(0..len as isize);
+        let dtype = FloatDType::from(keys.dtype());
+        let (k, v) = (Self::float_cast(k, dtype), Self::float_cast(v, dtype));
         let (mut keys, mut values) = (keys, values);
         for chunk in &pages.chunks {
             let mut position = chunk.past;
@@ -90,11 +92,13 @@ pub trait PagedOps: Backend {
             let places = blocks * BLOCK;
             let table: Vec<i32> = chunk.blocks.iter().map(|block| *block as i32).collect();
             let table = || Self::int_from_data(TensorData::new(table.clone(), [blocks]), &device);
-            let k = Self::float_select(keys.clone(), 0, Self::int_cast(table(), IntDType::I32));
-            let k = Self::float_permute(k, &[1, 2, 0, 3]); // [kv_heads, head_dim, blocks, 32]
+            let near = |cached: &FloatTensor<Self>| {
+                let blocks = Self::float_select(cached.clone(), 0, Self::int_cast(table(), IntDType::I32));
+                Self::float_cast(blocks, FloatDType::F32)
+            };
+            let k = Self::float_permute(near(&keys), &[1, 2, 0, 3]); // [kv_heads, head_dim, blocks, 32]
             let k = Self::float_reshape(k, Shape::new([kv_heads, head_dim, places]));
-            let v = Self::float_select(values.clone(), 0, Self::int_cast(table(), IntDType::I32));
-            let v = Self::float_permute(v, &[1, 0, 2, 3]); // [kv_heads, blocks, 32, head_dim]
+            let v = Self::float_permute(near(&values), &[1, 0, 2, 3]); // [kv_heads, blocks, 32, head_dim]
             let v = Self::float_reshape(v, Shape::new([kv_heads, places, head_dim]));
 
             let all = |len: usize| Slice::from(0..len as isize);

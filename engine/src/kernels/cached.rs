@@ -1,0 +1,45 @@
+//! Keys or values as a cache keeps them: in 32 bits, or in 16.
+
+use std::ops::Range;
+
+use burn::backend::DType;
+use burn::backend::flex::FlexTensor;
+use half::f16;
+use half::slice::HalfFloatSliceExt;
+
+/// The keys or the values of a layer.
+#[derive(Clone, Copy)]
+pub(crate) enum Cached<'a> {
+    F32(&'a [f32]),
+    F16(&'a [f16]),
+}
+
+impl<'a> Cached<'a> {
+    /// Those of `tensor`, which is f32 or f16.
+    pub fn of(tensor: &'a FlexTensor) -> Self {
+        match tensor.dtype() {
+            DType::F16 => Self::F16(tensor.storage()),
+            _ => Self::F32(tensor.storage()),
+        }
+    }
+
+    /// Room that [`Cached::floats`] needs for `len` values.
+    pub fn room(&self, len: usize) -> usize {
+        match self {
+            Self::F32(_) => 0,
+            Self::F16(_) => len,
+        }
+    }
+
+    /// The values of `range` in f32, in `room` if they are not kept so.
+    #[inline(always)]
+    pub fn floats<'s>(&'s self, range: Range<usize>, room: &'s mut [f32]) -> &'s [f32] {
+        match self {
+            Self::F32(values) => &values[range],
+            Self::F16(values) => {
+                values[range].convert_to_f32_slice(room);
+                room
+            }
+        }
+    }
+}
