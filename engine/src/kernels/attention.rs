@@ -118,10 +118,21 @@ struct Blocks<'a> {
 impl Blocks<'_> {
     /// The keys `[head_dim][32]` and values `[32][head_dim]` of a block, in `room` if not as they are.
     #[inline(always)]
-    fn at<'s>(&'s self, block: usize, [keys, values]: &'s mut [Vec<f32>; 2]) -> [&'s [f32]; 2] {
-        let len = BLOCK * self.head_dim;
-        let start = (self.table[block] as usize * self.kv_heads + self.kv_head) * len;
-        [self.keys.floats(start..start + len, keys), self.values.floats(start..start + len, values)]
+    fn at<'s, const FMA: bool>(
+        &'s self,
+        block: usize,
+        [keys, values]: &'s mut [Vec<f32>; 2],
+    ) -> [&'s [f32]; 2] {
+        let place = |block: usize| {
+            let len = BLOCK * self.head_dim;
+            let start = (self.table[block] as usize * self.kv_heads + self.kv_head) * len;
+            start..start + len
+        };
+        let (here, next) = (place(block), place((block + 1).min(self.table.len() - 1)));
+        [
+            self.keys.floats::<FMA>(here.clone(), next.clone(), keys),
+            self.values.floats::<FMA>(here, next, values),
+        ]
     }
 }
 
@@ -144,7 +155,7 @@ fn attend_near<const FMA: bool>(
     let first = rows.iter().map(|row| row.first).min().unwrap_or(0) / BLOCK;
     let end = rows.iter().map(|row| row.end).max().unwrap_or(0).div_ceil(BLOCK);
     for block in first..end {
-        let near = blocks.at(block, room);
+        let near = blocks.at::<FMA>(block, room);
         let mut first = 0;
         while first < rows.len() {
             let few = match rows.len() - first {

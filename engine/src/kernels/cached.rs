@@ -31,12 +31,25 @@ impl<'a> Cached<'a> {
         }
     }
 
-    /// The values of `range` in f32, in `room` if they are not kept so.
+    /// The values of `range` in f32, in `room` if they are not kept so, while those of `next`, of the same
+    /// length, are on their way. `FMA` says that the machine has AVX2, FMA and F16C if it is an x86.
     #[inline(always)]
-    pub fn floats<'s>(&'s self, range: Range<usize>, room: &'s mut [f32]) -> &'s [f32] {
+    pub fn floats<'s, const FMA: bool>(
+        &'s self,
+        range: Range<usize>,
+        next: Range<usize>,
+        room: &'s mut [f32],
+    ) -> &'s [f32] {
         match self {
             Self::F32(values) => &values[range],
             Self::F16(values) => {
+                #[cfg(target_arch = "x86_64")]
+                if FMA {
+                    // SAFETY: the caller has the instructions.
+                    unsafe { super::x86::widen(&values[range], &values[next], room) };
+                    return room;
+                }
+                let _ = next;
                 values[range].convert_to_f32_slice(room);
                 room
             }

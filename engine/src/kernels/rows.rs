@@ -9,14 +9,14 @@ const LANES: usize = 16;
 /// Elements that are worth a task of its own.
 const TASK: usize = 1 << 13;
 
-/// Compiles `$body::<FMA>` for machines with AVX2 and FMA besides the baseline, and picks at run time.
+/// Compiles `$body::<FMA>` for machines with AVX2, FMA and F16C besides the baseline, and picks at run time.
 macro_rules! for_the_machine {
     ($(#[$doc:meta])* $vis:vis fn $name:ident($($arg:ident: $ty:ty),* $(,)?) $(-> $ret:ty)? = $body:ident) => {
         $(#[$doc])*
         $vis fn $name($($arg: $ty),*) $(-> $ret)? {
             #[cfg(target_arch = "x86_64")]
             {
-                #[target_feature(enable = "avx2,fma")]
+                #[target_feature(enable = "avx2,fma,f16c")]
                 fn with_avx2($($arg: $ty),*) $(-> $ret)? {
                     $body::<true>($($arg),*)
                 }

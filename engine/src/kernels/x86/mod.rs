@@ -12,6 +12,6 @@ mod weights;
 pub(super) use dequantize::decode;
 pub(super) use lanes::has_avx2;
 pub(super) use matmul::kernels;
-pub(super) use panel::product;
+pub(super) use panel::{product, widen};
 pub(super) use quantize::quantize_block;
 pub(super) use transposed::matmul_transposed;

@@ -1,4 +1,8 @@
-//! The inner loop of f32 products.
+//! The inner loop of f32 products, and what brings its panels to f32.
+
+use std::arch::x86_64::{_MM_HINT_T1, _mm_loadu_si128, _mm_prefetch, _mm256_cvtph_ps, _mm256_storeu_ps};
+
+use half::f16;
 
 use super::lanes::{Avx2, Lanes};
 use crate::kernels::panel::Sums;
@@ -29,4 +33,29 @@ pub(crate) unsafe fn product<const N: usize>(
         }
     }
     sums
+}
+
+/// f16 to f32, while as many that come next are on their way from memory: two pages of a cache are no stream
+/// that the machine would foresee.
+///
+/// # Safety
+/// AVX and F16C.
+///
+/// # Panics
+/// If the slices are not of one length.
+#[inline]
+#[target_feature(enable = "avx,f16c")]
+pub(crate) unsafe fn widen(from: &[f16], next: &[f16], to: &mut [f32]) {
+    assert!(from.len() == to.len() && from.len() == next.len());
+    let ((from, rest), (to, rest_to)) = (from.as_chunks::<8>(), to.as_chunks_mut::<8>());
+    for (i, (from, to)) in from.iter().zip(to).enumerate() {
+        // SAFETY: 8 values each; a prefetch may name any address.
+        unsafe {
+            if i % 4 == 0 {
+                _mm_prefetch::<_MM_HINT_T1>(next.as_ptr().add(8 * i).cast());
+            }
+            _mm256_storeu_ps(to.as_mut_ptr(), _mm256_cvtph_ps(_mm_loadu_si128(from.as_ptr().cast())));
+        }
+    }
+    rest.iter().zip(rest_to).for_each(|(from, to)| *to = from.to_f32());
 }
