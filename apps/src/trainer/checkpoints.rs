@@ -19,12 +19,11 @@ pub fn latest(output: &Path) -> Result<Option<TrainerState>, LlamaError> {
 /// Writes a checkpoint, and then removes those that are neither the best nor among the `limit` latest.
 pub fn save(output: &Path, checkpoint: &TrainingCheckpoint<TrainerState>, limit: usize) -> Result<()> {
     checkpoint.save(output).with_context(|| {
-        let kept = checkpoint_steps(output).unwrap_or_default();
-        let kept = kept.last().map_or("no checkpoint".into(), |step| format!("checkpoint-{step}"));
-        format!(
-            "the run stops at step {}; {kept} is kept, --resume goes on from there",
-            checkpoint.state.global_step
-        )
+        let rest = match checkpoint_steps(output).unwrap_or_default().last() {
+            Some(step) => format!("checkpoint-{step} is kept, --resume goes on from there"),
+            None => "there is no checkpoint before it to go on from".into(),
+        };
+        format!("the run stops at step {}; {rest}", checkpoint.state.global_step)
     })?;
     let best = checkpoint.state.best.map(|best| best.step);
     for step in surplus(&checkpoint_steps(output)?, best, limit) {

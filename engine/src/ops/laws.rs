@@ -126,7 +126,7 @@ proptest! {
 
     #[test]
     fn paged_attention_is_attention(
-        past in 0usize..70,
+        past in prop_oneof![0usize..70, 200usize..560],
         len in 1usize..40,
         kv_heads in 1usize..3,
         group in 1usize..5,
@@ -139,8 +139,8 @@ proptest! {
         let k = random([context, kv_heads, head_dim], seed);
         let v = random([context, kv_heads, head_dim], seed ^ 1);
         let q = random([len, kv_heads * group, head_dim], seed ^ 2);
-        let blocks = [5, 0, 3, 1];
-        let empty = cache(6, kv_heads, head_dim, dtype);
+        let blocks: Vec<u32> = (0..19).map(|block| block * 7 % 19).collect();
+        let empty = cache(19, kv_heads, head_dim, dtype);
         let before = |x: &Tensor<3>| x.clone().narrow(0, 0, past);
         let after = |x: &Tensor<3>| x.clone().narrow(0, past, len);
         let filled = match past {
@@ -212,26 +212,27 @@ proptest! {
 
     #[test]
     fn a_token_attends_alike_in_any_batch(
-        len in 2usize..70,
-        cut in 1usize..69,
+        len in prop_oneof![2usize..70, 250usize..560],
+        cut in 0.0..1.0f64,
         dtype in any_dtype(),
         seed: u64,
     ) {
-        let (cut, kv_heads, head_dim) = (cut.min(len - 1), 2, 32);
+        let (cut, kv_heads, head_dim) = (1 + (cut * (len - 1) as f64) as usize, 2, 32);
         let k = random([len, kv_heads, head_dim], seed);
         let v = random([len, kv_heads, head_dim], seed ^ 1);
         let q = random([len, 2 * kv_heads, head_dim], seed ^ 2);
-        let at_once = pages(&[(0, len, &[0, 1, 2])], None);
-        let filled = paged::write(cache(8, kv_heads, head_dim, dtype), k.clone(), v.clone(), &at_once);
+        let (forwards, backwards): (Vec<u32>, Vec<u32>) = ((0..18).collect(), (1..19).rev().collect());
+        let at_once = pages(&[(0, len, &forwards)], None);
+        let filled = paged::write(cache(19, kv_heads, head_dim, dtype), k.clone(), v.clone(), &at_once);
         let expected = host_values(paged::attention(q.clone(), &filled, &at_once));
 
         // The same sequence in two chunks and other blocks, the second beside a stranger.
-        let first = pages(&[(0, cut, &[7, 4, 2])], None);
+        let first = pages(&[(0, cut, &backwards)], None);
         let part = |x: &Tensor<3>, from: usize, to: usize| x.clone().narrow(0, from, to - from);
-        let filled = cache(8, kv_heads, head_dim, dtype);
+        let filled = cache(19, kv_heads, head_dim, dtype);
         let filled = paged::write(filled, part(&k, 0, cut), part(&v, 0, cut), &first);
         let start = host_values(paged::attention(part(&q, 0, cut), &filled, &first));
-        let both = pages(&[(0, 3, &[1]), (cut, len - cut, &[7, 4, 2])], None);
+        let both = pages(&[(0, 3, &[0]), (cut, len - cut, &backwards)], None);
         let beside = |x: &Tensor<3>| Tensor::cat(vec![part(x, 0, 1), part(x, 0, 1), part(x, 0, 1), part(x, cut, len)], 0);
         let filled = paged::write(filled, beside(&k), beside(&v), &both);
         let end = host_values(paged::attention(beside(&q), &filled, &both));
