@@ -68,7 +68,7 @@ impl Key {
 /// The index in the file at `path`, or why it cannot be used, as a clause.
 pub(super) fn load(path: &Path, key: &Key) -> Result<Index, String> {
     if !path.exists() {
-        return Err(format!("{} does not exist", path.display()));
+        return Err("for the first time".into());
     }
     let unreadable = |reason: String| format!("{} is not a readable index: {reason}", path.display());
     let bytes = fs::read(path).map_err(|error| unreadable(error.to_string()))?;
