@@ -151,7 +151,7 @@ pub fn answers(
     let longest = longest.saturating_add(max_tokens).min(llama.config().max_position_embeddings);
     let limits = Limits { queue: questions.len(), ..Limits::default() };
     let positions = (longest * limits.running.min(questions.len())).min(MAX_POSITIONS).max(longest);
-    let model = CachedLlama::new(llama, positions, CacheType::F32);
+    let model = CachedLlama::new(llama, positions, CacheType::F32); // nothing but the model is measured
     let scheduler = Scheduler::start(model, tokenizer.clone(), limits)?;
     let streams = questions.iter().map(|question| {
         scheduler

@@ -211,6 +211,25 @@ proptest! {
     }
 
     #[test]
+    fn matrices_multiply_together_as_alone(
+        formats in prop::array::uniform3(prop::sample::select(&FORMATS[..])),
+        arithmetics in prop::array::uniform3(prop::sample::select(vec![Arithmetic::Integer, Arithmetic::Exact])),
+        rows in prop::array::uniform3(1usize..200),
+        tokens in 1usize..20,
+        seed: u64,
+    ) {
+        let cols = 256;
+        let matrices: [_; 3] = std::array::from_fn(|i| {
+            matrix(formats[i], rows[i], cols, seed ^ i as u64).with_arithmetic(arithmetics[i])
+        });
+        let x = tensor(values(tokens * cols, seed ^ 4), [tokens, cols]);
+        let together = QuantizedMatrix::matmul_each(matrices.each_ref(), x.clone());
+        for (matrix, together) in matrices.iter().zip(together) {
+            prop_assert_eq!(host_values(together), host_values(matrix.matmul(x.clone())));
+        }
+    }
+
+    #[test]
     fn group_scales_never_panic_on_any_bits(words in prop::collection::vec(any::<u32>(), 4096), row in 0usize..16) {
         for format in FORMATS {
             let layout = Layout { format, rows: 16, cols: 256 };
