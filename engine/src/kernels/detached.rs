@@ -4,26 +4,34 @@
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use super::ahead::Reads;
+
 /// The least time that a helper is waited for.
 const PATIENCE: Duration = Duration::from_micros(20);
 
-/// Tasks that helpers take one by one.
+/// Tasks that the caller takes from the first on and helpers from the last on, one by one.
 pub(super) struct Detached {
     /// Writes to memory of its own.
     task: Box<dyn Fn(usize) + Send + Sync>,
     done: Vec<AtomicBool>,
-    next: AtomicUsize,
+    taken: AtomicUsize,
+    /// Tasks before those that helpers have taken.
+    before: AtomicUsize,
+    /// What the next job reads.
+    pub next: Option<Reads>,
 }
 
 impl Detached {
-    pub fn new(tasks: usize, task: Box<dyn Fn(usize) + Send + Sync>) -> Self {
+    /// `next` is what helpers should fetch when they have done all.
+    pub fn new(tasks: usize, task: Box<dyn Fn(usize) + Send + Sync>, next: Option<Reads>) -> Self {
         let done = (0..tasks).map(|_| AtomicBool::new(false)).collect();
-        Self { task, done, next: AtomicUsize::new(0) }
+        Self { task, done, taken: AtomicUsize::new(0), before: AtomicUsize::new(tasks), next }
     }
 
     /// A helper's part.
     pub fn help(&self) {
-        while let Some(index) = self.take() {
+        while self.take() {
+            let index = self.before.fetch_sub(1, Ordering::Relaxed) - 1;
             (self.task)(index);
             self.done[index].store(true, Ordering::Release);
         }
@@ -34,12 +42,13 @@ impl Detached {
     pub fn finish(&self, mine: impl Fn(usize), collect: impl Fn(usize)) {
         let mut theirs = vec![true; self.done.len()];
         let start = Instant::now();
-        while let Some(index) = self.take() {
-            mine(index);
-            theirs[index] = false;
+        let mut count = 0;
+        while self.take() {
+            mine(count);
+            theirs[count] = false;
+            count += 1;
         }
         let worked = start.elapsed();
-        let count = theirs.iter().filter(|theirs| !**theirs).count();
         // What two tasks take: a helper that works has done one by then.
         let patience = start.elapsed() + (2 * worked / count.max(1) as u32).max(PATIENCE);
         for (index, _) in theirs.iter().enumerate().filter(|(_, theirs)| **theirs) {
@@ -52,9 +61,9 @@ impl Detached {
         }
     }
 
-    fn take(&self) -> Option<usize> {
-        let index = self.next.fetch_add(1, Ordering::Relaxed);
-        (index < self.done.len()).then_some(index)
+    /// Whether a task was left: then it is the caller's, the first of them, or the helper's, the last.
+    fn take(&self) -> bool {
+        self.taken.fetch_add(1, Ordering::Relaxed) < self.done.len()
     }
 }
 
@@ -75,6 +84,7 @@ mod tests {
                 began.send(index).unwrap();
                 let _ = released.lock().unwrap().recv(); // until the test is over
             }),
+            None,
         ));
         let helper = std::thread::spawn({
             let job = Arc::clone(&job);
@@ -83,17 +93,15 @@ mod tests {
         let stuck = begins.recv().unwrap();
         let mine = Mutex::new(Vec::new());
         job.finish(|index| mine.lock().unwrap().push(index), |index| panic!("{index} was not done"));
-        let mut mine = mine.into_inner().unwrap();
-        assert_eq!(mine.last(), Some(&stuck), "the helper's task comes last");
-        mine.sort_unstable();
-        assert_eq!(mine, [0, 1, 2]);
+        let mine = mine.into_inner().unwrap();
+        assert_eq!((stuck, mine), (2, vec![0, 1, 2]), "helpers begin at the end, and their task comes last");
         drop(release);
         helper.join().unwrap();
     }
 
     #[test]
     fn what_a_helper_has_done_is_collected() {
-        let job = Detached::new(4, Box::new(|_| {}));
+        let job = Detached::new(4, Box::new(|_| {}), None);
         job.help();
         let collected = Mutex::new(Vec::new());
         job.finish(|index| panic!("{index} was done"), |index| collected.lock().unwrap().push(index));

@@ -4,6 +4,7 @@
 #![allow(clippy::needless_range_loop)]
 
 mod activations;
+mod ahead;
 pub(crate) mod attention;
 mod cached;
 pub(crate) mod causal;
@@ -52,6 +53,19 @@ fn decode(layout: Layout, words: &[u32], tile: usize, blocks: Range<usize>, out:
         return x86::decode(layout, words, tile, blocks, out);
     }
     scalar::decode(layout, words, tile, blocks, out);
+}
+
+/// Asks for the cache line of `address`, which need not exist.
+#[inline(always)]
+fn prefetch(address: usize) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a prefetch may name any address.
+    unsafe {
+        use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
+        _mm_prefetch::<_MM_HINT_T1>(std::ptr::without_provenance(address));
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = address;
 }
 
 /// Whether `format` multiplies with integer activations. NF4's codes are not evenly spaced, so integer

@@ -15,6 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
 
+use super::ahead::{Fetch, Reads};
 use super::detached::Detached;
 use crate::threads;
 
@@ -48,9 +49,11 @@ pub(crate) fn run(tasks: usize, task: &(dyn Fn(usize) + Sync)) {
 
 /// Runs each task once or, where a helper was interrupted in it, twice: `theirs(task)` on a helper, to memory
 /// that it owns and whose parts `collect(task)` puts in place, or `mine(task)` in place on the caller's
-/// thread. Returns when all are in place; a helper may then still be busy with a task done twice.
+/// thread. Returns when all are in place; a helper may then still be busy with a task done twice, or with
+/// fetching what the `next` call will read.
 pub(crate) fn run_detached(
     tasks: usize,
+    next: Option<Reads>,
     theirs: impl Fn(usize) + Send + Sync + 'static,
     mine: impl Fn(usize),
     collect: impl Fn(usize),
@@ -63,7 +66,7 @@ pub(crate) fn run_detached(
     let Ok(caller) = pool.caller.try_lock() else {
         return (0..tasks).for_each(mine);
     };
-    let job = Arc::new(Detached::new(tasks, Box::new(theirs)));
+    let job = Arc::new(Detached::new(tasks, Box::new(theirs), next));
     for worker in pool.workers.iter().take(helpers) {
         *worker.offer() = Arc::downgrade(&job); // who comes late finds nothing, and keeps nothing alive
     }
@@ -207,15 +210,18 @@ impl Pool {
         let worker = &self.workers[index];
         worker.thread.get_or_init(std::thread::current);
         let mut seen = 0;
+        let mut fetch = Fetch::default();
         loop {
-            seen = self.wait(worker, seen);
-            if index >= seen & ((1 << HELPERS) - 1) {
+            seen = self.wait(worker, seen, &mut fetch);
+            let helpers = seen & ((1 << HELPERS) - 1);
+            if index >= helpers {
                 continue;
             }
             let detached = std::mem::take(&mut *worker.offer());
             if let Some(job) = detached.upgrade() {
                 // A task that panics here is done again, and panics, on the caller's thread.
                 let _ = catch_unwind(AssertUnwindSafe(|| job.help()));
+                fetch = Fetch::new(job.next.clone(), index, helpers);
             }
             if !self.enter() {
                 continue;
@@ -240,13 +246,16 @@ impl Pool {
         self.gate.fetch_update(Ordering::AcqRel, Ordering::Acquire, open).is_ok()
     }
 
-    /// Waits for a call after `seen`.
-    fn wait(&self, worker: &Worker, seen: usize) -> usize {
+    /// Waits for a call after `seen`, and fetches meanwhile.
+    fn wait(&self, worker: &Worker, seen: usize, fetch: &mut Fetch) -> usize {
         let start = Instant::now();
         loop {
             let call = self.call.load(Ordering::SeqCst);
             if call != seen {
                 return call;
+            }
+            if fetch.few() {
+                continue;
             }
             if start.elapsed() < SPIN {
                 (0..16).for_each(|_| std::hint::spin_loop());

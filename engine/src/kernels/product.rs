@@ -7,7 +7,7 @@ use burn::backend::flex::FlexTensor;
 
 use super::activations::Activations;
 use super::place::{Place, Scratch};
-use super::{Kernel, kernel, pool};
+use super::{Kernel, ahead, kernel, pool};
 use crate::quant::{Layout, TILE};
 
 /// Bytes of weights, times rows of activations, that are worth a task of its own.
@@ -71,6 +71,8 @@ impl Product {
     /// Runs tasks that may be left behind.
     fn detached(self, lens: &[usize], places: &[Place<f32>]) {
         let scratch: Vec<Scratch> = lens.iter().map(|len| Scratch::new(*len)).collect();
+        let (words, _) = &self.matrices[0];
+        let next = ahead::begin(words.storage::<u32>().as_ptr().addr(), || self.reads());
         let shared = Arc::new((self, scratch));
         let theirs = {
             let shared = shared.clone();
@@ -90,7 +92,27 @@ impl Product {
             }
         };
         let mine = |task: usize| product.task(task, &places[product.tasks[task].matrix]);
-        pool::run_detached(product.tasks.len(), theirs, mine, collect);
+        pool::run_detached(product.tasks.len(), next, theirs, mine, collect);
+    }
+
+    /// What each task reads, the last first, which is the first that a helper takes.
+    fn reads(&self) -> Vec<Vec<Range<usize>>> {
+        let of_task = |Task { matrix, tiles }: &Task| {
+            let (words, layout) = &self.matrices[*matrix];
+            let words: &[u32] = words.storage();
+            let planes = [
+                (layout.codes(), layout.tile_codes()),
+                (layout.high(), layout.tile_high()),
+                (layout.sub_scales(), layout.tile_sub_scales()),
+                (layout.scales(), layout.tile_scales()),
+            ];
+            let part = |(plane, len): (Range<usize>, usize)| {
+                let part = &words[plane.start + tiles.start * len..plane.start + tiles.end * len];
+                part.as_ptr_range().start.addr()..part.as_ptr_range().end.addr()
+            };
+            planes.into_iter().map(part).collect()
+        };
+        self.tasks.iter().rev().map(of_task).collect()
     }
 
     /// Writes the outputs of a task's tiles.
