@@ -11,7 +11,8 @@ use crate::quant::{Layout, TILE};
 /// The 16 outputs of one tile for every row of activations, in `y [tokens][rows]`.
 ///
 /// Each output adds its groups of columns in order:
-/// `y += weight scale · activation scale · Σ (code - offset) · activations + minimum · Σ activations`.
+/// `y += weight scale · Σ (code - offset) · activations + minimum · Σ activations`, and at the end is multiplied
+/// by the activations' scale.
 pub(super) fn run(layout: Layout, words: &[u32], tile: usize, x: &Activations, y: &Place<f32>) {
     let (block_len, group) = (layout.format.block_len(), layout.format.group_len());
     let mut codes = [0u8; 256];
@@ -32,7 +33,7 @@ pub(super) fn run(layout: Layout, words: &[u32], tile: usize, x: &Activations, y
                             dot += code * i32::from(*activation);
                         }
                     }
-                    *sum += scale * x.scales[at] * dot as f32;
+                    *sum += scale * dot as f32;
                     if layout.format.has_minimum() {
                         *sum += min * x.totals[at];
                     }
@@ -41,7 +42,7 @@ pub(super) fn run(layout: Layout, words: &[u32], tile: usize, x: &Activations, y
         }
         for (token, sum) in sums.iter().enumerate() {
             // SAFETY: this tile's part of `y`, which nobody else writes.
-            unsafe { y.write(token * layout.rows + row, &[*sum]) };
+            unsafe { y.write(token * layout.rows + row, &[*sum * x.scales[token]]) };
         }
     }
 }

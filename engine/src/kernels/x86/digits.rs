@@ -40,8 +40,7 @@ impl<const BITS: u8> Weights<'_, BITS> {
                             lows = _mm512_dpbusd_epi32(lows, quads[quad], four(low, quad));
                         }
                         let dot = _mm512_add_epi32(_mm512_slli_epi32::<8>(highs), lows);
-                        let d = _mm512_mul_ps(scale, _mm512_set1_ps(*x.scales.get_unchecked(at)));
-                        sums[n] = _mm512_fmadd_ps(d, _mm512_cvtepi32_ps(dot), sums[n]);
+                        sums[n] = _mm512_fmadd_ps(scale, _mm512_cvtepi32_ps(dot), sums[n]);
                         if self.has_minimum {
                             let min = _mm512_load_ps((&raw const (*scales).min[index]).cast());
                             let total = _mm512_set1_ps(*x.totals.get_unchecked(at));
@@ -51,7 +50,7 @@ impl<const BITS: u8> Weights<'_, BITS> {
                 }
             }
             for n in 0..N {
-                self.store::<Avx512>(n, sums[n], y);
+                self.store::<Avx512>(x, n, sums[n], y);
             }
         }
     }

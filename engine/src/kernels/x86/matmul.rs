@@ -34,9 +34,10 @@ pub(crate) fn kernels() -> impl Iterator<Item = Kernel> {
 /// What the pointers of a kernel stay within.
 fn assert_bounds(layout: Layout, words: &[u32], tile: usize, x: &Activations) {
     assert!(words.len() >= layout.words() && tile < layout.tiles());
-    assert!(x.codes.len() == x.tokens * layout.cols && x.scales.len() * BLOCK == x.codes.len());
-    assert!(x.sums.len() == x.scales.len() && x.totals.len() == x.scales.len());
-    assert!(x.tokens > FEW || x.digits.len() == x.scales.len());
+    let blocks = x.tokens * layout.cols / BLOCK;
+    assert!(x.codes.len() == blocks * BLOCK && x.scales.len() == x.tokens);
+    assert!(x.sums.len() == blocks && x.totals.len() == blocks);
+    assert!(x.tokens > FEW || x.digits.len() == blocks);
 }
 
 /// # Safety
@@ -120,7 +121,7 @@ impl<const BITS: u8> Weights<'_, BITS> {
                 }
             }
             for n in 0..N {
-                self.store::<L>(n, sums[n], y);
+                self.store::<L>(x, n, sums[n], y);
             }
         }
     }
@@ -160,7 +161,7 @@ impl<const BITS: u8> Weights<'_, BITS> {
                 }
             }
             for (token, sums) in sums[..count].iter().enumerate() {
-                self.store::<L>(first + token, *sums, y);
+                self.store::<L>(x, first + token, *sums, y);
             }
         }
     }
@@ -216,7 +217,7 @@ impl<const BITS: u8> Weights<'_, BITS> {
         -self.offset * if BITS == 6 { sums[group] } else { sums[0] + sums[1] }
     }
 
-    /// `sums + weight scale · activation scale · dots + min · total`, for `N` rows from `at`.
+    /// `sums + weight scale · dots + min · total`, for `N` rows from `at`.
     #[inline(always)]
     unsafe fn add<L: Lanes, const N: usize>(
         &self,
@@ -231,8 +232,7 @@ impl<const BITS: u8> Weights<'_, BITS> {
         unsafe {
             let scale = L::load_floats((&raw const (*scales).scale[index]).cast());
             for n in 0..N {
-                let d = L::mul(scale, L::splat_float(*x.scales.get_unchecked(at + n)));
-                sums[n] = L::fma(d, L::floats(dots[n]), sums[n]);
+                sums[n] = L::fma(scale, L::floats(dots[n]), sums[n]);
                 if self.has_minimum {
                     let min = L::load_floats((&raw const (*scales).min[index]).cast());
                     sums[n] = L::fma(min, L::splat_float(*x.totals.get_unchecked(at + n)), sums[n]);
@@ -243,12 +243,12 @@ impl<const BITS: u8> Weights<'_, BITS> {
 
     /// Writes one row of activations' outputs of this tile.
     #[inline(always)]
-    pub unsafe fn store<L: Lanes>(&self, token: usize, sums: L::Floats, y: &Place<f32>) {
+    pub unsafe fn store<L: Lanes>(&self, x: &Activations, token: usize, sums: L::Floats, y: &Place<f32>) {
         let mut out = [0f32; TILE];
         let rows = TILE.min(self.layout.rows - self.tile * TILE);
         // SAFETY: 16 places; then this tile's part of a row of `y`, which nobody else writes.
         unsafe {
-            L::store_floats(out.as_mut_ptr(), sums);
+            L::store_floats(out.as_mut_ptr(), L::mul(L::splat_float(*x.scales.get_unchecked(token)), sums));
             let at = token * self.layout.rows + self.tile * TILE;
             match rows {
                 TILE => y.write(at, &out), // of a known length: whole stores

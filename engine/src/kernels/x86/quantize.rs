@@ -2,29 +2,19 @@
 
 use std::arch::x86_64::*;
 
-use crate::kernels::activations::{BLOCK, LARGEST};
+use crate::kernels::activations::BLOCK;
 
 /// As the portable [`crate::kernels::activations::quantize_block`], bit for bit.
 ///
 /// # Safety
 /// The machine has AVX2.
 #[target_feature(enable = "avx2,fma,f16c")]
-pub(crate) unsafe fn quantize_block(x: &[f32; BLOCK], codes: &mut [i16; BLOCK]) -> (f32, [i32; 2]) {
+pub(crate) unsafe fn quantize_block(x: &[f32; BLOCK], inverse: f32, codes: &mut [i16; BLOCK]) -> [i32; 2] {
     // SAFETY: four times 8 of 32 values; twice 16 of 32 codes.
     unsafe {
         let load = |at: usize| _mm256_loadu_ps(x.as_ptr().add(8 * at));
         let eights = [load(0), load(1), load(2), load(3)];
-        let magnitude = |x| _mm256_andnot_ps(_mm256_set1_ps(-0.0), x);
-        let max = _mm256_max_ps(
-            _mm256_max_ps(magnitude(eights[0]), magnitude(eights[1])),
-            _mm256_max_ps(magnitude(eights[2]), magnitude(eights[3])),
-        );
-        let max = _mm_max_ps(_mm256_castps256_ps128(max), _mm256_extractf128_ps::<1>(max));
-        let max = _mm_max_ps(max, _mm_movehl_ps(max, max));
-        let largest = _mm_cvtss_f32(_mm_max_ss(max, _mm_shuffle_ps::<1>(max, max)));
-        let scale = largest / LARGEST;
-        let inverse = _mm256_set1_ps(if scale > 0.0 { LARGEST / largest } else { 0.0 });
-
+        let inverse = _mm256_set1_ps(inverse);
         let ones = _mm256_set1_epi16(1);
         // Bytes of the quad's codes 0, 2, 1, 3.
         let quad =
@@ -41,6 +31,6 @@ pub(crate) unsafe fn quantize_block(x: &[f32; BLOCK], codes: &mut [i16; BLOCK]) 
             let pairs = _mm_add_epi32(pairs, _mm_shuffle_epi32::<0b01_00_11_10>(pairs));
             sums[half] = _mm_cvtsi128_si32(_mm_add_epi32(pairs, _mm_shuffle_epi32::<1>(pairs)));
         }
-        (scale, sums)
+        sums
     }
 }

@@ -128,7 +128,7 @@ unsafe fn columns<L: Lanes>(
         for (half, sums) in sums.iter().enumerate() {
             for (token, sums) in rows.clone().zip(sums) {
                 let mut out = [0f32; TILE];
-                L::store_floats(out.as_mut_ptr(), *sums);
+                L::store_floats(out.as_mut_ptr(), L::mul(L::splat_float(x.scales[token]), *sums));
                 dx.write(token * layout.cols + block * BLOCK + half * TILE, &out);
             }
         }
@@ -193,8 +193,7 @@ impl Patch {
             }
             let scale = L::load_floats(self.scale.as_ptr());
             for n in 0..N {
-                let d = L::mul(scale, L::splat_float(x.scales[at + n]));
-                sums[n] = L::fma(d, L::floats(dots[n]), sums[n]);
+                sums[n] = L::fma(scale, L::floats(dots[n]), sums[n]);
             }
         }
     }
