@@ -5,7 +5,7 @@
 use super::activations::BLOCK;
 use super::panel::{ROWS, product};
 use super::rows::for_the_machine;
-use super::{Place, decode, pool};
+use super::{Place, Planes, decode, pool};
 use crate::quant::{Layout, TILE};
 
 /// Rows of activations whose sums stay in the second cache.
@@ -20,13 +20,13 @@ type Panel = [[f32; TILE]];
 
 /// `y = x · Wᵀ`: `x [tokens, cols]` → `[tokens, rows]`.
 pub(crate) fn matmul(x: &[f32], words: &[u32], layout: Layout) -> Vec<f32> {
-    let Layout { rows, cols, .. } = layout;
+    let (planes, Layout { rows, cols, .. }) = (Planes::of(layout), layout);
     by_panels::<1>(x, cols, rows, |tile, add| {
         let mut panel = [[0f32; TILE]; BLOCKS * BLOCK];
         for first in (0..cols / BLOCK).step_by(BLOCKS) {
             let blocks = first..(first + BLOCKS).min(cols / BLOCK);
             let len = blocks.len() * BLOCK;
-            decode(layout, words, tile, blocks, &mut panel);
+            decode(&planes, words, tile, blocks, &mut panel);
             add(first * BLOCK, [&panel[..len]]);
         }
     })
@@ -34,14 +34,14 @@ pub(crate) fn matmul(x: &[f32], words: &[u32], layout: Layout) -> Vec<f32> {
 
 /// `dx = dy · W`: `dy [tokens, rows]` → `[tokens, cols]`.
 pub(crate) fn matmul_transposed(dy: &[f32], words: &[u32], layout: Layout) -> Vec<f32> {
-    let Layout { rows, cols, .. } = layout;
+    let (planes, Layout { rows, cols, .. }) = (Planes::of(layout), layout);
     by_panels::<2>(dy, rows, cols, |block, add| {
         let (mut tile, mut panels) = ([[0f32; TILE]; BLOCK], [[[0f32; TILE]; TILES * TILE]; 2]);
         for first in (0..layout.tiles()).step_by(TILES) {
             let tiles = first..(first + TILES).min(layout.tiles());
             let len = (tiles.len() * TILE).min(rows - first * TILE);
             for (index, tile_index) in tiles.enumerate() {
-                decode(layout, words, tile_index, block..block + 1, &mut tile);
+                decode(&planes, words, tile_index, block..block + 1, &mut tile);
                 for (panel, columns) in panels.iter_mut().zip(tile.as_chunks::<TILE>().0) {
                     for (lane, row) in panel[index * TILE..(index + 1) * TILE].iter_mut().enumerate() {
                         *row = columns.map(|column| column[lane]);
@@ -55,7 +55,7 @@ pub(crate) fn matmul_transposed(dy: &[f32], words: &[u32], layout: Layout) -> Ve
 
 /// `Wᵀ [cols, rows]`.
 pub(crate) fn columns(words: &[u32], layout: Layout) -> Vec<f32> {
-    let Layout { rows, cols, .. } = layout;
+    let (planes, Layout { rows, cols, .. }) = (Planes::of(layout), layout);
     let mut columns: Vec<f32> = Vec::with_capacity(rows * cols);
     let place = Place::new(columns.spare_capacity_mut());
     pool::run(layout.tiles(), &|tile| {
@@ -64,7 +64,7 @@ pub(crate) fn columns(words: &[u32], layout: Layout) -> Vec<f32> {
         for first in (0..cols / BLOCK).step_by(BLOCKS) {
             let blocks = first..(first + BLOCKS).min(cols / BLOCK);
             let columns = blocks.start * BLOCK..blocks.end * BLOCK;
-            decode(layout, words, tile, blocks, &mut panel);
+            decode(&planes, words, tile, blocks, &mut panel);
             for (column, values) in columns.zip(&panel) {
                 // SAFETY: this tile's rows of this column.
                 unsafe { place.write(column * rows + tile * TILE, &values[..lanes]) };

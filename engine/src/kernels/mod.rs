@@ -14,6 +14,7 @@ pub(crate) mod flex;
 pub(crate) mod heap;
 mod panel;
 mod place;
+mod planes;
 pub(crate) mod pool;
 mod product;
 mod rows;
@@ -23,14 +24,17 @@ mod x86;
 
 use activations::Activations;
 use place::Place;
+use planes::Planes;
 
 use std::ops::Range;
 
-use crate::quant::{Format, Layout, TILE};
+#[cfg(test)]
+use crate::quant::Layout;
+use crate::quant::{Format, TILE};
 
-/// A product with quantized weights: writes one tile's outputs for every row of activations to
+/// A product with quantized weights: writes some tiles' outputs for every row of activations to
 /// `y [tokens][rows]`.
-type Kernel = fn(Layout, &[u32], usize, &Activations, &Place<f32>);
+type Kernel = fn(&Planes, &[u32], Range<usize>, &Activations, &Place<f32>);
 
 /// The kernels that the machine has the instructions for, the best first.
 fn kernels() -> impl Iterator<Item = Kernel> {
@@ -47,12 +51,12 @@ fn kernel() -> Kernel {
 
 /// The columns of `blocks` (of 32) of one tile in f32: `out [columns][rows of the tile]`, the rows that pad
 /// the matrix as zeros.
-fn decode(layout: Layout, words: &[u32], tile: usize, blocks: Range<usize>, out: &mut [[f32; TILE]]) {
+fn decode(planes: &Planes, words: &[u32], tile: usize, blocks: Range<usize>, out: &mut [[f32; TILE]]) {
     #[cfg(target_arch = "x86_64")]
     if x86::has_avx2() {
-        return x86::decode(layout, words, tile, blocks, out);
+        return x86::decode(planes, words, tile, blocks, out);
     }
-    scalar::decode(layout, words, tile, blocks, out);
+    scalar::decode(planes, words, tile, blocks, out);
 }
 
 /// Asks for the cache line of `address`, which need not exist.
@@ -81,7 +85,7 @@ pub(crate) fn integer_by_all(x: &[f32], words: &[u32], layout: Layout) -> Vec<Ve
     let by = |kernel: Kernel| {
         let mut y = vec![f32::NAN; x.tokens * layout.rows];
         let place = Place::over(&mut y);
-        (0..layout.tiles()).for_each(|tile| kernel(layout, words, tile, &x, &place));
+        kernel(&Planes::of(layout), words, 0..layout.tiles(), &x, &place);
         y
     };
     kernels().map(by).collect()
@@ -97,7 +101,7 @@ pub(crate) fn decoded_twice(
 ) -> [Vec<[f32; TILE]>; 2] {
     [decode, scalar::decode].map(|decode| {
         let mut out = vec![[f32::NAN; TILE]; blocks.len() * activations::BLOCK];
-        decode(layout, words, tile, blocks.clone(), &mut out);
+        decode(&Planes::of(layout), words, tile, blocks.clone(), &mut out);
         out
     })
 }

@@ -50,10 +50,10 @@ pub(crate) fn run(tasks: usize, task: &(dyn Fn(usize) + Sync)) {
 /// Runs each task once or, where a helper was interrupted in it, twice: `theirs(task)` on a helper, to memory
 /// that it owns and whose parts `collect(task)` puts in place, or `mine(task)` in place on the caller's
 /// thread. Returns when all are in place; a helper may then still be busy with a task done twice, or with
-/// fetching what the `next` call will read.
+/// fetching what the next call will read, which `next()` tells.
 pub(crate) fn run_detached(
     tasks: usize,
-    next: Option<Reads>,
+    next: impl FnOnce() -> Option<Reads>,
     theirs: impl Fn(usize) + Send + Sync + 'static,
     mine: impl Fn(usize),
     collect: impl Fn(usize),
@@ -66,7 +66,7 @@ pub(crate) fn run_detached(
     let Ok(caller) = pool.caller.try_lock() else {
         return (0..tasks).for_each(mine);
     };
-    let job = Arc::new(Detached::new(tasks, Box::new(theirs), next));
+    let job = Arc::new(Detached::new(tasks, Box::new(theirs), next()));
     for worker in pool.workers.iter().take(helpers) {
         *worker.offer() = Arc::downgrade(&job); // who comes late finds nothing, and keeps nothing alive
     }

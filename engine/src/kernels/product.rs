@@ -7,6 +7,7 @@ use burn::backend::flex::FlexTensor;
 
 use super::activations::Activations;
 use super::place::{Place, Scratch};
+use super::planes::{Plane, Planes};
 use super::{Kernel, ahead, kernel, pool};
 use crate::quant::{Layout, TILE};
 
@@ -23,7 +24,7 @@ const DETACHED: usize = 16;
 pub(super) struct Product {
     kernel: Kernel,
     x: Activations,
-    matrices: Vec<(FlexTensor, Layout)>,
+    matrices: Vec<(FlexTensor, Planes)>,
     tasks: Vec<Task>,
 }
 
@@ -37,12 +38,14 @@ impl Product {
     /// The product of `x [tokens][cols]` with packed matrices of as many columns.
     pub fn new(x: &[f32], matrices: Vec<(FlexTensor, Layout)>) -> Self {
         let x = Activations::quantize(x, matrices[0].1.cols);
-        let cost = |layout: &Layout| layout.words() * 4 * x.tokens;
-        let most = matrices.iter().map(|(_, layout)| cost(layout)).sum::<usize>() / MOST_TASKS;
+        let planes = |(words, layout)| (words, Planes::of(layout));
+        let matrices: Vec<_> = matrices.into_iter().map(planes).collect();
+        let cost = |planes: &Planes| planes.words * 4 * x.tokens;
+        let most = matrices.iter().map(|(_, planes)| cost(planes)).sum::<usize>() / MOST_TASKS;
         let mut tasks = Vec::new();
-        for (matrix, (_, layout)) in matrices.iter().enumerate() {
-            let tiles = layout.tiles();
-            let step = (TASK.max(most) * tiles / cost(layout).max(1)).clamp(1, tiles);
+        for (matrix, (_, planes)) in matrices.iter().enumerate() {
+            let tiles = planes.tiles;
+            let step = (TASK.max(most) * tiles / cost(planes).max(1)).clamp(1, tiles);
             let of = |first: usize| Task { matrix, tiles: first..tiles.min(first + step) };
             tasks.extend((0..tiles).step_by(step).map(of));
         }
@@ -52,7 +55,7 @@ impl Product {
     /// The rows of activations, and of each matrix `y [tokens][rows]`.
     pub fn run(self) -> (usize, Vec<Vec<f32>>) {
         let tokens = self.x.tokens;
-        let lens: Vec<usize> = self.matrices.iter().map(|(_, layout)| tokens * layout.rows).collect();
+        let lens: Vec<usize> = self.matrices.iter().map(|(_, planes)| tokens * planes.layout.rows).collect();
         let mut ys: Vec<Vec<f32>> = lens.iter().map(|len| Vec::with_capacity(*len)).collect();
         if tokens > 0 {
             let places: Vec<_> = ys.iter_mut().map(|y| Place::new(y.spare_capacity_mut())).collect();
@@ -71,8 +74,6 @@ impl Product {
     /// Runs tasks that may be left behind.
     fn detached(self, lens: &[usize], places: &[Place<f32>]) {
         let scratch: Vec<Scratch> = lens.iter().map(|len| Scratch::new(*len)).collect();
-        let (words, _) = &self.matrices[0];
-        let next = ahead::begin(words.storage::<u32>().as_ptr().addr(), || self.reads());
         let shared = Arc::new((self, scratch));
         let theirs = {
             let shared = shared.clone();
@@ -84,12 +85,16 @@ impl Product {
         let (product, scratch) = &*shared;
         let collect = |task: usize| {
             let Task { matrix, tiles } = &product.tasks[task];
-            let all = product.matrices[*matrix].1.rows;
+            let all = product.matrices[*matrix].1.layout.rows;
             let rows = tiles.start * TILE..all.min(tiles.end * TILE);
             for at in (0..product.x.tokens).map(|token| token * all + rows.start) {
                 // SAFETY: a helper has written these rows, and nobody writes them to their place.
                 unsafe { places[*matrix].write(at, scratch[*matrix].read(at, rows.len())) };
             }
+        };
+        let next = || {
+            let (words, _) = &product.matrices[0];
+            ahead::begin(words.storage::<u32>().as_ptr().addr(), || product.reads())
         };
         let mine = |task: usize| product.task(task, &places[product.tasks[task].matrix]);
         pool::run_detached(product.tasks.len(), next, theirs, mine, collect);
@@ -98,19 +103,12 @@ impl Product {
     /// What each task reads, the last first, which is the first that a helper takes.
     fn reads(&self) -> Vec<Vec<Range<usize>>> {
         let of_task = |Task { matrix, tiles }: &Task| {
-            let (words, layout) = &self.matrices[*matrix];
-            let words: &[u32] = words.storage();
-            let planes = [
-                (layout.codes(), layout.tile_codes()),
-                (layout.high(), layout.tile_high()),
-                (layout.sub_scales(), layout.tile_sub_scales()),
-                (layout.scales(), layout.tile_scales()),
-            ];
-            let part = |(plane, len): (Range<usize>, usize)| {
-                let part = &words[plane.start + tiles.start * len..plane.start + tiles.end * len];
-                part.as_ptr_range().start.addr()..part.as_ptr_range().end.addr()
+            let (words, planes) = &self.matrices[*matrix];
+            let part = |plane: Plane| {
+                let words = plane.tiles(words.storage(), tiles.clone()).as_ptr_range();
+                words.start.addr()..words.end.addr()
             };
-            planes.into_iter().map(part).collect()
+            [planes.codes, planes.high, planes.sub_scales, planes.scales].map(part).into()
         };
         self.tasks.iter().rev().map(of_task).collect()
     }
@@ -118,7 +116,7 @@ impl Product {
     /// Writes the outputs of a task's tiles.
     fn task(&self, task: usize, y: &Place<f32>) {
         let Task { matrix, tiles } = &self.tasks[task];
-        let (words, layout) = &self.matrices[*matrix];
-        tiles.clone().for_each(|tile| (self.kernel)(*layout, words.storage(), tile, &self.x, y));
+        let (words, planes) = &self.matrices[*matrix];
+        (self.kernel)(planes, words.storage(), tiles.clone(), &self.x, y);
     }
 }

@@ -2,21 +2,22 @@
 
 use std::ops::Range;
 
-use super::Place;
 use super::activations::{Activations, BLOCK, QUAD};
+use super::{Place, Planes};
+use crate::quant::TILE;
 use crate::quant::decode::{group_scale, value};
 use crate::quant::pack::get_codes;
-use crate::quant::{Layout, TILE};
 
-/// The 16 outputs of one tile for every row of activations, in `y [tokens][rows]`.
+/// The outputs of some tiles for every row of activations, in `y [tokens][rows]`.
 ///
 /// Each output adds its groups of columns in order:
 /// `y += weight scale · Σ (code - offset) · activations + minimum · Σ activations`, and at the end is multiplied
 /// by the activations' scale.
-pub(super) fn run(layout: Layout, words: &[u32], tile: usize, x: &Activations, y: &Place<f32>) {
+pub(super) fn run(planes: &Planes, words: &[u32], tiles: Range<usize>, x: &Activations, y: &Place<f32>) {
+    let layout = planes.layout;
     let (block_len, group) = (layout.format.block_len(), layout.format.group_len());
     let mut codes = [0u8; 256];
-    for row in tile * TILE..layout.rows.min((tile + 1) * TILE) {
+    for row in tiles.start * TILE..layout.rows.min(tiles.end * TILE) {
         let mut sums = vec![0f32; x.tokens];
         for block in 0..layout.blocks() {
             get_codes(layout, words, row, block, &mut codes);
@@ -41,7 +42,7 @@ pub(super) fn run(layout: Layout, words: &[u32], tile: usize, x: &Activations, y
             }
         }
         for (token, sum) in sums.iter().enumerate() {
-            // SAFETY: this tile's part of `y`, which nobody else writes.
+            // SAFETY: a row of these tiles, which nobody else writes.
             unsafe { y.write(token * layout.rows + row, &[*sum * x.scales[token]]) };
         }
     }
@@ -49,12 +50,13 @@ pub(super) fn run(layout: Layout, words: &[u32], tile: usize, x: &Activations, y
 
 /// See [`crate::kernels::decode`].
 pub(super) fn decode(
-    layout: Layout,
+    planes: &Planes,
     words: &[u32],
     tile: usize,
     blocks: Range<usize>,
     out: &mut [[f32; TILE]],
 ) {
+    let layout = planes.layout;
     let (block_len, group) = (layout.format.block_len(), layout.format.group_len());
     let mut codes = [0u8; 256];
     for lane in 0..TILE {

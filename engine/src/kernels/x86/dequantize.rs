@@ -6,29 +6,31 @@ use std::ops::Range;
 
 use super::lanes::{Avx2, has_avx2};
 use super::weights::{STRETCH, Scales, Weights};
+use crate::kernels::Planes;
 use crate::kernels::activations::{BLOCK, QUAD};
 use crate::quant::decode::group_scale;
 use crate::quant::{Format, Layout, NF4_CODE, TILE};
 
 /// See [`crate::kernels::decode`]; at most [`STRETCH`] blocks.
 pub(crate) fn decode(
-    layout: Layout,
+    planes: &Planes,
     words: &[u32],
     tile: usize,
     blocks: Range<usize>,
     out: &mut [[f32; TILE]],
 ) {
-    assert!(has_avx2() && words.len() >= layout.words() && tile < layout.tiles());
+    let layout = planes.layout;
+    assert!(has_avx2() && words.len() >= planes.words && tile < planes.tiles);
     assert!(
         blocks.end <= layout.cols / BLOCK && blocks.len() <= STRETCH && blocks.len() * BLOCK <= out.len()
     );
     // SAFETY: the instructions exist, `words` holds the layout, tile and blocks are of the matrix.
     unsafe {
         match layout.format {
-            Format::Q5_0 | Format::Q5_1 | Format::Q5_K => blocks_of::<5>(layout, words, tile, blocks, out),
-            Format::Q6_K => blocks_of::<6>(layout, words, tile, blocks, out),
-            Format::Q8_0 => blocks_of::<8>(layout, words, tile, blocks, out),
-            _ => blocks_of::<4>(layout, words, tile, blocks, out),
+            Format::Q5_0 | Format::Q5_1 | Format::Q5_K => blocks_of::<5>(planes, words, tile, blocks, out),
+            Format::Q6_K => blocks_of::<6>(planes, words, tile, blocks, out),
+            Format::Q8_0 => blocks_of::<8>(planes, words, tile, blocks, out),
+            _ => blocks_of::<4>(planes, words, tile, blocks, out),
         }
     }
 }
@@ -37,13 +39,14 @@ pub(crate) fn decode(
 /// As [`decode`] asserts.
 #[target_feature(enable = "avx2,fma,f16c")]
 unsafe fn blocks_of<const BITS: u8>(
-    layout: Layout,
+    planes: &Planes,
     words: &[u32],
     tile: usize,
     blocks: Range<usize>,
     out: &mut [[f32; TILE]],
 ) {
-    let weights = Weights::<BITS>::new(layout, words, tile);
+    let layout = planes.layout;
+    let weights = Weights::<BITS>::new(planes, words, tile);
     // SAFETY: blocks of this tile, and 8 places of a column.
     unsafe {
         let offset = _mm256_set1_ps(-(weights.offset as f32));

@@ -2,12 +2,13 @@
 
 use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
 use std::mem::MaybeUninit;
+use std::ops::Range;
 
 use super::lanes::{Avx2, Avx512, Lanes, has_avx2, has_avx512};
 use super::weights::{STRETCH, Scales, Weights};
 use crate::kernels::activations::{Activations, BLOCK, FEW};
-use crate::kernels::{Kernel, Place};
-use crate::quant::{Format, Layout, TILE};
+use crate::kernels::{Kernel, Place, Planes};
+use crate::quant::{Format, TILE};
 
 /// Rows of activations that share the decoding of a block of weights.
 const CHUNK: usize = 64;
@@ -18,23 +19,23 @@ const AHEAD: usize = 40;
 /// The products that the machine has the instructions for, the best first.
 pub(crate) fn kernels() -> impl Iterator<Item = Kernel> {
     // SAFETY: handed out only where the instructions exist, and within the bounds.
-    let avx512: Kernel = |layout, words, tile, x, y| unsafe {
-        assert_bounds(layout, words, tile, x);
-        with_avx512(layout, words, tile, x, y);
+    let avx512: Kernel = |planes, words, tiles, x, y| unsafe {
+        assert_bounds(planes, words, &tiles, x);
+        with_avx512(planes, words, tiles, x, y);
     };
     // SAFETY: as above.
-    let avx2: Kernel = |layout, words, tile, x, y| unsafe {
-        assert_bounds(layout, words, tile, x);
-        with_avx2(layout, words, tile, x, y);
+    let avx2: Kernel = |planes, words, tiles, x, y| unsafe {
+        assert_bounds(planes, words, &tiles, x);
+        with_avx2(planes, words, tiles, x, y);
     };
     let kernels = [(has_avx512(), avx512), (has_avx2(), avx2)];
     kernels.into_iter().filter_map(|(has, kernel)| has.then_some(kernel))
 }
 
 /// What the pointers of a kernel stay within.
-fn assert_bounds(layout: Layout, words: &[u32], tile: usize, x: &Activations) {
-    assert!(words.len() >= layout.words() && tile < layout.tiles());
-    let blocks = x.tokens * layout.cols / BLOCK;
+fn assert_bounds(planes: &Planes, words: &[u32], tiles: &Range<usize>, x: &Activations) {
+    assert!(words.len() >= planes.words && tiles.end <= planes.tiles);
+    let blocks = x.tokens * (planes.layout.cols / BLOCK);
     assert!(x.codes.len() == blocks * BLOCK && x.scales.len() == x.tokens);
     assert!(x.sums.len() == blocks && x.totals.len() == blocks);
     assert!(x.tokens > FEW || x.digits.len() == blocks);
@@ -43,32 +44,50 @@ fn assert_bounds(layout: Layout, words: &[u32], tile: usize, x: &Activations) {
 /// # Safety
 /// The instructions of [`Avx512`], and what [`assert_bounds`] asserts.
 #[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512vl,avx512vnni")]
-unsafe fn with_avx512(layout: Layout, words: &[u32], tile: usize, x: &Activations, y: &Place<f32>) {
+unsafe fn with_avx512(planes: &Planes, words: &[u32], tiles: Range<usize>, x: &Activations, y: &Place<f32>) {
     // SAFETY: the caller's.
-    unsafe { tile_of::<Avx512>(layout, words, tile, x, y) };
+    unsafe { run::<Avx512>(planes, words, tiles, x, y) };
 }
 
 /// # Safety
 /// The instructions of [`Avx2`], and what [`assert_bounds`] asserts.
 #[target_feature(enable = "avx2,fma,f16c")]
-unsafe fn with_avx2(layout: Layout, words: &[u32], tile: usize, x: &Activations, y: &Place<f32>) {
+unsafe fn with_avx2(planes: &Planes, words: &[u32], tiles: Range<usize>, x: &Activations, y: &Place<f32>) {
     // SAFETY: the caller's.
-    unsafe { tile_of::<Avx2>(layout, words, tile, x, y) };
+    unsafe { run::<Avx2>(planes, words, tiles, x, y) };
 }
 
-/// One tile, all rows of activations.
+/// Some tiles, all rows of activations.
 #[inline(always)]
-unsafe fn tile_of<L: Lanes>(layout: Layout, words: &[u32], tile: usize, x: &Activations, y: &Place<f32>) {
+unsafe fn run<L: Lanes>(
+    planes: &Planes,
+    words: &[u32],
+    tiles: Range<usize>,
+    x: &Activations,
+    y: &Place<f32>,
+) {
     // SAFETY: the caller's.
     unsafe {
-        match layout.format {
-            Format::Q5_0 | Format::Q5_1 | Format::Q5_K => {
-                Weights::<5>::new(layout, words, tile).multiply::<L>(x, y);
-            }
-            Format::Q6_K => Weights::<6>::new(layout, words, tile).multiply::<L>(x, y),
-            Format::Q8_0 => Weights::<8>::new(layout, words, tile).multiply::<L>(x, y),
-            _ => Weights::<4>::new(layout, words, tile).multiply::<L>(x, y),
+        match planes.layout.format {
+            Format::Q5_0 | Format::Q5_1 | Format::Q5_K => run_of::<L, 5>(planes, words, tiles, x, y),
+            Format::Q6_K => run_of::<L, 6>(planes, words, tiles, x, y),
+            Format::Q8_0 => run_of::<L, 8>(planes, words, tiles, x, y),
+            _ => run_of::<L, 4>(planes, words, tiles, x, y),
         }
+    }
+}
+
+#[inline(always)]
+unsafe fn run_of<L: Lanes, const BITS: u8>(
+    planes: &Planes,
+    words: &[u32],
+    tiles: Range<usize>,
+    x: &Activations,
+    y: &Place<f32>,
+) {
+    for tile in tiles {
+        // SAFETY: the caller's.
+        unsafe { Weights::<BITS>::new(planes, words, tile).multiply::<L>(x, y) };
     }
 }
 

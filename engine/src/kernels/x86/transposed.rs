@@ -9,7 +9,7 @@ use super::dequantize::decode;
 use super::lanes::{Avx2, Avx512, Lanes, has_avx2, has_avx512};
 use super::matmul::two;
 use crate::kernels::activations::{Activations, BLOCK};
-use crate::kernels::{Place, pool};
+use crate::kernels::{Place, Planes, pool};
 use crate::quant::{Layout, TILE};
 
 /// The largest code: 32 products with activations of 16 bits just fit 32.
@@ -44,25 +44,25 @@ unsafe fn by(columns: Columns, dy: &[f32], words: &[u32], layout: Layout) -> Vec
     let x = Activations::quantize(dy, layout.rows);
     let mut dx: Vec<f32> = Vec::with_capacity(x.tokens * layout.cols);
     let place = Place::new(dx.spare_capacity_mut());
-    let blocks = layout.cols / BLOCK;
+    let (planes, blocks) = (Planes::of(layout), layout.cols / BLOCK);
     pool::run(blocks * x.tokens.div_ceil(CHUNK), &|task| {
         let first = task / blocks * CHUNK;
         let rows = first..x.tokens.min(first + CHUNK);
         // SAFETY: the caller's instructions; the rows of `dy` and the block are there.
-        unsafe { columns(layout, words, task % blocks, &x, rows, &place) };
+        unsafe { columns(&planes, words, task % blocks, &x, rows, &place) };
     });
     // SAFETY: the tasks cover all blocks of columns of all rows.
     unsafe { dx.set_len(x.tokens * layout.cols) };
     dx
 }
 
-type Columns = unsafe fn(Layout, &[u32], usize, &Activations, Range<usize>, &Place<f32>);
+type Columns = unsafe fn(&Planes, &[u32], usize, &Activations, Range<usize>, &Place<f32>);
 
 /// # Safety
 /// As [`columns`], with [`Avx512`].
 #[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512vl,avx512vnni")]
 unsafe fn with_avx512(
-    layout: Layout,
+    planes: &Planes,
     words: &[u32],
     block: usize,
     x: &Activations,
@@ -70,14 +70,14 @@ unsafe fn with_avx512(
     dx: &Place<f32>,
 ) {
     // SAFETY: the caller's.
-    unsafe { columns::<Avx512>(layout, words, block, x, rows, dx) };
+    unsafe { columns::<Avx512>(planes, words, block, x, rows, dx) };
 }
 
 /// # Safety
 /// As [`columns`], with [`Avx2`].
 #[target_feature(enable = "avx2,fma,f16c")]
 unsafe fn with_avx2(
-    layout: Layout,
+    planes: &Planes,
     words: &[u32],
     block: usize,
     x: &Activations,
@@ -85,7 +85,7 @@ unsafe fn with_avx2(
     dx: &Place<f32>,
 ) {
     // SAFETY: the caller's.
-    unsafe { columns::<Avx2>(layout, words, block, x, rows, dx) };
+    unsafe { columns::<Avx2>(planes, words, block, x, rows, dx) };
 }
 
 /// The columns of one block for some rows of `dy`.
@@ -94,20 +94,21 @@ unsafe fn with_avx2(
 /// The machine has `L`; rows and block exist; `dx` has `cols` places for every row.
 #[inline(always)]
 unsafe fn columns<L: Lanes>(
-    layout: Layout,
+    planes: &Planes,
     words: &[u32],
     block: usize,
     x: &Activations,
     rows: Range<usize>,
     dx: &Place<f32>,
 ) {
+    let layout = planes.layout;
     let mut tiles = [[[0f32; TILE]; BLOCK]; 2];
     // SAFETY: the caller's.
     unsafe {
         let mut sums = [0, 1].map(|_| vec![L::splat_float(0.0); rows.len()]);
         for group in 0..layout.rows / BLOCK {
             for (index, tile) in tiles.iter_mut().enumerate() {
-                decode(layout, words, 2 * group + index, block..block + 1, tile);
+                decode(planes, words, 2 * group + index, block..block + 1, tile);
             }
             for (half, sums) in sums.iter_mut().enumerate() {
                 let patch = Patch::new(&tiles, half * TILE);

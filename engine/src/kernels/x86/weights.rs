@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::lanes::Lanes;
+use crate::kernels::Planes;
 use crate::kernels::activations::BLOCK;
 use crate::quant::{Format, Layout, TILE};
 
@@ -29,15 +30,15 @@ impl<'a, const BITS: u8> Weights<'a, BITS> {
     pub const GROUPS: usize = if BITS == 6 { 2 } else { 1 };
 
     #[inline(always)]
-    pub fn new(layout: Layout, words: &'a [u32], tile: usize) -> Self {
-        let part = |start: usize, len: usize| &words[start + tile * len..start + (tile + 1) * len];
+    pub fn new(planes: &Planes, words: &'a [u32], tile: usize) -> Self {
+        let layout = planes.layout;
         Self {
             layout,
             tile,
-            codes: part(layout.codes().start, layout.tile_codes()),
-            high: part(layout.high().start, layout.tile_high()),
-            sub_scales: part(layout.sub_scales().start, layout.tile_sub_scales()),
-            scales: part(layout.scales().start, layout.tile_scales()),
+            codes: planes.codes.tiles(words, tile..tile + 1),
+            high: planes.high.tiles(words, tile..tile + 1),
+            sub_scales: planes.sub_scales.tiles(words, tile..tile + 1),
+            scales: planes.scales.tiles(words, tile..tile + 1),
             offset: layout.format.offset(),
             has_minimum: layout.format.has_minimum(),
         }

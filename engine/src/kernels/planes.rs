@@ -1,0 +1,50 @@
+//! Where the parts of a packed matrix lie, reckoned once for all its tiles.
+
+use std::ops::Range;
+
+use crate::quant::Layout;
+
+/// A [`Layout`] with its parts in numbers: a layout divides anew at every question, which a tile of a small
+/// model is too short for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Planes {
+    pub layout: Layout,
+    /// Tiles of 16 rows.
+    pub tiles: usize,
+    /// Words in all.
+    pub words: usize,
+    pub codes: Plane,
+    pub high: Plane,
+    pub sub_scales: Plane,
+    pub scales: Plane,
+}
+
+/// One part: where it begins, and the words of a tile.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Plane {
+    start: usize,
+    len: usize,
+}
+
+impl Planes {
+    pub fn of(layout: Layout) -> Self {
+        let plane = |words: Range<usize>, len| Plane { start: words.start, len };
+        Self {
+            layout,
+            tiles: layout.tiles(),
+            words: layout.words(),
+            codes: plane(layout.codes(), layout.tile_codes()),
+            high: plane(layout.high(), layout.tile_high()),
+            sub_scales: plane(layout.sub_scales(), layout.tile_sub_scales()),
+            scales: plane(layout.scales(), layout.tile_scales()),
+        }
+    }
+}
+
+impl Plane {
+    /// The part's words of some tiles.
+    #[inline(always)]
+    pub fn tiles<'w>(&self, words: &'w [u32], tiles: Range<usize>) -> &'w [u32] {
+        &words[self.start + tiles.start * self.len..self.start + tiles.end * self.len]
+    }
+}
