@@ -6,6 +6,8 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::detached::first_task;
+
 /// Bytes that a helper fetches at most: its second cache holds them beside what it works on.
 const MOST: usize = 384 << 10;
 /// Bytes of a cache line.
@@ -15,7 +17,7 @@ const FEW: usize = 16;
 /// Products that are remembered: more than any model has; a process that loads many begins anew.
 const REMEMBERED: usize = 4096;
 
-/// What each task of a product reads, the first that helpers take first. Addresses, not references: they are
+/// What each task of a product reads. Addresses, not references: they are
 /// asked for, never read, so the memory may be gone.
 pub(super) type Reads = Arc<Vec<Vec<Range<usize>>>>;
 
@@ -52,17 +54,16 @@ impl Order {
 #[derive(Default)]
 pub(super) struct Fetch {
     reads: Option<Reads>,
-    /// Tasks that are not for this helper, between two that are.
-    step: usize,
     /// The task, the range of what it reads, the byte.
     at: [usize; 3],
     left: usize,
 }
 
 impl Fetch {
-    /// The part of `reads` that is for helper `index` of `helpers`.
-    pub fn new(reads: Option<Reads>, index: usize, helpers: usize) -> Self {
-        Self { reads, step: helpers, at: [index, 0, 0], left: MOST }
+    /// What the share of a thread begins with.
+    pub fn new(reads: Option<Reads>, thread: usize, threads: usize) -> Self {
+        let tasks = reads.as_ref().map_or(0, |reads| reads.len());
+        Self { reads, at: [first_task(thread, threads, tasks), 0, 0], left: MOST }
     }
 
     /// Asks for the next few lines; false if there are none.
@@ -87,7 +88,7 @@ impl Fetch {
                     return Some(range.start + byte);
                 }
                 Some(Some(_)) => self.at = [self.at[0], range + 1, 0],
-                Some(None) => self.at = [self.at[0] + self.step, 0, 0],
+                Some(None) => self.at = [self.at[0] + 1, 0, 0],
                 None => self.reads = None,
             }
         }
@@ -116,13 +117,13 @@ mod tests {
     }
 
     #[test]
-    fn helpers_divide_the_tasks_and_end() {
-        let lines = |index, helpers| {
-            let mut fetch = Fetch::new(Some(Arc::new(reads(0))), index, helpers);
+    fn a_helper_fetches_from_its_share_on() {
+        let lines = |thread, threads| {
+            let mut fetch = Fetch::new(Some(Arc::new(reads(0))), thread, threads);
             std::iter::from_fn(move || fetch.line()).collect::<Vec<_>>()
         };
         assert_eq!(lines(0, 1), [0, 64, 1000, 2000]);
-        assert_eq!((lines(0, 2), lines(1, 2), lines(2, 3)), (vec![0, 64, 1000], vec![2000], vec![]));
+        assert_eq!((lines(1, 2), lines(4, 4)), (vec![2000], vec![]));
         let endless = vec![vec![0..usize::MAX]];
         let mut fetch = Fetch::new(Some(Arc::new(endless)), 0, 1);
         assert_eq!(std::iter::from_fn(|| fetch.line()).count() * LINE, MOST);

@@ -1,7 +1,7 @@
 //! A job that owns all it reads and writes, so that its caller need not wait for a helper: if another
 //! process has pushed the helper off its core, the caller does the helper's task again and goes on.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::ahead::Reads;
@@ -9,29 +9,33 @@ use super::ahead::Reads;
 /// The least time that a helper is waited for.
 const PATIENCE: Duration = Duration::from_micros(20);
 
-/// Tasks that the caller takes from the first on and helpers from the last on, one by one.
+/// Tasks of which every thread has a share, neighbours that it takes one by one: the memory is read in long
+/// streams. Who has done its own takes the last of another's.
 pub(super) struct Detached {
     /// Writes to memory of its own.
     task: Box<dyn Fn(usize) + Send + Sync>,
     done: Vec<AtomicBool>,
-    taken: AtomicUsize,
-    /// Tasks before those that helpers have taken.
-    before: AtomicUsize,
+    shares: Vec<Share>,
     /// What the next job reads.
     pub next: Option<Reads>,
 }
 
 impl Detached {
     /// `next` is what helpers should fetch when they have done all.
-    pub fn new(tasks: usize, task: Box<dyn Fn(usize) + Send + Sync>, next: Option<Reads>) -> Self {
+    pub fn new(
+        tasks: usize,
+        threads: usize,
+        task: Box<dyn Fn(usize) + Send + Sync>,
+        next: Option<Reads>,
+    ) -> Self {
         let done = (0..tasks).map(|_| AtomicBool::new(false)).collect();
-        Self { task, done, taken: AtomicUsize::new(0), before: AtomicUsize::new(tasks), next }
+        let shares = (0..threads).map(|thread| Share::of(thread, threads, tasks)).collect();
+        Self { task, done, shares, next }
     }
 
-    /// A helper's part.
-    pub fn help(&self) {
-        while self.take() {
-            let index = self.before.fetch_sub(1, Ordering::Relaxed) - 1;
+    /// The part of a helper, the thread of this number; the caller is number 0.
+    pub fn help(&self, thread: usize) {
+        while let Some(index) = self.take(thread) {
             (self.task)(index);
             self.done[index].store(true, Ordering::Release);
         }
@@ -43,9 +47,9 @@ impl Detached {
         let mut theirs = vec![true; self.done.len()];
         let start = Instant::now();
         let mut count = 0;
-        while self.take() {
-            mine(count);
-            theirs[count] = false;
+        while let Some(index) = self.take(0) {
+            mine(index);
+            theirs[index] = false;
             count += 1;
         }
         let worked = start.elapsed();
@@ -61,10 +65,45 @@ impl Detached {
         }
     }
 
-    /// Whether a task was left: then it is the caller's, the first of them, or the helper's, the last.
-    fn take(&self) -> bool {
-        self.taken.fetch_add(1, Ordering::Relaxed) < self.done.len()
+    fn take(&self, thread: usize) -> Option<usize> {
+        let (before, from) = self.shares.split_at(thread);
+        let (own, after) = from.split_first()?;
+        own.first().or_else(|| after.iter().chain(before).find_map(Share::last))
     }
+}
+
+/// The tasks of a thread that nobody has taken yet: the first one's number above the end's.
+#[repr(align(64))] // of a cache line of its own
+struct Share(AtomicU64);
+
+impl Share {
+    fn of(thread: usize, threads: usize, tasks: usize) -> Self {
+        let (first, end) = (first_task(thread, threads, tasks), first_task(thread + 1, threads, tasks));
+        Self(AtomicU64::new((first as u64) << 32 | end as u64))
+    }
+
+    fn first(&self) -> Option<usize> {
+        self.take(1 << 32).map(|(first, _)| first)
+    }
+
+    fn last(&self) -> Option<usize> {
+        self.take(u64::MAX).map(|(_, end)| end - 1)
+    }
+
+    /// Adds `change` if tasks are left; returns which there were.
+    fn take(&self, change: u64) -> Option<(usize, usize)> {
+        let parts = |share: u64| ((share >> 32) as usize, share as u32 as usize);
+        let left = |share| {
+            let (first, end) = parts(share);
+            (first < end).then(|| share.wrapping_add(change))
+        };
+        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, left).ok().map(parts)
+    }
+}
+
+/// Where the share of a thread begins.
+pub(super) fn first_task(thread: usize, threads: usize, tasks: usize) -> usize {
+    thread * tasks / threads
 }
 
 #[cfg(test)]
@@ -79,7 +118,8 @@ mod tests {
         let (release, released) = mpsc::channel::<()>();
         let released = Mutex::new(released);
         let job = Arc::new(Detached::new(
-            3,
+            4,
+            2,
             Box::new(move |index| {
                 began.send(index).unwrap();
                 let _ = released.lock().unwrap().recv(); // until the test is over
@@ -88,23 +128,39 @@ mod tests {
         ));
         let helper = std::thread::spawn({
             let job = Arc::clone(&job);
-            move || job.help()
+            move || job.help(1)
         });
         let stuck = begins.recv().unwrap();
         let mine = Mutex::new(Vec::new());
         job.finish(|index| mine.lock().unwrap().push(index), |index| panic!("{index} was not done"));
         let mine = mine.into_inner().unwrap();
-        assert_eq!((stuck, mine), (2, vec![0, 1, 2]), "helpers begin at the end, and their task comes last");
+        assert_eq!(
+            (stuck, mine),
+            (2, vec![0, 1, 3, 2]),
+            "its own, what is left of the helper's, what is late"
+        );
         drop(release);
         helper.join().unwrap();
     }
 
     #[test]
     fn what_a_helper_has_done_is_collected() {
-        let job = Detached::new(4, Box::new(|_| {}), None);
-        job.help();
+        let job = Detached::new(4, 3, Box::new(|_| {}), None);
+        job.help(2);
         let collected = Mutex::new(Vec::new());
         job.finish(|index| panic!("{index} was done"), |index| collected.lock().unwrap().push(index));
         assert_eq!(collected.into_inner().unwrap(), [0, 1, 2, 3]);
+    }
+
+    #[test]
+    fn shares_are_all_tasks_once() {
+        for (tasks, threads) in [(0, 2), (1, 3), (7, 2), (32, 5)] {
+            let job = Detached::new(tasks, threads, Box::new(|_| {}), None);
+            let mut taken: Vec<usize> =
+                (0..tasks).map(|turn| job.take(turn % threads).expect("a task a turn")).collect();
+            assert_eq!(job.take(0), None);
+            taken.sort_unstable();
+            assert_eq!(taken, (0..tasks).collect::<Vec<_>>());
+        }
     }
 }

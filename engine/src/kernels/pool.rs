@@ -66,7 +66,7 @@ pub(crate) fn run_detached(
     let Ok(caller) = pool.caller.try_lock() else {
         return (0..tasks).for_each(mine);
     };
-    let job = Arc::new(Detached::new(tasks, Box::new(theirs), next()));
+    let job = Arc::new(Detached::new(tasks, helpers + 1, Box::new(theirs), next()));
     for worker in pool.workers.iter().take(helpers) {
         *worker.offer() = Arc::downgrade(&job); // who comes late finds nothing, and keeps nothing alive
     }
@@ -220,8 +220,8 @@ impl Pool {
             let detached = std::mem::take(&mut *worker.offer());
             if let Some(job) = detached.upgrade() {
                 // A task that panics here is done again, and panics, on the caller's thread.
-                let _ = catch_unwind(AssertUnwindSafe(|| job.help()));
-                fetch = Fetch::new(job.next.clone(), index, helpers);
+                let _ = catch_unwind(AssertUnwindSafe(|| job.help(index + 1)));
+                fetch = Fetch::new(job.next.clone(), index + 1, helpers + 1);
             }
             if !self.enter() {
                 continue;

@@ -100,7 +100,7 @@ impl Product {
         pool::run_detached(product.tasks.len(), next, theirs, mine, collect);
     }
 
-    /// What each task reads, the last first, which is the first that a helper takes.
+    /// What each task reads.
     fn reads(&self) -> Vec<Vec<Range<usize>>> {
         let of_task = |Task { matrix, tiles }: &Task| {
             let (words, planes) = &self.matrices[*matrix];
@@ -110,7 +110,7 @@ impl Product {
             };
             [planes.codes, planes.high, planes.sub_scales, planes.scales].map(part).into()
         };
-        self.tasks.iter().rev().map(of_task).collect()
+        self.tasks.iter().map(of_task).collect()
     }
 
     /// Writes the outputs of a task's tiles.
