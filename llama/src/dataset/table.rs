@@ -97,7 +97,9 @@ impl Header {
             })
         };
         find().map_err(|field| {
-            let found: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
+            // A name that begins with a stray quote goes on over lines; an error is one.
+            let in_line = |name: &&str| format!("`{}`", name.replace(char::is_control, " "));
+            let found: Vec<String> = names.iter().map(in_line).collect();
             let (name, found) = (columns.name(field), found.join(", "));
             LlamaError::file(sink.path, format!("there is no column `{name}`; the first line has {found}"))
         })

@@ -121,6 +121,10 @@ fn missing_columns_name_what_is_there() {
         "a.csv: there is no column `instruction`; the first line has `question`, `response`"
     );
     assert!(error("a.csv", b"instruction;response\nA;B\n").contains("`instruction;response`"));
+    assert_eq!(
+        error("a.csv", b"\"question\nresponse\",A\nA,B\n"),
+        "a.csv: there is no column `instruction`; the first line has `question response`, `A`"
+    );
     let options = skipping();
     assert!(read("a.csv", b"question,response\nA,B\n", &options).is_err(), "no row can be read without it");
     let all = read("a.jsonl", b"{\"q\": 1}\n{\"q\": 2}\n", &options).unwrap_err();
