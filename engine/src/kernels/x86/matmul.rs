@@ -10,8 +10,9 @@ use crate::kernels::activations::{Activations, BLOCK, FEW};
 use crate::kernels::{Kernel, Place, Planes};
 use crate::quant::{Format, TILE};
 
-/// Rows of activations that share the decoding of a block of weights.
-const CHUNK: usize = 64;
+/// Rows of activations that share the decoding of a block of weights: their sums, and their part of the block,
+/// lie in the first cache.
+const CHUNK: usize = 128;
 /// Blocks of codes that are asked for ahead of their use, about 10 KiB, into the second cache: the first one
 /// has too few places for what is on its way.
 const AHEAD: usize = 40;
@@ -150,7 +151,9 @@ impl<const BITS: u8> Weights<'_, BITS> {
     unsafe fn many<L: Lanes>(&self, x: &Activations, first: usize, count: usize, y: &Place<f32>) {
         // SAFETY: blocks, groups and rows of activations that exist; the instructions are the caller's.
         unsafe {
-            let mut sums = [L::splat_float(0.0); CHUNK];
+            let mut sums = [const { MaybeUninit::uninit() }; CHUNK]; // cleared as far as they are used
+            sums[..count].fill(MaybeUninit::new(L::splat_float(0.0)));
+            let sums = std::slice::from_raw_parts_mut(sums.as_mut_ptr().cast::<L::Floats>(), count);
             let mut codes = [L::splat(0); 16];
             let offset = L::splat(self.offset * 0x1_0001);
             let mut scales = MaybeUninit::<Scales>::uninit();
@@ -165,7 +168,7 @@ impl<const BITS: u8> Weights<'_, BITS> {
                     }
                 }
                 let mut at = block * x.tokens + first;
-                let mut rest = &mut sums[..count];
+                let mut rest = &mut sums[..];
                 while !rest.is_empty() {
                     let rows = if rest.len() >= L::ROWS { L::ROWS } else { rest.len().min(4) };
                     let (sums, others) = rest.split_at_mut(rows);
@@ -179,7 +182,7 @@ impl<const BITS: u8> Weights<'_, BITS> {
                     (rest, at) = (others, at + rows);
                 }
             }
-            for (token, sums) in sums[..count].iter().enumerate() {
+            for (token, sums) in sums.iter().enumerate() {
                 self.store::<L>(x, first + token, *sums, y);
             }
         }
