@@ -36,7 +36,8 @@ impl Attention {
         })
     }
 
-    pub fn forward(&self, layer: usize, x: Tensor<2>, pass: &mut Pass) -> Tensor<2> {
+    /// What every token gathers from those it sees: `x [tokens, hidden]` → `[tokens, heads * head_dim]`.
+    pub fn gather(&self, layer: usize, x: Tensor<2>, pass: &mut Pass) -> Tensor<2> {
         let [tokens, _hidden] = x.dims();
         let qkv = [&self.q_proj, &self.k_proj, &self.v_proj];
         let [q, k, v] = Projection::forward_each(qkv, x, pass.dropout); // [tokens, heads * head_dim] each
@@ -50,6 +51,11 @@ impl Attention {
         let y = pass.attend.attend(layer, q, k, heads(v)); // [tokens, heads, head_dim]
 
         let [_, heads, head_dim] = y.dims();
-        self.o_proj.forward_with(y.reshape([tokens, heads * head_dim]), pass.dropout) // [tokens, hidden]
+        y.reshape([tokens, heads * head_dim])
+    }
+
+    /// What was gathered, on its way back: `[tokens, heads * head_dim]` → `[tokens, hidden]`.
+    pub fn project(&self, gathered: Tensor<2>, pass: &Pass) -> Tensor<2> {
+        self.o_proj.forward_with(gathered, pass.dropout)
     }
 }

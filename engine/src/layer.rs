@@ -3,6 +3,7 @@
 use burn::tensor::Tensor;
 
 use crate::attention::Attention;
+use crate::llama::select_rows;
 use crate::mlp::Mlp;
 use crate::norm::RmsNorm;
 use crate::pass::Pass;
@@ -39,8 +40,18 @@ impl DecoderLayer {
     }
 
     pub fn forward(&self, x: Tensor<2>, pass: &mut Pass) -> Tensor<2> {
-        let attended = self.self_attn.forward(self.index, self.input_layernorm.forward(x.clone()), pass);
-        let x = x.add(attended); // [tokens, hidden]
+        let gathered = self.self_attn.gather(self.index, self.input_layernorm.forward(x.clone()), pass);
+        self.after_gathering(x, gathered, pass)
+    }
+
+    /// As [`DecoderLayer::forward`], for some of the tokens: `x [tokens, hidden]` → `[rows, hidden]`.
+    pub fn forward_rows(&self, x: Tensor<2>, pass: &mut Pass, rows: &[usize]) -> Tensor<2> {
+        let gathered = self.self_attn.gather(self.index, self.input_layernorm.forward(x.clone()), pass);
+        self.after_gathering(select_rows(x, rows), select_rows(gathered, rows), pass)
+    }
+
+    fn after_gathering(&self, x: Tensor<2>, gathered: Tensor<2>, pass: &Pass) -> Tensor<2> {
+        let x = x.add(self.self_attn.project(gathered, pass)); // [tokens, hidden]
         let expanded = self.mlp.forward(self.post_attention_layernorm.forward(x.clone()), pass);
         x.add(expanded) // [tokens, hidden]
     }

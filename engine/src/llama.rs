@@ -88,14 +88,21 @@ impl Llama {
         self.check_tokens(&batch.tokens)?;
         let plan = cache.plan(batch)?;
         let rotation = self.rope.at(&plan.positions, &self.device);
-        let mut x = self.embed(&batch.tokens); // [tokens, hidden]
+        let x = self.embed(&batch.tokens); // [tokens, hidden]
         let mut attend = PagedAttention { cache, plan: &plan };
         let mut pass = Pass { rotation: &rotation, attend: &mut attend, dropout: None };
-        for layer in &self.layers {
-            x = layer.forward(x, &mut pass); // [tokens, hidden]
-        }
-        let x = self.norm.forward(select_rows(x, &batch.outputs)); // [outputs, hidden]
+        let x = self.norm.forward(self.decode(x, &mut pass, &batch.outputs)); // [outputs, hidden]
         Ok(self.lm_head.forward(x)) // [outputs, vocab]
+    }
+
+    /// `x [tokens, hidden]` through all layers: what becomes of `rows`, `[rows, hidden]`. The others end where
+    /// the last layer has gathered from them, since nobody looks at them after.
+    fn decode(&self, mut x: Tensor<2>, pass: &mut Pass, rows: &[usize]) -> Tensor<2> {
+        let Some((last, layers)) = self.layers.split_last() else { return select_rows(x, rows) };
+        for layer in layers {
+            x = layer.forward(x, pass); // [tokens, hidden]
+        }
+        last.forward_rows(x, pass, rows)
     }
 
     /// The summed negative log-likelihood of the learned tokens, as it is without dropout.
@@ -111,11 +118,8 @@ impl Llama {
         let rotation = self.rope.at(&packed.positions, &self.device);
         let mut attend = CausalAttention::new(&packed.spans, self.config.sliding_window);
         let mut pass = Pass { rotation: &rotation, attend: &mut attend, dropout: None };
-        let mut x = self.embed(&packed.tokens); // [tokens, hidden]
-        for layer in &self.layers {
-            x = layer.forward(x, &mut pass); // [tokens, hidden]
-        }
-        let h = self.norm.forward(select_rows(x, &packed.predictors)); // [targets, hidden]
+        let x = self.embed(&packed.tokens); // [tokens, hidden]
+        let h = self.norm.forward(self.decode(x, &mut pass, &packed.predictors)); // [targets, hidden]
         Ok(cross_entropy(h, &packed.targets, &self.lm_head, false).0)
     }
 
