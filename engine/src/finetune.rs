@@ -11,11 +11,11 @@ use burn::tensor::Tensor;
 use crate::adamw::{AdamW, AdamWConfig};
 use crate::example::{CausalAttention, Packed};
 use crate::layer::DecoderLayer;
-use crate::llama::select_rows;
 use crate::lora::{Dropout, mix};
 use crate::loss::cross_entropy;
 use crate::pass::Pass;
 use crate::projection::host_values;
+use crate::rows::select_rows;
 use crate::{EngineError, Example, Llama, Nll};
 
 /// A model in training: the adapter learns, everything else is frozen.

@@ -3,10 +3,10 @@
 use burn::tensor::Tensor;
 
 use crate::attention::Attention;
-use crate::llama::select_rows;
 use crate::mlp::Mlp;
 use crate::norm::RmsNorm;
 use crate::pass::Pass;
+use crate::rows::select_rows;
 use crate::{LlamaConfig, Projection, WeightSource};
 
 /// Attention and MLP, each behind a norm and added to the residual stream.

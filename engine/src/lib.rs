@@ -31,6 +31,7 @@ mod pass;
 mod projection;
 pub mod quant;
 mod rope;
+mod rows;
 mod size;
 pub mod threads;
 mod weights;

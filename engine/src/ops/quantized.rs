@@ -19,7 +19,7 @@ use crate::quant::Layout;
 /// How a quantized matrix multiplies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Arithmetic {
-    /// Activations rounded to integers in blocks of 32, integer dot products within a block, f32
+    /// Activations rounded to integers, a scale a row, integer dot products within blocks of 32, f32
     /// between blocks: the fast path. The integers are of two 8-bit digits: with one digit, as in
     /// llama.cpp, the rounding of a short prompt's activations moves its likelihood by up to 0.04
     /// nats a token. Gradients are rounded likewise, and the weights they meet to 12 bits. Formats and
