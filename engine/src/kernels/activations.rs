@@ -23,7 +23,7 @@ pub(super) struct Activations {
     pub tokens: usize,
     /// `[cols / 32][tokens][32]`, −32512..=32512, quads in the order of [`QUAD`].
     pub codes: Vec<i16>,
-    /// `[tokens]`.
+    /// `[tokens]`; those of gradients `[cols / 32][tokens]`.
     pub scales: Vec<f32>,
     /// Sum of the codes of each half block, `[cols / 32][tokens][2]`.
     pub sums: Vec<[i32; 2]>,
@@ -66,11 +66,22 @@ impl Digits {
 impl Activations {
     /// Rounds `x [tokens][cols]`, `cols` a multiple of 32, to nearest.
     pub fn quantize(x: &[f32], cols: usize) -> Self {
+        Self::by_scales(x, cols, cols)
+    }
+
+    /// Rounds gradients, a scale a block: those of logits are thousands of small numbers beside one that is
+    /// large, and small ones that all become zero are missed.
+    pub fn gradients(x: &[f32], cols: usize) -> Self {
+        Self::by_scales(x, cols, BLOCK)
+    }
+
+    /// Rounds with a scale for every `shared` columns.
+    fn by_scales(x: &[f32], cols: usize, shared: usize) -> Self {
         let (tokens, blocks) = (x.len() / cols, cols / BLOCK);
         let mut all = Self {
             tokens,
             codes: Vec::with_capacity(tokens * cols),
-            scales: Vec::with_capacity(tokens),
+            scales: Vec::with_capacity(tokens * (cols / shared)),
             sums: Vec::with_capacity(tokens * blocks),
             totals: Vec::with_capacity(tokens * blocks),
             digits: Vec::new(),
@@ -81,20 +92,21 @@ impl Activations {
         let sums = Place::new(all.sums.spare_capacity_mut());
         let totals = Place::new(all.totals.spare_capacity_mut());
         let row = |token: usize| {
-            let x = &x[token * cols..(token + 1) * cols];
-            let largest = largest(x);
-            let inverse = if largest > 0.0 { LARGEST / largest } else { 0.0 };
-            // SAFETY: this row, which no other task writes.
-            unsafe { scales.write(token, &[largest / LARGEST]) };
-            for (block, x) in x.as_chunks().0.iter().enumerate() {
-                let at = block * tokens + token;
-                let mut block = [0; BLOCK];
-                let sum = block_of(x, inverse, &mut block);
-                // SAFETY: this block of this row, which no other task writes.
-                unsafe {
-                    codes.write(at * BLOCK, &block);
-                    sums.write(at, &[sum]);
-                    totals.write(at, &[(sum[0] + sum[1]) as f32]);
+            for (index, x) in x[token * cols..(token + 1) * cols].chunks_exact(shared).enumerate() {
+                let largest = largest(x);
+                let inverse = if largest > 0.0 { LARGEST / largest } else { 0.0 };
+                // SAFETY: a scale of this row, which no other task writes.
+                unsafe { scales.write(index * tokens + token, &[largest / LARGEST]) };
+                for (block, x) in x.as_chunks().0.iter().enumerate() {
+                    let at = (index * shared / BLOCK + block) * tokens + token;
+                    let mut block = [0; BLOCK];
+                    let sum = block_of(x, inverse, &mut block);
+                    // SAFETY: this block of this row, which no other task writes.
+                    unsafe {
+                        codes.write(at * BLOCK, &block);
+                        sums.write(at, &[sum]);
+                        totals.write(at, &[(sum[0] + sum[1]) as f32]);
+                    }
                 }
             }
         };
@@ -107,7 +119,7 @@ impl Activations {
         // SAFETY: the rows have filled all their blocks.
         unsafe {
             all.codes.set_len(tokens * cols);
-            all.scales.set_len(tokens);
+            all.scales.set_len(tokens * (cols / shared));
             all.sums.set_len(tokens * blocks);
             all.totals.set_len(tokens * blocks);
         }

@@ -41,7 +41,7 @@ pub(crate) fn matmul_transposed(dy: &[f32], words: &[u32], layout: Layout) -> Op
 /// # Safety
 /// The machine has the instructions of `columns`.
 unsafe fn by(columns: Columns, dy: &[f32], words: &[u32], layout: Layout) -> Vec<f32> {
-    let x = Activations::quantize(dy, layout.rows);
+    let x = Activations::gradients(dy, layout.rows);
     let mut dx: Vec<f32> = Vec::with_capacity(x.tokens * layout.cols);
     let place = Place::new(dx.spare_capacity_mut());
     let (planes, blocks) = (Planes::of(layout), layout.cols / BLOCK);
@@ -129,7 +129,7 @@ unsafe fn columns<L: Lanes>(
         for (half, sums) in sums.iter().enumerate() {
             for (token, sums) in rows.clone().zip(sums) {
                 let mut out = [0f32; TILE];
-                L::store_floats(out.as_mut_ptr(), L::mul(L::splat_float(x.scales[token]), *sums));
+                L::store_floats(out.as_mut_ptr(), *sums);
                 dx.write(token * layout.cols + block * BLOCK + half * TILE, &out);
             }
         }
@@ -194,7 +194,8 @@ impl Patch {
             }
             let scale = L::load_floats(self.scale.as_ptr());
             for n in 0..N {
-                sums[n] = L::fma(scale, L::floats(dots[n]), sums[n]);
+                let d = L::mul(scale, L::splat_float(x.scales[at + n]));
+                sums[n] = L::fma(d, L::floats(dots[n]), sums[n]);
             }
         }
     }
