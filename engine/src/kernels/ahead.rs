@@ -17,8 +17,8 @@ const FEW: usize = 16;
 /// Products that are remembered: more than any model has; a process that loads many begins anew.
 const REMEMBERED: usize = 4096;
 
-/// What each task of a product reads. Addresses, not references: they are
-/// asked for, never read, so the memory may be gone.
+/// What each task of a product reads. Addresses, not references: they are asked for, never read, so the memory
+/// may be gone.
 pub(super) type Reads = Arc<Vec<Vec<Range<usize>>>>;
 
 /// Which product follows which, by the addresses of their weights.

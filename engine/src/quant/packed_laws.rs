@@ -24,7 +24,7 @@ const FORMATS: [Format; 9] = [
 
 /// f32 sums of a few hundred products in another order.
 const REORDERED: f32 = 2e-5;
-/// Activations rounded to half a step of 1/32512 of their block's largest.
+/// Activations rounded to half a step of 1/32512 of their row's largest.
 const ROUNDED: f32 = 2e-4;
 
 fn device() -> Device {
@@ -165,6 +165,23 @@ fn wrong_shapes_are_refused() {
         let result = QuantizedMatrix::from_blocks(Format::Q4_0, shape, &bytes, &device());
         assert!(result.is_err(), "{shape:?}");
     }
+}
+
+#[test]
+fn small_gradients_count_beside_a_large_one() {
+    let (rows, cols) = (320, 64);
+    let matrix = matrix(Format::Q4_1, rows, cols, 8);
+    // As those of logits: one of 1, and in other blocks many of less than half a step of 1/32512.
+    let small: Vec<f32> = values(rows, 9).iter().map(|v| 2e-5 * v).collect();
+    let small = [vec![0.0; 32], small[32..].to_vec()].concat();
+    let large = [vec![1.0], vec![0.0; rows - 1]].concat();
+    let both: Vec<f32> = small.iter().zip(&large).map(|(a, b)| a + b).collect();
+    let by = |matrix: &QuantizedMatrix, dy: &[f32]| {
+        host_values(matrix.matmul_transposed(tensor(dy.to_vec(), [1, rows])))
+    };
+    let found: Vec<f32> = by(&matrix, &both).iter().zip(by(&matrix, &large)).map(|(a, b)| a - b).collect();
+    let expected = by(&matrix.clone().with_arithmetic(Arithmetic::Exact), &small);
+    assert!(distance(&found, &expected) < 1e-2, "{}", distance(&found, &expected));
 }
 
 proptest! {
