@@ -13,9 +13,12 @@ use crate::quant::{Layout, TILE};
 
 /// Bytes of weights, times rows of activations, that are worth a task of its own.
 const TASK: usize = 1 << 15;
-/// Tasks that a product is cut into at most, but for remainders: enough to balance, few enough that each is a
-/// long stream.
-const MOST_TASKS: usize = 32;
+/// Tasks that a product of few rows is cut into at most, but for remainders: enough to balance, few enough
+/// that each is a long stream of weights.
+const MOST_STREAMS: usize = 32;
+/// Tasks that a product of many rows is cut into at most: a thread may wait for the last of another, and each
+/// is long for its multiplications.
+const MOST_TASKS: usize = 256;
 /// Rows of activations up to which a product's tasks own their memory: where a step is short, waiting for
 /// an interrupted helper would be most of it.
 const DETACHED: usize = 16;
@@ -41,7 +44,8 @@ impl Product {
         let planes = |(words, layout)| (words, Planes::of(layout));
         let matrices: Vec<_> = matrices.into_iter().map(planes).collect();
         let cost = |planes: &Planes| planes.words * 4 * x.tokens;
-        let most = matrices.iter().map(|(_, planes)| cost(planes)).sum::<usize>() / MOST_TASKS;
+        let tasks = if x.tokens > DETACHED { MOST_TASKS } else { MOST_STREAMS };
+        let most = matrices.iter().map(|(_, planes)| cost(planes)).sum::<usize>() / tasks;
         let mut tasks = Vec::new();
         for (matrix, (_, planes)) in matrices.iter().enumerate() {
             let tiles = planes.tiles;
