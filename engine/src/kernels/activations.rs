@@ -2,11 +2,19 @@
 
 use super::rows::for_the_machine;
 use super::{Place, pool};
+use crate::quant::Format;
 
 /// Columns whose codes a kernel multiplies with one step of the weights' scales.
 pub(super) const BLOCK: usize = 32;
+/// Blocks that share a scale in k-quants.
+pub(super) const SUPER: usize = 8;
 /// The largest code: two 8-bit digits of which the high one is at most 127.
-pub(super) const LARGEST: f32 = 32512.0;
+const LARGEST: f32 = 32512.0;
+/// The largest code for k-quants: the sum over a super-block of Q4_K, whose codes of 4 bits have factors of 6,
+/// fits 32 bits (63 · 15 · 8191 · 256 < 2³¹), and so do half of one of Q5_K and a quarter of one of Q6_K.
+const LARGEST_OF_SUPER: f32 = 8191.0;
+/// What the sums of blocks are divided by to fit 16 bits.
+pub(super) const MEAN_OF: i32 = 8;
 /// The order of the codes of four neighbouring columns: a word of weights masked keeps its bytes 0 and 2
 /// as 16-bit halves, and shifted by 8 its bytes 1 and 3.
 pub(super) const QUAD: [usize; 4] = [0, 2, 1, 3];
@@ -16,19 +24,22 @@ pub(super) const QUAD: [usize; 4] = [0, 2, 1, 3];
 ///
 /// A row has one scale: with 16 bits that is precise enough, whatever the row (no value is more than `√cols`
 /// times the root of the mean square, so the error is at most `√(cols / 12) / 32512` of the row's norm, 0.0007
-/// for 6000 columns), and it leaves a kernel's inner loop.
+/// for 6000 columns), and it leaves a kernel's inner loop. For k-quants it is 14 bits and a scale a super-block.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Activations {
     /// Rows.
     pub tokens: usize,
     /// `[cols / 32][tokens][32]`, −32512..=32512, quads in the order of [`QUAD`].
     pub codes: Vec<i16>,
-    /// `[tokens]`; those of gradients `[cols / 32][tokens]`.
+    /// `[tokens]`; for k-quants `[cols / 256][tokens]`; those of gradients `[cols / 32][tokens]`.
     pub scales: Vec<f32>,
     /// Sum of the codes of each half block, `[cols / 32][tokens][2]`.
     pub sums: Vec<[i32; 2]>,
     /// Sum of the codes of each block, `[cols / 32][tokens]`.
     pub totals: Vec<f32>,
+    /// For k-quants: an eighth of the sum of the codes of each block, rounded such that 8 neighbours add to an
+    /// eighth of theirs, `[cols / 256][tokens][8]`, quads in the order of [`QUAD`].
+    pub means: Vec<[i16; SUPER]>,
     /// `[cols / 32][tokens]`, where there are at most [`FEW`] rows; else nothing.
     #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
     pub digits: Vec<Digits>,
@@ -64,19 +75,38 @@ impl Digits {
 }
 
 impl Activations {
-    /// Rounds `x [tokens][cols]`, `cols` a multiple of 32, to nearest.
-    pub fn quantize(x: &[f32], cols: usize) -> Self {
-        Self::by_scales(x, cols, cols)
+    /// Rounds `x [tokens][cols]`, `cols` a multiple of the block length, to nearest, for matrices of `format`.
+    pub fn quantize(x: &[f32], cols: usize, format: Format) -> Self {
+        if !format.has_super_blocks() {
+            return Self::by_scales(x, cols, cols, LARGEST);
+        }
+        let mut all = Self::by_scales(x, cols, SUPER * BLOCK, LARGEST_OF_SUPER);
+        all.means = (0..all.scales.len()).map(|at| all.means(at / all.tokens, at % all.tokens)).collect();
+        all
+    }
+
+    /// What rounding leaves goes to the next block: its minimum is much the same, and only the last rest is lost.
+    fn means(&self, super_block: usize, token: usize) -> [i16; SUPER] {
+        let mut means = [0; SUPER];
+        let mut rest = 0;
+        for block in 0..SUPER {
+            let [a, b] = self.sums[(super_block * SUPER + block) * self.tokens + token];
+            let total = a + b + rest;
+            let mean = (total + MEAN_OF / 2) >> MEAN_OF.ilog2();
+            rest = total - MEAN_OF * mean;
+            means[block / 4 * 4 + QUAD[block % 4]] = mean as i16; // QUAD is its own inverse
+        }
+        means
     }
 
     /// Rounds gradients, a scale a block: those of logits are thousands of small numbers beside one that is
     /// large, and small ones that all become zero are missed.
     pub fn gradients(x: &[f32], cols: usize) -> Self {
-        Self::by_scales(x, cols, BLOCK)
+        Self::by_scales(x, cols, BLOCK, LARGEST)
     }
 
-    /// Rounds with a scale for every `shared` columns.
-    fn by_scales(x: &[f32], cols: usize, shared: usize) -> Self {
+    /// Rounds with a scale for every `shared` columns, whose largest value gets the code `most`.
+    fn by_scales(x: &[f32], cols: usize, shared: usize, most: f32) -> Self {
         let (tokens, blocks) = (x.len() / cols, cols / BLOCK);
         let mut all = Self {
             tokens,
@@ -84,6 +114,7 @@ impl Activations {
             scales: Vec::with_capacity(tokens * (cols / shared)),
             sums: Vec::with_capacity(tokens * blocks),
             totals: Vec::with_capacity(tokens * blocks),
+            means: Vec::new(),
             digits: Vec::new(),
         };
         let block_of = block_quantizer();
@@ -94,9 +125,9 @@ impl Activations {
         let row = |token: usize| {
             for (index, x) in x[token * cols..(token + 1) * cols].chunks_exact(shared).enumerate() {
                 let largest = largest(x);
-                let inverse = if largest > 0.0 { LARGEST / largest } else { 0.0 };
+                let inverse = if largest > 0.0 { most / largest } else { 0.0 };
                 // SAFETY: a scale of this row, which no other task writes.
-                unsafe { scales.write(index * tokens + token, &[largest / LARGEST]) };
+                unsafe { scales.write(index * tokens + token, &[largest / most]) };
                 for (block, x) in x.as_chunks().0.iter().enumerate() {
                     let at = (index * shared / BLOCK + block) * tokens + token;
                     let mut block = [0; BLOCK];
@@ -182,9 +213,16 @@ mod tests {
 
     #[test]
     fn codes_stand_for_the_activations() {
-        let (tokens, cols) = (3, 64);
+        for (format, shared) in [(Format::Q4_0, 512), (Format::Q4_K, 256)] {
+            stand_for_the_activations(format, shared);
+        }
+    }
+
+    fn stand_for_the_activations(format: Format, shared: usize) {
+        let (tokens, cols) = (3, 512);
         let x = values(tokens * cols);
-        let all = Activations::quantize(&x, cols);
+        let all = Activations::quantize(&x, cols, format);
+        let scale = |token: usize, column: usize| all.scales[column / shared * tokens + token];
         for (i, value) in x.iter().enumerate() {
             let (token, column) = (i / cols, i % cols);
             let at = column / BLOCK * tokens + token;
@@ -194,18 +232,23 @@ mod tests {
                 let column = column % BLOCK;
                 assert_eq!(i32::from(code), 256 * i32::from(high[column]) + i32::from(low[column]));
             }
-            let scale = all.scales[token];
+            let scale = scale(token, column);
             assert!((scale * f32::from(code) - value).abs() <= 0.51 * scale, "{value}");
         }
-        for (token, x) in x.chunks(cols).enumerate() {
-            let total = all.totals[token] + all.totals[tokens + token];
-            assert!((all.scales[token] * total - x.iter().sum::<f32>()).abs() < 1e-1);
+        for (i, x) in x.chunks(BLOCK).enumerate() {
+            let (token, block) = (i / (cols / BLOCK), i % (cols / BLOCK));
+            let (total, scale) = (all.totals[block * tokens + token], scale(token, block * BLOCK));
+            assert!((scale * total - x.iter().sum::<f32>()).abs() <= 17.0 * scale);
+            if let Some(means) = all.means.get(block / SUPER * tokens + token) {
+                let place = block % SUPER / 4 * 4 + QUAD.iter().position(|of| *of == block % 4).unwrap();
+                assert!((f32::from(means[place]) * MEAN_OF as f32 - total).abs() <= MEAN_OF as f32);
+            }
         }
     }
 
     #[test]
     fn zeros_stay_zeros() {
-        let all = Activations::quantize(&[0.0; 32], 32);
+        let all = Activations::quantize(&[0.0; 32], 32, Format::Q4_0);
         assert_eq!((all.codes, all.scales, all.sums), (vec![0; 32], vec![0.0], vec![[0; 2]]));
     }
 

@@ -81,7 +81,7 @@ pub(crate) fn has_integer(format: Format) -> bool {
 /// Every kernel of the machine on plain slices, the portable one last: `x [tokens, cols]` → `[tokens, rows]`.
 #[cfg(test)]
 pub(crate) fn integer_by_all(x: &[f32], words: &[u32], layout: Layout) -> Vec<Vec<f32>> {
-    let x = Activations::quantize(x, layout.cols);
+    let x = Activations::quantize(x, layout.cols, layout.format);
     let by = |kernel: Kernel| {
         let mut y = vec![f32::NAN; x.tokens * layout.rows];
         let place = Place::over(&mut y);

@@ -38,9 +38,13 @@ struct Task {
 }
 
 impl Product {
-    /// The product of `x [tokens][cols]` with packed matrices of as many columns.
+    /// The product of `x [tokens][cols]` with packed matrices of as many columns, all in super-blocks or none.
     pub fn new(x: &[f32], matrices: Vec<(FlexTensor, Layout)>) -> Self {
-        let x = Activations::quantize(x, matrices[0].1.cols);
+        let Layout { format, cols, .. } = matrices[0].1;
+        debug_assert!(
+            matrices.iter().all(|(_, other)| other.format.has_super_blocks() == format.has_super_blocks())
+        );
+        let x = Activations::quantize(x, cols, format);
         let planes = |(words, layout)| (words, Planes::of(layout));
         let matrices: Vec<_> = matrices.into_iter().map(planes).collect();
         let cost = |planes: &Planes| planes.words * 4 * x.tokens;

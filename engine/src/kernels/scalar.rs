@@ -2,50 +2,86 @@
 
 use std::ops::Range;
 
-use super::activations::{Activations, BLOCK, QUAD};
+use half::f16;
+
+use super::activations::{Activations, BLOCK, MEAN_OF, QUAD, SUPER};
 use super::{Place, Planes};
-use crate::quant::TILE;
-use crate::quant::decode::{group_scale, value};
-use crate::quant::pack::get_codes;
+use crate::quant::decode::{factors, group_scale, value};
+use crate::quant::pack::{get_codes, scale_bits};
+use crate::quant::{Format, Layout, TILE};
 
 /// The outputs of some tiles for every row of activations, in `y [tokens][rows]`.
 ///
 /// Each output adds its groups of columns in order:
 /// `y += weight scale · Σ (code - offset) · activations + minimum · Σ activations`, and at the end is multiplied
-/// by the activations' scale.
+/// by the activations' scale. For k-quants see [`super_blocks`].
 pub(super) fn run(planes: &Planes, words: &[u32], tiles: Range<usize>, x: &Activations, y: &Place<f32>) {
     let layout = planes.layout;
-    let (block_len, group) = (layout.format.block_len(), layout.format.group_len());
-    let mut codes = [0u8; 256];
     for row in tiles.start * TILE..layout.rows.min(tiles.end * TILE) {
-        let mut sums = vec![0f32; x.tokens];
-        for block in 0..layout.blocks() {
-            get_codes(layout, words, row, block, &mut codes);
-            for (sub, codes) in codes[..block_len].chunks_exact(group).enumerate() {
-                let first = block * block_len + sub * group;
-                let (scale, min) = group_scale(layout, words, row, first / group);
-                for (token, sum) in sums.iter_mut().enumerate() {
-                    let at = first / BLOCK * x.tokens + token;
-                    let activations = &x.codes[at * BLOCK + first % BLOCK..][..group];
-                    let mut dot = 0;
-                    for (codes, activations) in codes.chunks_exact(4).zip(activations.chunks_exact(4)) {
-                        for (activation, column) in activations.iter().zip(QUAD) {
-                            let code = i32::from(codes[column]) - layout.format.offset();
-                            dot += code * i32::from(*activation);
-                        }
-                    }
-                    *sum += scale * dot as f32;
-                    if layout.format.has_minimum() {
-                        *sum += min * x.totals[at];
-                    }
-                }
-            }
-        }
-        for (token, sum) in sums.iter().enumerate() {
+        let sums = match layout.format.has_super_blocks() {
+            true => super_blocks(layout, words, row, x),
+            false => blocks(layout, words, row, x),
+        };
+        for (token, sum) in sums.into_iter().enumerate() {
             // SAFETY: a row of these tiles, which nobody else writes.
-            unsafe { y.write(token * layout.rows + row, &[*sum * x.scales[token]]) };
+            unsafe { y.write(token * layout.rows + row, &[sum]) };
         }
     }
+}
+
+fn blocks(layout: Layout, words: &[u32], row: usize, x: &Activations) -> Vec<f32> {
+    let mut codes = [0u8; 256];
+    let mut sums = vec![0f32; x.tokens];
+    for block in 0..layout.blocks() {
+        get_codes(layout, words, row, block, &mut codes);
+        let (scale, min) = group_scale(layout, words, row, block);
+        for (token, sum) in sums.iter_mut().enumerate() {
+            let at = block * x.tokens + token;
+            *sum += scale * dot(layout.format, &codes[..BLOCK], &x.codes[at * BLOCK..][..BLOCK]) as f32;
+            if layout.format.has_minimum() {
+                *sum += min * x.totals[at];
+            }
+        }
+    }
+    sums.iter().zip(&x.scales).map(|(sum, scale)| sum * scale).collect()
+}
+
+/// What groups add meets their integer factors before it meets the scale `d` and the minimum `m` of the
+/// super-block:
+/// `y += activations' scale · (d · Σ factor · Σ (code - offset) · activations - m · Σ factor · Σ activations)`,
+/// all sums in integers.
+fn super_blocks(layout: Layout, words: &[u32], row: usize, x: &Activations) -> Vec<f32> {
+    let (format, group) = (layout.format, layout.format.group_len());
+    let groups = SUPER * BLOCK / group;
+    let mut codes = [0u8; 256];
+    let mut sums = vec![0f32; x.tokens];
+    for block in 0..layout.blocks() {
+        get_codes(layout, words, row, block, &mut codes);
+        let (d, m) = scale_bits(layout, words, row, block);
+        let (d, m) = (f16::from_bits(d).to_f32(), -(MEAN_OF as f32) * f16::from_bits(m).to_f32());
+        for (token, sum) in sums.iter_mut().enumerate() {
+            let (mut dots, mut means) = (0i64, 0);
+            for (sub, codes) in codes.chunks_exact(group).enumerate() {
+                let (factor, min) = factors(layout, words, row, block * groups + sub);
+                let column = block * SUPER * BLOCK + sub * group;
+                let at = (column / BLOCK * x.tokens + token) * BLOCK + column % BLOCK;
+                dots += i64::from(factor * dot(format, codes, &x.codes[at..][..group]));
+                if format.has_minimum() {
+                    let place = sub / 4 * 4 + QUAD[sub % 4];
+                    means += min * i32::from(x.means[block * x.tokens + token][place]);
+                }
+            }
+            *sum += x.scales[block * x.tokens + token] * (d * dots as f32 + m * means as f32);
+        }
+    }
+    sums
+}
+
+/// `Σ (code - offset) · activation`.
+fn dot(format: Format, codes: &[u8], activations: &[i16]) -> i32 {
+    let quads = codes.chunks_exact(4).zip(activations.chunks_exact(4));
+    let pairs = quads.flat_map(|(codes, quad)| QUAD.into_iter().map(|column| codes[column]).zip(quad));
+    pairs.map(|(code, activation)| (i32::from(code) - format.offset()) * i32::from(*activation)).sum()
 }
 
 /// See [`crate::kernels::decode`].

@@ -87,7 +87,11 @@ impl QuantizedOps for Flex {
     ) -> Vec<FloatTensor<Self>> {
         let integer =
             |layout: Layout| arithmetic == Arithmetic::Integer && crate::kernels::has_integer(layout.format);
-        if matrices.0.iter().all(|(_, layout)| integer(*layout)) {
+        let rounded_alike = |(_, layout): &(_, Layout)| {
+            let first = matrices.0[0].1.format;
+            integer(*layout) && layout.format.has_super_blocks() == first.has_super_blocks()
+        };
+        if matrices.0.iter().all(rounded_alike) {
             return crate::kernels::flex::integer_matmul(&x, matrices.0);
         }
         let one = |(words, layout)| match integer(layout) {

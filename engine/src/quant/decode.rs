@@ -10,7 +10,7 @@ use super::{Format, NF4_CODE, dynamic_map, pack};
 /// For NF4, the scale multiplies its code table and the minimum is 0.
 pub(crate) fn group_scale(layout: Layout, words: &[u32], row: usize, group: usize) -> (f32, f32) {
     let per_block = layout.format.block_len() / layout.format.group_len();
-    let (block, sub) = (group / per_block, group % per_block);
+    let block = group / per_block;
     if layout.format == Format::NF4 {
         let flat = row * layout.blocks() + block;
         let second = &words[layout.absmax2()];
@@ -25,14 +25,27 @@ pub(crate) fn group_scale(layout: Layout, words: &[u32], row: usize, group: usiz
         Format::Q5_0 => (d, -16.0 * d),
         Format::Q8_0 => (d, -128.0 * d),
         Format::Q4_K | Format::Q5_K => {
-            let (scale, min) = six_bit_pair(&pack::sub_scale_bytes(layout, words, row, block), sub);
-            (d * f32::from(scale), -(m * f32::from(min)))
+            let (scale, min) = factors(layout, words, row, group);
+            (d * scale as f32, -(m * min as f32))
         }
         Format::Q6_K => {
-            let scale = d * f32::from(pack::sub_scale_bytes(layout, words, row, block)[sub] as i8);
+            let scale = d * factors(layout, words, row, group).0 as f32;
             (scale, -32.0 * scale)
         }
         _ => (d, m),
+    }
+}
+
+/// The integers by which a k-quant's group of columns multiplies the scale and the minimum of its super-block.
+pub(crate) fn factors(layout: Layout, words: &[u32], row: usize, group: usize) -> (i32, i32) {
+    let per_block = layout.format.block_len() / layout.format.group_len();
+    let (bytes, sub) = (pack::sub_scale_bytes(layout, words, row, group / per_block), group % per_block);
+    match layout.format {
+        Format::Q6_K => (i32::from(bytes[sub] as i8), 0),
+        _ => {
+            let (scale, min) = six_bit_pair(&bytes, sub);
+            (i32::from(scale), i32::from(min))
+        }
     }
 }
 

@@ -49,6 +49,12 @@ impl Format {
         }
     }
 
+    /// Whether 8 blocks of 32 columns share a scale, by which each has an integer factor (ggml's k-quants).
+    #[cfg(feature = "flex")]
+    pub(crate) const fn has_super_blocks(self) -> bool {
+        self.block_len() == 256
+    }
+
     /// What is subtracted from a code, where values lie symmetrically around 0.
     #[cfg(feature = "flex")]
     pub(crate) const fn offset(self) -> i32 {

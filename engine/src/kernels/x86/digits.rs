@@ -3,55 +3,34 @@
 //! saved in taking them apart is what lets one thread keep up with the memory.
 
 use std::arch::x86_64::*;
-use std::mem::MaybeUninit;
 
-use super::lanes::Avx512;
-use super::weights::{STRETCH, Scales, Weights};
-use crate::kernels::Place;
+use super::weights::Weights;
 use crate::kernels::activations::{Activations, Digits};
 use crate::quant::TILE;
 
 // The methods are inlined into functions that have the instructions; that is why they lack the attribute.
 impl<const BITS: u8> Weights<'_, BITS> {
-    /// All `N` rows of activations, whose digits are there.
+    /// See [`super::lanes::Lanes::dots`].
     #[inline(always)]
-    pub unsafe fn few_by_digits<const N: usize>(&self, x: &Activations, y: &Place<f32>) {
-        // SAFETY: blocks, groups and rows of activations that exist; the instructions are the caller's.
+    pub unsafe fn dots_by_digits<const N: usize>(&self, x: &Activations, block: usize) -> [[__m512i; N]; 2] {
+        // SAFETY: the caller's.
         unsafe {
-            let mut sums = [_mm512_setzero_ps(); N];
-            let mut scales = MaybeUninit::<Scales>::uninit();
-            let scales = scales.as_mut_ptr();
-            for block in 0..self.blocks() {
-                if block % STRETCH == 0 {
-                    self.decode_scales::<Avx512>(self.stretch(block), scales);
-                }
-                self.prefetch(block);
-                let quads = self.quads(block);
-                for group in 0..Self::GROUPS {
-                    let index = (block % STRETCH) * Self::GROUPS + group;
-                    let scale = _mm512_load_ps((&raw const (*scales).scale[index]).cast());
-                    for n in 0..N {
-                        let at = block * N + n;
-                        let Digits { high, low } = x.digits.get_unchecked(at);
-                        let mut highs = _mm512_setzero_si512();
-                        let mut lows = _mm512_set1_epi32(self.start(x, at, group));
-                        for quad in 8 * group / Self::GROUPS..8 * (group + 1) / Self::GROUPS {
-                            highs = _mm512_dpbusd_epi32(highs, quads[quad], four(high, quad));
-                            lows = _mm512_dpbusd_epi32(lows, quads[quad], four(low, quad));
-                        }
-                        let dot = _mm512_add_epi32(_mm512_slli_epi32::<8>(highs), lows);
-                        sums[n] = _mm512_fmadd_ps(scale, _mm512_cvtepi32_ps(dot), sums[n]);
-                        if self.has_minimum {
-                            let min = _mm512_load_ps((&raw const (*scales).min[index]).cast());
-                            let total = _mm512_set1_ps(*x.totals.get_unchecked(at));
-                            sums[n] = _mm512_fmadd_ps(min, total, sums[n]);
-                        }
+            let quads = self.quads(block);
+            let mut dots = [[_mm512_setzero_si512(); N]; 2];
+            for group in 0..Self::GROUPS {
+                for n in 0..N {
+                    let at = block * N + n;
+                    let Digits { high, low } = x.digits.get_unchecked(at);
+                    let mut highs = _mm512_setzero_si512();
+                    let mut lows = _mm512_set1_epi32(self.start(x, at, group));
+                    for quad in 8 * group / Self::GROUPS..8 * (group + 1) / Self::GROUPS {
+                        highs = _mm512_dpbusd_epi32(highs, quads[quad], four(high, quad));
+                        lows = _mm512_dpbusd_epi32(lows, quads[quad], four(low, quad));
                     }
+                    dots[group][n] = _mm512_add_epi32(_mm512_slli_epi32::<8>(highs), lows);
                 }
             }
-            for n in 0..N {
-                self.store::<Avx512>(x, n, sums[n], y);
-            }
+            dots
         }
     }
 

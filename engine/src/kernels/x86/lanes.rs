@@ -2,6 +2,9 @@
 
 use std::arch::x86_64::*;
 
+use super::weights::Weights;
+use crate::kernels::activations::Activations;
+
 /// Operations on 16 lanes.
 ///
 /// The methods are inlined into functions that have the instructions; that is why they lack the attribute.
@@ -15,10 +18,9 @@ pub(super) trait Lanes {
     type Floats: Copy;
     /// Rows of activations whose integer sums fit the registers: 4 or 8.
     const ROWS: usize;
-    /// Whether few rows are multiplied by their digits.
-    const DIGITS: bool;
 
     unsafe fn load(words: *const u32) -> Self::Ints;
+    unsafe fn store(words: *mut u32, a: Self::Ints);
     unsafe fn splat(word: i32) -> Self::Ints;
     unsafe fn and(a: Self::Ints, b: Self::Ints) -> Self::Ints;
     unsafe fn or(a: Self::Ints, b: Self::Ints) -> Self::Ints;
@@ -30,11 +32,24 @@ pub(super) trait Lanes {
     unsafe fn right16(a: Self::Ints, bits: i32) -> Self::Ints;
     /// `sum + a₀ b₀ + a₁ b₁`, where a lane of `a` and `b` is a pair of 16 bits.
     unsafe fn dot(sum: Self::Ints, a: Self::Ints, b: Self::Ints) -> Self::Ints;
+    /// `a · b` in halves of 16 bits.
+    unsafe fn mul16(a: Self::Ints, b: Self::Ints) -> Self::Ints;
+    /// `a · b + c`.
+    unsafe fn mul_add32(a: Self::Ints, b: Self::Ints, c: Self::Ints) -> Self::Ints;
+    /// The low half of every lane in both halves.
+    unsafe fn twice(a: Self::Ints) -> Self::Ints;
     /// Shifted to the right without the sign.
     unsafe fn right32(a: Self::Ints, bits: i32) -> Self::Ints;
     /// One byte of every lane, with its sign.
     unsafe fn signed_byte(a: Self::Ints, byte: i32) -> Self::Ints;
     unsafe fn floats(a: Self::Ints) -> Self::Floats;
+    /// The integer sums of a block's groups (of the first, where it is one) for all `N` rows of activations:
+    /// the weights are decoded on the way.
+    unsafe fn dots<const BITS: u8, const N: usize>(
+        weights: &Weights<BITS>,
+        x: &Activations,
+        block: usize,
+    ) -> [[Self::Ints; N]; 2];
 
     /// 16 f16 from 8 words.
     unsafe fn halves(words: *const u32) -> Self::Floats;
@@ -83,11 +98,24 @@ impl Lanes for Avx2 {
     type Ints = [__m256i; 2];
     type Floats = [__m256; 2];
     const ROWS: usize = 4;
-    const DIGITS: bool = false;
+
+    #[inline(always)]
+    unsafe fn dots<const BITS: u8, const N: usize>(
+        weights: &Weights<BITS>,
+        x: &Activations,
+        block: usize,
+    ) -> [[Self::Ints; N]; 2] {
+        // SAFETY: the caller's.
+        unsafe { weights.dots_by_pairs::<Self, N>(x, block) }
+    }
 
     methods! {
         load(words: *const u32) -> Self::Ints =
             [_mm256_loadu_si256(words.cast()), _mm256_loadu_si256(words.add(8).cast())];
+        store(words: *mut u32, a: Self::Ints) = {
+            _mm256_storeu_si256(words.cast(), a[0]);
+            _mm256_storeu_si256(words.add(8).cast(), a[1]);
+        };
         splat(word: i32) -> Self::Ints = [_mm256_set1_epi32(word); 2];
         and(a: Self::Ints, b: Self::Ints) -> Self::Ints =
             [_mm256_and_si256(a[0], b[0]), _mm256_and_si256(a[1], b[1])];
@@ -101,6 +129,13 @@ impl Lanes for Avx2 {
             _mm256_add_epi32(sum[0], _mm256_madd_epi16(a[0], b[0])),
             _mm256_add_epi32(sum[1], _mm256_madd_epi16(a[1], b[1])),
         ];
+        mul16(a: Self::Ints, b: Self::Ints) -> Self::Ints =
+            [_mm256_mullo_epi16(a[0], b[0]), _mm256_mullo_epi16(a[1], b[1])];
+        mul_add32(a: Self::Ints, b: Self::Ints, c: Self::Ints) -> Self::Ints = [
+            _mm256_add_epi32(_mm256_mullo_epi32(a[0], b[0]), c[0]),
+            _mm256_add_epi32(_mm256_mullo_epi32(a[1], b[1]), c[1]),
+        ];
+        twice(a: Self::Ints) -> Self::Ints = a.map(|a| _mm256_blend_epi16::<0xaa>(a, _mm256_slli_epi32::<16>(a)));
         right32(a: Self::Ints, bits: i32) -> Self::Ints = a.map(|a| _mm256_srl_epi32(a, _mm_cvtsi32_si128(bits)));
         signed_byte(a: Self::Ints, byte: i32) -> Self::Ints =
             a.map(|a| _mm256_srai_epi32::<24>(_mm256_sll_epi32(a, _mm_cvtsi32_si128(24 - 8 * byte))));
@@ -135,10 +170,20 @@ impl Lanes for Avx512 {
     type Ints = __m512i;
     type Floats = __m512;
     const ROWS: usize = 8;
-    const DIGITS: bool = true;
+
+    #[inline(always)]
+    unsafe fn dots<const BITS: u8, const N: usize>(
+        weights: &Weights<BITS>,
+        x: &Activations,
+        block: usize,
+    ) -> [[Self::Ints; N]; 2] {
+        // SAFETY: the caller's; where there are few rows, they have digits.
+        unsafe { weights.dots_by_digits::<N>(x, block) }
+    }
 
     methods! {
         load(words: *const u32) -> __m512i = _mm512_loadu_si512(words.cast());
+        store(words: *mut u32, a: __m512i) = _mm512_storeu_si512(words.cast(), a);
         splat(word: i32) -> __m512i = _mm512_set1_epi32(word);
         and(a: __m512i, b: __m512i) -> __m512i = _mm512_and_si512(a, b);
         or(a: __m512i, b: __m512i) -> __m512i = _mm512_or_si512(a, b);
@@ -146,6 +191,9 @@ impl Lanes for Avx512 {
         left16(a: __m512i, bits: i32) -> __m512i = _mm512_sll_epi16(a, _mm_cvtsi32_si128(bits));
         right16(a: __m512i, bits: i32) -> __m512i = _mm512_srl_epi16(a, _mm_cvtsi32_si128(bits));
         dot(sum: __m512i, a: __m512i, b: __m512i) -> __m512i = _mm512_dpwssd_epi32(sum, a, b);
+        mul16(a: __m512i, b: __m512i) -> __m512i = _mm512_mullo_epi16(a, b);
+        mul_add32(a: __m512i, b: __m512i, c: __m512i) -> __m512i = _mm512_add_epi32(_mm512_mullo_epi32(a, b), c);
+        twice(a: __m512i) -> __m512i = _mm512_mask_blend_epi16(0xaaaa_aaaa, a, _mm512_slli_epi32::<16>(a));
         right32(a: __m512i, bits: i32) -> __m512i = _mm512_srl_epi32(a, _mm_cvtsi32_si128(bits));
         signed_byte(a: __m512i, byte: i32) -> __m512i =
             _mm512_srai_epi32::<24>(_mm512_sll_epi32(a, _mm_cvtsi32_si128(24 - 8 * byte)));

@@ -4,18 +4,19 @@ use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
+use super::by_rows::{ByRows, by_rows};
 use super::lanes::{Avx2, Avx512, Lanes, has_avx2, has_avx512};
 use super::weights::{STRETCH, Scales, Weights};
-use crate::kernels::activations::{Activations, BLOCK, FEW};
+use crate::kernels::activations::{Activations, BLOCK, FEW, SUPER};
 use crate::kernels::{Kernel, Place, Planes};
 use crate::quant::{Format, TILE};
 
 /// Rows of activations that share the decoding of a block of weights: their sums, and their part of the block,
 /// lie in the first cache.
-const CHUNK: usize = 128;
+pub(super) const CHUNK: usize = 128;
 /// Blocks of codes that are asked for ahead of their use, about 10 KiB, into the second cache: the first one
 /// has too few places for what is on its way.
-const AHEAD: usize = 40;
+pub(super) const AHEAD: usize = 40;
 
 /// The products that the machine has the instructions for, the best first.
 pub(crate) fn kernels() -> impl Iterator<Item = Kernel> {
@@ -37,8 +38,11 @@ pub(crate) fn kernels() -> impl Iterator<Item = Kernel> {
 fn assert_bounds(planes: &Planes, words: &[u32], tiles: &Range<usize>, x: &Activations) {
     assert!(words.len() >= planes.words && tiles.end <= planes.tiles);
     let blocks = x.tokens * (planes.layout.cols / BLOCK);
-    assert!(x.codes.len() == blocks * BLOCK && x.scales.len() == x.tokens);
-    assert!(x.sums.len() == blocks && x.totals.len() == blocks);
+    assert!(x.codes.len() == blocks * BLOCK && x.sums.len() == blocks && x.totals.len() == blocks);
+    match planes.layout.format.has_super_blocks() {
+        true => assert!(x.scales.len() * SUPER == blocks && x.means.len() * SUPER == blocks),
+        false => assert!(x.scales.len() == x.tokens),
+    }
     assert!(x.tokens > FEW || x.digits.len() == blocks);
 }
 
@@ -67,40 +71,29 @@ unsafe fn run<L: Lanes>(
     x: &Activations,
     y: &Place<f32>,
 ) {
-    // SAFETY: the caller's.
-    unsafe {
-        match planes.layout.format {
-            Format::Q5_0 | Format::Q5_1 | Format::Q5_K => run_of::<L, 5>(planes, words, tiles, x, y),
-            Format::Q6_K => run_of::<L, 6>(planes, words, tiles, x, y),
-            Format::Q8_0 => run_of::<L, 8>(planes, words, tiles, x, y),
-            _ => run_of::<L, 4>(planes, words, tiles, x, y),
+    use Format::*;
+    for tile in tiles {
+        // SAFETY: the caller's.
+        unsafe {
+            match planes.layout.format {
+                Q4_K => Weights::<4>::new(planes, words, tile).multiply_super::<L>(x, y),
+                Q5_K => Weights::<5>::new(planes, words, tile).multiply_super::<L>(x, y),
+                Q6_K => Weights::<6>::new(planes, words, tile).multiply_super::<L>(x, y),
+                Q5_0 | Q5_1 => Weights::<5>::new(planes, words, tile).multiply::<L>(x, y),
+                Q8_0 => Weights::<8>::new(planes, words, tile).multiply::<L>(x, y),
+                _ => Weights::<4>::new(planes, words, tile).multiply::<L>(x, y),
+            }
         }
     }
 }
 
-#[inline(always)]
-unsafe fn run_of<L: Lanes, const BITS: u8>(
-    planes: &Planes,
-    words: &[u32],
-    tiles: Range<usize>,
-    x: &Activations,
-    y: &Place<f32>,
-) {
-    for tile in tiles {
-        // SAFETY: the caller's.
-        unsafe { Weights::<BITS>::new(planes, words, tile).multiply::<L>(x, y) };
-    }
-}
-
 impl<const BITS: u8> Weights<'_, BITS> {
+    /// The outputs of the tile for all rows of activations.
     #[inline(always)]
     unsafe fn multiply<L: Lanes>(&self, x: &Activations, y: &Place<f32>) {
         // SAFETY: the caller's; the rows given are those of `x`.
         unsafe {
             match x.tokens {
-                1 if L::DIGITS => self.few_by_digits::<1>(x, y),
-                2 if L::DIGITS => self.few_by_digits::<2>(x, y),
-                3 if L::DIGITS => self.few_by_digits::<3>(x, y),
                 1 => self.few::<L, 1>(x, y),
                 2 => self.few::<L, 2>(x, y),
                 3 => self.few::<L, 3>(x, y),
@@ -116,7 +109,7 @@ impl<const BITS: u8> Weights<'_, BITS> {
     /// All `N` rows of activations: the weights are decoded on the way.
     #[inline(always)]
     unsafe fn few<L: Lanes, const N: usize>(&self, x: &Activations, y: &Place<f32>) {
-        // SAFETY: blocks, groups and rows of activations that exist; the instructions are the caller's.
+        // SAFETY: blocks and rows of activations that exist; the instructions are the caller's.
         unsafe {
             let mut sums = [L::splat_float(0.0); N];
             let mut scales = MaybeUninit::<Scales>::uninit();
@@ -126,19 +119,8 @@ impl<const BITS: u8> Weights<'_, BITS> {
                     self.decode_scales::<L>(self.stretch(block), scales);
                 }
                 self.prefetch(block);
-                let at = block * N;
-                for group in 0..Self::GROUPS {
-                    let mut dots: [_; N] = std::array::from_fn(|n| L::splat(self.start(x, at + n, group)));
-                    for eight in 4 * group / Self::GROUPS..4 * (group + 1) / Self::GROUPS {
-                        for (pair, codes) in self.eight_columns::<L>(block, eight).into_iter().enumerate() {
-                            for n in 0..N {
-                                dots[n] = L::dot(dots[n], codes, two::<L>(x, at + n, 4 * eight + pair));
-                            }
-                        }
-                    }
-                    let index = (block % STRETCH) * Self::GROUPS + group;
-                    self.add::<L, N>(&mut sums, &dots, scales, index, x, at);
-                }
+                let [dots, _] = L::dots::<BITS, N>(self, x, block);
+                self.add::<L, N>(&mut sums, &dots, scales, block, x, block * N);
             }
             for n in 0..N {
                 self.store::<L>(x, n, sums[n], y);
@@ -149,11 +131,10 @@ impl<const BITS: u8> Weights<'_, BITS> {
     /// `count` rows of activations from `first`: each block of weights is decoded once.
     #[inline(always)]
     unsafe fn many<L: Lanes>(&self, x: &Activations, first: usize, count: usize, y: &Place<f32>) {
-        // SAFETY: blocks, groups and rows of activations that exist; the instructions are the caller's.
+        // SAFETY: blocks and rows of activations that exist; the instructions are the caller's.
         unsafe {
-            let mut sums = [const { MaybeUninit::uninit() }; CHUNK]; // cleared as far as they are used
-            sums[..count].fill(MaybeUninit::new(L::splat_float(0.0)));
-            let sums = std::slice::from_raw_parts_mut(sums.as_mut_ptr().cast::<L::Floats>(), count);
+            let mut sums = [const { MaybeUninit::uninit() }; CHUNK];
+            let sums = cleared::<L>(&mut sums[..count]);
             let mut codes = [L::splat(0); 16];
             let offset = L::splat(self.offset * 0x1_0001);
             let mut scales = MaybeUninit::<Scales>::uninit();
@@ -167,49 +148,12 @@ impl<const BITS: u8> Weights<'_, BITS> {
                         codes[4 * eight + pair] = L::sub16(decoded, offset);
                     }
                 }
-                let mut at = block * x.tokens + first;
-                let mut rest = &mut sums[..];
-                while !rest.is_empty() {
-                    let rows = if rest.len() >= L::ROWS { L::ROWS } else { rest.len().min(4) };
-                    let (sums, others) = rest.split_at_mut(rows);
-                    match rows {
-                        1 => self.rows::<L, 1>(&codes, scales, block, x, at, sums),
-                        2 => self.rows::<L, 2>(&codes, scales, block, x, at, sums),
-                        3 => self.rows::<L, 3>(&codes, scales, block, x, at, sums),
-                        4 => self.rows::<L, 4>(&codes, scales, block, x, at, sums),
-                        _ => self.rows::<L, 8>(&codes, scales, block, x, at, sums),
-                    }
-                    (rest, at) = (others, at + rows);
-                }
+                let at = block * x.tokens + first;
+                let (weights, codes) = (self, &codes);
+                by_rows::<L>(count, &mut Block::<L, BITS> { weights, codes, scales, block, x, at, sums });
             }
             for (token, sums) in sums.iter().enumerate() {
                 self.store::<L>(x, first + token, *sums, y);
-            }
-        }
-    }
-
-    /// Adds the products of one decoded block, its offset taken off, with `N` rows of activations from `at`.
-    #[inline(always)]
-    unsafe fn rows<L: Lanes, const N: usize>(
-        &self,
-        codes: &[L::Ints; 16],
-        scales: *const Scales,
-        block: usize,
-        x: &Activations,
-        at: usize,
-        sums: &mut [L::Floats],
-    ) {
-        // SAFETY: the caller's.
-        unsafe {
-            for group in 0..Self::GROUPS {
-                let mut dots = [L::splat(0); N];
-                for pair in 16 * group / Self::GROUPS..16 * (group + 1) / Self::GROUPS {
-                    for n in 0..N {
-                        dots[n] = L::dot(dots[n], codes[pair], two::<L>(x, at + n, pair));
-                    }
-                }
-                let index = (block % STRETCH) * Self::GROUPS + group;
-                self.add::<L, N>(sums, &dots, scales, index, x, at);
             }
         }
     }
@@ -231,14 +175,6 @@ impl<const BITS: u8> Weights<'_, BITS> {
         }
     }
 
-    /// What the sums of integer products start from: minus the offset of all codes of the group.
-    #[inline(always)]
-    pub unsafe fn start(&self, x: &Activations, at: usize, group: usize) -> i32 {
-        // SAFETY: the caller's.
-        let sums = unsafe { x.sums.get_unchecked(at) };
-        -self.offset * if BITS == 6 { sums[group] } else { sums[0] + sums[1] }
-    }
-
     /// `sums + weight scale · dots + min · total`, for `N` rows from `at`.
     #[inline(always)]
     unsafe fn add<L: Lanes, const N: usize>(
@@ -246,10 +182,11 @@ impl<const BITS: u8> Weights<'_, BITS> {
         sums: &mut [L::Floats],
         dots: &[L::Ints; N],
         scales: *const Scales,
-        index: usize,
+        block: usize,
         x: &Activations,
         at: usize,
     ) {
+        let index = block % STRETCH;
         // SAFETY: the caller's.
         unsafe {
             let scale = L::load_floats((&raw const (*scales).scale[index]).cast());
@@ -263,20 +200,70 @@ impl<const BITS: u8> Weights<'_, BITS> {
         }
     }
 
+    /// Writes one row of activations' outputs of this tile, which are `sums` times the row's scale.
+    #[inline(always)]
+    unsafe fn store<L: Lanes>(&self, x: &Activations, token: usize, sums: L::Floats, y: &Place<f32>) {
+        // SAFETY: the caller's.
+        unsafe {
+            let scale = L::splat_float(*x.scales.get_unchecked(token));
+            self.write::<L>(token, L::mul(scale, sums), y);
+        }
+    }
+
     /// Writes one row of activations' outputs of this tile.
     #[inline(always)]
-    pub unsafe fn store<L: Lanes>(&self, x: &Activations, token: usize, sums: L::Floats, y: &Place<f32>) {
+    pub unsafe fn write<L: Lanes>(&self, token: usize, values: L::Floats, y: &Place<f32>) {
         let mut out = [0f32; TILE];
         let rows = TILE.min(self.layout.rows - self.tile * TILE);
         // SAFETY: 16 places; then this tile's part of a row of `y`, which nobody else writes.
         unsafe {
-            L::store_floats(out.as_mut_ptr(), L::mul(L::splat_float(*x.scales.get_unchecked(token)), sums));
+            L::store_floats(out.as_mut_ptr(), values);
             let at = token * self.layout.rows + self.tile * TILE;
             match rows {
                 TILE => y.write(at, &out), // of a known length: whole stores
                 _ => y.write(at, &out[..rows]),
             }
         }
+    }
+}
+
+/// A decoded block, its offset taken off, and what its products are added to.
+struct Block<'a, L: Lanes, const BITS: u8> {
+    weights: &'a Weights<'a, BITS>,
+    codes: &'a [L::Ints; 16],
+    scales: *const Scales,
+    block: usize,
+    x: &'a Activations,
+    /// The first row's place in the block's activations.
+    at: usize,
+    sums: &'a mut [L::Floats],
+}
+
+impl<L: Lanes, const BITS: u8> ByRows for Block<'_, L, BITS> {
+    #[inline(always)]
+    unsafe fn rows<const N: usize>(&mut self, first: usize) {
+        let at = self.at + first;
+        // SAFETY: the caller's.
+        unsafe {
+            let mut dots = [L::splat(0); N];
+            for (pair, codes) in self.codes.iter().enumerate() {
+                for n in 0..N {
+                    dots[n] = L::dot(dots[n], *codes, two::<L>(self.x, at + n, pair));
+                }
+            }
+            let sums = self.sums.get_unchecked_mut(first..first + N);
+            self.weights.add::<L, N>(sums, &dots, self.scales, self.block, self.x, at);
+        }
+    }
+}
+
+/// Clears sums, which begin uninitialized because only as many as are used need be cleared.
+#[inline(always)]
+pub(super) unsafe fn cleared<L: Lanes>(sums: &mut [MaybeUninit<L::Floats>]) -> &mut [L::Floats] {
+    // SAFETY: the caller's instructions; all are written before they are read.
+    unsafe {
+        sums.fill(MaybeUninit::new(L::splat_float(0.0)));
+        std::slice::from_raw_parts_mut(sums.as_mut_ptr().cast(), sums.len())
     }
 }
 

@@ -1,7 +1,9 @@
 //! The kernels of x86: AVX2, and AVX-512 where the machine has it.
 
+mod by_rows;
 mod dequantize;
 mod digits;
+mod k_quants;
 mod lanes;
 mod matmul;
 mod panel;

@@ -5,6 +5,7 @@
 use std::arch::x86_64::*;
 use std::ops::Range;
 
+use super::by_rows::{ByRows, by_rows};
 use super::dequantize::decode;
 use super::lanes::{Avx2, Avx512, Lanes, has_avx2, has_avx512};
 use super::matmul::two;
@@ -111,19 +112,9 @@ unsafe fn columns<L: Lanes>(
                 decode(planes, words, 2 * group + index, block..block + 1, tile);
             }
             for (half, sums) in sums.iter_mut().enumerate() {
-                let patch = Patch::new(&tiles, half * TILE);
-                let mut at = group * x.tokens + rows.start;
-                let mut rest = &mut sums[..];
-                while !rest.is_empty() {
-                    let count = [L::ROWS, 4, 1].into_iter().find(|count| rest.len() >= *count).unwrap_or(1);
-                    let (sums, others) = rest.split_at_mut(count);
-                    match count {
-                        1 => patch.add::<L, 1>(x, at, sums),
-                        4 => patch.add::<L, 4>(x, at, sums),
-                        _ => patch.add::<L, 8>(x, at, sums),
-                    }
-                    (rest, at) = (others, at + count);
-                }
+                let patch = &Patch::new(&tiles, half * TILE);
+                let at = group * x.tokens + rows.start;
+                by_rows::<L>(sums.len(), &mut Products::<L> { patch, x, at, sums });
             }
         }
         for (half, sums) in sums.iter().enumerate() {
@@ -179,23 +170,34 @@ impl Patch {
             patch
         }
     }
+}
 
-    /// Adds the products with `N` blocks of activations from `at`.
+/// A patch, and what its products are added to.
+struct Products<'a, L: Lanes> {
+    patch: &'a Patch,
+    x: &'a Activations,
+    /// The first row's place in the block's activations.
+    at: usize,
+    sums: &'a mut [L::Floats],
+}
+
+impl<L: Lanes> ByRows for Products<'_, L> {
     #[inline(always)]
-    unsafe fn add<L: Lanes, const N: usize>(&self, x: &Activations, at: usize, sums: &mut [L::Floats]) {
+    unsafe fn rows<const N: usize>(&mut self, first: usize) {
+        let (x, at) = (self.x, self.at + first);
         // SAFETY: the caller's.
         unsafe {
             let mut dots = [L::splat(0); N];
-            for (pair, codes) in self.codes.iter().enumerate() {
+            for (pair, codes) in self.patch.codes.iter().enumerate() {
                 let codes = L::load(codes.as_ptr());
                 for n in 0..N {
                     dots[n] = L::dot(dots[n], codes, two::<L>(x, at + n, pair));
                 }
             }
-            let scale = L::load_floats(self.scale.as_ptr());
-            for n in 0..N {
+            let scale = L::load_floats(self.patch.scale.as_ptr());
+            for (n, sum) in self.sums[first..first + N].iter_mut().enumerate() {
                 let d = L::mul(scale, L::splat_float(x.scales[at + n]));
-                sums[n] = L::fma(d, L::floats(dots[n]), sums[n]);
+                *sum = L::fma(d, L::floats(dots[n]), *sum);
             }
         }
     }

@@ -3,8 +3,9 @@
 use std::ops::Range;
 
 use super::lanes::Lanes;
+use super::matmul::two;
 use crate::kernels::Planes;
-use crate::kernels::activations::BLOCK;
+use crate::kernels::activations::{Activations, BLOCK};
 use crate::quant::{Format, Layout, TILE};
 
 /// Blocks whose scales are decoded at once; a multiple of the 8 blocks that share a super-scale.
@@ -17,8 +18,8 @@ pub(super) struct Weights<'a, const BITS: u8> {
     pub tile: usize,
     pub codes: &'a [u32],
     pub high: &'a [u32],
-    sub_scales: &'a [u32],
-    scales: &'a [u32],
+    pub sub_scales: &'a [u32],
+    pub scales: &'a [u32],
     /// What is subtracted from a code, where the format's values are symmetric.
     pub offset: i32,
     pub has_minimum: bool,
@@ -99,6 +100,39 @@ impl<'a, const BITS: u8> Weights<'a, BITS> {
         }
     }
 
+    /// See [`Lanes::dots`]: with pairs of 16-bit codes.
+    #[inline(always)]
+    pub unsafe fn dots_by_pairs<L: Lanes, const N: usize>(
+        &self,
+        x: &Activations,
+        block: usize,
+    ) -> [[L::Ints; N]; 2] {
+        // SAFETY: the caller's.
+        unsafe {
+            let mut dots = [[L::splat(0); N]; 2];
+            for group in 0..Self::GROUPS {
+                dots[group] = std::array::from_fn(|n| L::splat(self.start(x, block * N + n, group)));
+                for eight in 4 * group / Self::GROUPS..4 * (group + 1) / Self::GROUPS {
+                    for (pair, codes) in self.eight_columns::<L>(block, eight).into_iter().enumerate() {
+                        for n in 0..N {
+                            let two = two::<L>(x, block * N + n, 4 * eight + pair);
+                            dots[group][n] = L::dot(dots[group][n], codes, two);
+                        }
+                    }
+                }
+            }
+            dots
+        }
+    }
+
+    /// What the sums of integer products start from: minus the offset of all codes of the group.
+    #[inline(always)]
+    pub unsafe fn start(&self, x: &Activations, at: usize, group: usize) -> i32 {
+        // SAFETY: the caller's.
+        let sums = unsafe { x.sums.get_unchecked(at) };
+        -self.offset * if BITS == 6 { sums[group] } else { sums[0] + sums[1] }
+    }
+
     /// Decodes the scales and minima (where the format has them) of up to [`STRETCH`] blocks.
     #[inline(always)]
     pub unsafe fn decode_scales<L: Lanes>(&self, blocks: Range<usize>, out: *mut Scales) {
@@ -152,7 +186,7 @@ impl<'a, const BITS: u8> Weights<'a, BITS> {
     /// The 6-bit scales of the sub-blocks 0 to 3 and 4 to 7 of a super-block, then their minima, a byte a
     /// sub-block (`get_scale_min_k4` on the bytes of 16 rows).
     #[inline(always)]
-    unsafe fn six_bits<L: Lanes>(&self, block: usize) -> [L::Ints; 4] {
+    pub unsafe fn six_bits<L: Lanes>(&self, block: usize) -> [L::Ints; 4] {
         // SAFETY: the caller's: this super-block's three times 16 words.
         unsafe {
             let [a, b, c] = [0, 1, 2].map(|i| L::load(at(self.sub_scales, (3 * block + i) * TILE)));
@@ -179,7 +213,7 @@ pub(super) struct Scales {
 
 /// Where the words from `index` of a plane lie, at least 8 of them.
 #[inline(always)]
-fn at(plane: &[u32], index: usize) -> *const u32 {
+pub(super) fn at(plane: &[u32], index: usize) -> *const u32 {
     debug_assert!(index + 8 <= plane.len());
     plane.as_ptr().wrapping_add(index)
 }
