@@ -143,6 +143,7 @@ impl<const BITS: u8> Weights<'_, BITS> {
                 if block % STRETCH == 0 {
                     self.decode_scales::<L>(self.stretch(block), scales);
                 }
+                self.prefetch(block);
                 for eight in 0..4 {
                     for (pair, decoded) in self.eight_columns::<L>(block, eight).into_iter().enumerate() {
                         codes[4 * eight + pair] = L::sub16(decoded, offset);
