@@ -1,5 +1,7 @@
 //! Activations rounded to 16-bit integers.
 
+use std::ops::Range;
+
 use super::rows::for_the_machine;
 use super::{Place, pool};
 use crate::quant::Format;
@@ -122,17 +124,18 @@ impl Activations {
         let scales = Place::new(all.scales.spare_capacity_mut());
         let sums = Place::new(all.sums.spare_capacity_mut());
         let totals = Place::new(all.totals.spare_capacity_mut());
-        let row = |token: usize| {
-            for (index, x) in x[token * cols..(token + 1) * cols].chunks_exact(shared).enumerate() {
+        let part = |rows: Range<usize>, index: usize| {
+            for token in rows {
+                let x = &x[token * cols + index * shared..][..shared];
                 let largest = largest(x);
                 let inverse = if largest > 0.0 { most / largest } else { 0.0 };
-                // SAFETY: a scale of this row, which no other task writes.
+                // SAFETY: a scale that no other task writes.
                 unsafe { scales.write(index * tokens + token, &[largest / most]) };
                 for (block, x) in x.as_chunks().0.iter().enumerate() {
                     let at = (index * shared / BLOCK + block) * tokens + token;
                     let mut block = [0; BLOCK];
                     let sum = block_of(x, inverse, &mut block);
-                    // SAFETY: this block of this row, which no other task writes.
+                    // SAFETY: a block that no other task writes.
                     unsafe {
                         codes.write(at * BLOCK, &block);
                         sums.write(at, &[sum]);
@@ -141,11 +144,20 @@ impl Activations {
                 }
             }
         };
+        // Some whole rows, or some columns of all rows: those are written in their order.
+        let (rows, parts) =
+            if shared == cols { (ROWS, 1) } else { (tokens, (SUPER * BLOCK / shared).max(1)) };
+        let (row_tasks, parts_in_all) = (tokens.div_ceil(rows.max(1)), cols / shared);
+        let task = |task: usize| {
+            let (first, row) = (task / row_tasks * parts, task % row_tasks * rows);
+            for index in first..parts_in_all.min(first + parts) {
+                part(row..tokens.min(row + rows), index);
+            }
+        };
+        let tasks = row_tasks * parts_in_all.div_ceil(parts);
         match tokens * cols {
-            ..16384 => (0..tokens).for_each(row),
-            _ => pool::run(tokens.div_ceil(ROWS), &|task| {
-                (task * ROWS..tokens.min((task + 1) * ROWS)).for_each(row);
-            }),
+            ..16384 => (0..tasks).for_each(task),
+            _ => pool::run(tasks, &task),
         }
         // SAFETY: the rows have filled all their blocks.
         unsafe {

@@ -35,6 +35,24 @@ impl<'a, T: Copy> Place<'a, T> {
         // SAFETY: the caller's.
         unsafe { std::ptr::copy_nonoverlapping(values.as_ptr(), self.start.add(at), values.len()) };
     }
+
+    /// The places `at .. at + len`, cleared: by the thread that fills them, while they are in its cache.
+    ///
+    /// # Safety
+    /// They exist, and nobody else reads or writes them while the slice lives.
+    #[allow(clippy::mut_from_ref)] // as those of a cell
+    pub unsafe fn cleared(&self, at: usize, len: usize) -> &mut [T]
+    where
+        T: Default,
+    {
+        debug_assert!(at + len <= self.len, "{at} + {len} of {}", self.len);
+        // SAFETY: the caller's; a slice of places that hold values.
+        unsafe {
+            let places = std::slice::from_raw_parts_mut(self.start.add(at).cast::<MaybeUninit<T>>(), len);
+            places.fill(MaybeUninit::new(T::default()));
+            std::slice::from_raw_parts_mut(self.start.add(at), len)
+        }
+    }
 }
 
 /// Memory with an owner of its own, filled by tasks and read when they are done.

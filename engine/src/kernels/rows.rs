@@ -168,20 +168,33 @@ for_the_machine!(
 for_the_machine!(fn cross_entropy_one(x: &mut [f32], target: usize) -> f32 = cross_entropy_row);
 for_the_machine!(fn rotary_one(x: &[f32], cos: &[f32], sin: &[f32], y: &mut [f32]) = rotary_row);
 
-/// Rows of `width` elements in pieces for the pool: `task(first element, piece)`.
-fn by_rows(y: &mut [f32], width: usize, task: impl Fn(usize, &mut [f32]) + Sync) {
-    let piece = (TASK / width.max(1)).max(1) * width;
-    if y.len() <= piece {
-        return task(0, y);
+/// `N` times `len` elements in rows of `width`, in pieces for the pool: `task(first element, pieces)`, which
+/// come cleared.
+fn by_rows<const N: usize>(
+    len: usize,
+    width: usize,
+    task: impl Fn(usize, [&mut [f32]; N]) + Sync,
+) -> [Vec<f32>; N] {
+    let piece = (TASK / width.max(1)).max(1) * width.max(1);
+    let mut all: [Vec<f32>; N] = std::array::from_fn(|_| Vec::with_capacity(len));
+    let places = all.each_mut().map(|values| Place::new(&mut values.spare_capacity_mut()[..len]));
+    pool::run(len.div_ceil(piece), &|index| {
+        let first = index * piece;
+        // SAFETY: this task's piece, within the capacity.
+        let pieces = places.each_ref().map(|place| unsafe { place.cleared(first, piece.min(len - first)) });
+        task(first, pieces);
+    });
+    for values in &mut all {
+        // SAFETY: the tasks had all pieces cleared.
+        unsafe { values.set_len(len) };
     }
-    pool::pieces(y, piece, |index, y| task(index * piece, y));
+    all
 }
 
 /// `y = x / sqrt(mean(x²) + eps) · weight`, by rows of `weight`'s length.
 pub(crate) fn rms_norm(x: &[f32], weight: &[f32], eps: f32) -> Vec<f32> {
-    let mut y = vec![0.0; x.len()];
     let width = weight.len();
-    by_rows(&mut y, width, |first, y| {
+    let [y] = by_rows(x.len(), width, |first, [y]| {
         for (x, y) in x[first..].chunks_exact(width).zip(y.chunks_exact_mut(width)) {
             rms_norm_one(x, weight, eps, y);
         }
@@ -191,9 +204,8 @@ pub(crate) fn rms_norm(x: &[f32], weight: &[f32], eps: f32) -> Vec<f32> {
 
 /// The gradient of [`rms_norm`] by `x`.
 pub(crate) fn rms_norm_backward(dy: &[f32], x: &[f32], weight: &[f32], eps: f32) -> Vec<f32> {
-    let mut dx = vec![0.0; x.len()];
     let width = weight.len();
-    by_rows(&mut dx, width, |first, dx| {
+    let [dx] = by_rows(x.len(), width, |first, [dx]| {
         let rows = dy[first..].chunks_exact(width).zip(x[first..].chunks_exact(width));
         for ((dy, x), dx) in rows.zip(dx.chunks_exact_mut(width)) {
             rms_norm_backward_one(dy, x, weight, eps, dx);
@@ -204,28 +216,21 @@ pub(crate) fn rms_norm_backward(dy: &[f32], x: &[f32], weight: &[f32], eps: f32)
 
 /// `silu(gate) · up`.
 pub(crate) fn swiglu(gate: &[f32], up: &[f32]) -> Vec<f32> {
-    let mut y = vec![0.0; gate.len()];
-    by_rows(&mut y, 16, |first, y| swiglu_one(&gate[first..], &up[first..], y));
+    let [y] = by_rows(gate.len(), 16, |first, [y]| swiglu_one(&gate[first..], &up[first..], y));
     y
 }
 
 /// The gradients of [`swiglu`] by `gate` and by `up`.
 pub(crate) fn swiglu_backward(dy: &[f32], gate: &[f32], up: &[f32]) -> (Vec<f32>, Vec<f32>) {
-    let (mut d_gate, mut d_up) = (vec![0.0; dy.len()], vec![0.0; dy.len()]);
-    let place = Place::over(&mut d_up);
-    by_rows(&mut d_gate, 16, |first, d_gate| {
-        let mut part = vec![0.0; d_gate.len()];
-        swiglu_backward_one(&dy[first..], &gate[first..], &up[first..], d_gate, &mut part);
-        // SAFETY: the places beside this task's piece of `d_gate`.
-        unsafe { place.write(first, &part) };
+    let [d_gate, d_up] = by_rows(dy.len(), 16, |first, [d_gate, d_up]| {
+        swiglu_backward_one(&dy[first..], &gate[first..], &up[first..], d_gate, d_up);
     });
     (d_gate, d_up)
 }
 
 /// `x ∘ mask`.
 pub(crate) fn dropout(x: &[f32], mask: Mask) -> Vec<f32> {
-    let mut y = vec![0.0; x.len()];
-    by_rows(&mut y, 4, |first, y| {
+    let [y] = by_rows(x.len(), 4, |first, [y]| {
         for (index, (y, x)) in y.chunks_mut(4).zip(x[first..].chunks(4)).enumerate() {
             let factors = mask.factors(first / 4 + index);
             y.iter_mut().zip(x).zip(factors).for_each(|((y, x), factor)| *y = x * factor);
@@ -249,9 +254,8 @@ pub(crate) fn cross_entropy(logits: &mut [f32], targets: &[u32]) -> Vec<f32> {
 
 /// Rotates every head of `x [tokens, heads, head_dim]` by its token's angles, `[tokens, head_dim / 2]`.
 pub(crate) fn rotary(x: &[f32], cos: &[f32], sin: &[f32], tokens: usize) -> Vec<f32> {
-    let mut y = vec![0.0; x.len()];
     let (width, half) = (x.len() / tokens.max(1), cos.len() / tokens.max(1));
-    by_rows(&mut y, width, |first, y| {
+    let [y] = by_rows(x.len(), width, |first, [y]| {
         for (index, y) in y.chunks_exact_mut(width).enumerate() {
             let token = first / width + index;
             let angles = token * half..(token + 1) * half;
