@@ -50,7 +50,7 @@ unsafe fn blocks_of<const BITS: u8>(
     // SAFETY: blocks of this tile, and 8 places of a column.
     unsafe {
         let offset = _mm256_set1_ps(-(weights.offset as f32));
-        let table = [0, 8].map(|at| _mm256_loadu_ps(NF4_CODE.as_ptr().add(at)));
+        let table = [_mm256_loadu_ps(NF4_CODE.as_ptr()), _mm256_loadu_ps(NF4_CODE.as_ptr().add(8))];
         let mut scales = MaybeUninit::<Scales>::uninit();
         let scales = scales.as_mut_ptr();
         match layout.format {
@@ -91,7 +91,8 @@ unsafe fn blocks_of<const BITS: u8>(
 unsafe fn nf4_code(table: &[__m256; 2], codes: __m256i) -> __m256 {
     // SAFETY: the caller's instructions.
     unsafe {
-        let [low, high] = table.map(|half| _mm256_permutevar8x32_ps(half, codes));
+        let low = _mm256_permutevar8x32_ps(table[0], codes);
+        let high = _mm256_permutevar8x32_ps(table[1], codes);
         _mm256_blendv_ps(low, high, _mm256_castsi256_ps(_mm256_slli_epi32::<28>(codes)))
     }
 }

@@ -43,11 +43,14 @@ impl<const BITS: u8> Weights<'_, BITS> {
                 debug_assert!((index + 1) * TILE <= plane.len());
                 _mm512_loadu_si512(plane.as_ptr().add(index * TILE).cast())
             };
+            let mut quads = [_mm512_setzero_si512(); 8];
             if BITS == 8 {
-                return std::array::from_fn(|quad| words(self.codes, block * 8 + quad));
+                for (quad, codes) in quads.iter_mut().enumerate() {
+                    *codes = words(self.codes, block * 8 + quad);
+                }
+                return quads;
             }
             let nibble = _mm512_set1_epi8(15);
-            let mut quads = [_mm512_setzero_si512(); 8];
             for eight in 0..4 {
                 let word = words(self.codes, block * 4 + eight);
                 quads[2 * eight] = _mm512_and_si512(word, nibble);

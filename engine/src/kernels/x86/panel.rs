@@ -21,7 +21,10 @@ pub(crate) unsafe fn product<const N: usize>(
 ) -> [Sums; N] {
     // SAFETY: the caller's; 16 places of each row of sums.
     unsafe {
-        let mut lanes: [_; N] = std::array::from_fn(|n| Avx2::load_floats(sums[n].as_ptr()));
+        let mut lanes = [Avx2::splat_float(0.0); N];
+        for n in 0..N {
+            lanes[n] = Avx2::load_floats(sums[n].as_ptr());
+        }
         for k in 0..len {
             let b = Avx2::load_floats(b.add(k * stride));
             for n in 0..N {

@@ -106,7 +106,8 @@ unsafe fn columns<L: Lanes>(
     let mut tiles = [[[0f32; TILE]; BLOCK]; 2];
     // SAFETY: the caller's.
     unsafe {
-        let mut sums = [0, 1].map(|_| vec![L::splat_float(0.0); rows.len()]);
+        let zeros = vec![L::splat_float(0.0); rows.len()];
+        let mut sums = [zeros.clone(), zeros];
         for group in 0..layout.rows / BLOCK {
             for (index, tile) in tiles.iter_mut().enumerate() {
                 decode(planes, words, 2 * group + index, block..block + 1, tile);
@@ -138,9 +139,11 @@ impl Patch {
             for eight in 0..BLOCK / 8 {
                 for half in 0..2 {
                     let columns = &tiles[eight / 2][column + 8 * half..];
-                    let column = |i: usize| _mm256_loadu_ps(columns[i].as_ptr().add(8 * (eight % 2)));
-                    let eights = transpose(std::array::from_fn(column));
-                    for (row, values) in rows[8 * eight..8 * eight + 8].iter_mut().zip(eights) {
+                    let mut eights = [_mm256_setzero_ps(); 8];
+                    for (values, column) in eights.iter_mut().zip(columns) {
+                        *values = _mm256_loadu_ps(column.as_ptr().add(8 * (eight % 2)));
+                    }
+                    for (row, values) in rows[8 * eight..8 * eight + 8].iter_mut().zip(transpose(eights)) {
                         _mm256_storeu_ps(row.as_mut_ptr().add(8 * half), values);
                     }
                 }
@@ -219,10 +222,12 @@ fn transpose(a: [__m256; 8]) -> [__m256; 8] {
         ]
     };
     let (low, high) = (four(0), four(4));
-    std::array::from_fn(|i| match i {
-        ..4 => _mm256_permute2f128_ps::<0x20>(low[i], high[i]),
-        _ => _mm256_permute2f128_ps::<0x31>(low[i - 4], high[i - 4]),
-    })
+    let mut columns = [_mm256_setzero_ps(); 8];
+    for i in 0..4 {
+        columns[i] = _mm256_permute2f128_ps::<0x20>(low[i], high[i]);
+        columns[4 + i] = _mm256_permute2f128_ps::<0x31>(low[i], high[i]);
+    }
+    columns
 }
 
 #[cfg(test)]

@@ -111,7 +111,9 @@ impl<'a, const BITS: u8> Weights<'a, BITS> {
         unsafe {
             let mut dots = [[L::splat(0); N]; 2];
             for group in 0..Self::GROUPS {
-                dots[group] = std::array::from_fn(|n| L::splat(self.start(x, block * N + n, group)));
+                for n in 0..N {
+                    dots[group][n] = L::splat(self.start(x, block * N + n, group));
+                }
                 for eight in 4 * group / Self::GROUPS..4 * (group + 1) / Self::GROUPS {
                     for (pair, codes) in self.eight_columns::<L>(block, eight).into_iter().enumerate() {
                         for n in 0..N {
@@ -189,7 +191,8 @@ impl<'a, const BITS: u8> Weights<'a, BITS> {
     pub unsafe fn six_bits<L: Lanes>(&self, block: usize) -> [L::Ints; 4] {
         // SAFETY: the caller's: this super-block's three times 16 words.
         unsafe {
-            let [a, b, c] = [0, 1, 2].map(|i| L::load(at(self.sub_scales, (3 * block + i) * TILE)));
+            let words = at(self.sub_scales, 3 * block * TILE);
+            let (a, b, c) = (L::load(words), L::load(words.add(TILE)), L::load(words.add(2 * TILE)));
             let bytes = |byte: u32| L::splat((byte * 0x0101_0101) as i32);
             let (four, six, upper) = (bytes(15), bytes(63), bytes(48));
             let above = |word| L::and(L::right32(word, 2), upper);
