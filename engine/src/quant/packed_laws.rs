@@ -186,6 +186,27 @@ fn small_gradients_count_beside_a_large_one() {
     assert!(distance(&found, &expected) < 1e-2, "{}", distance(&found, &expected));
 }
 
+#[test]
+fn the_largest_sums_of_k_quants_fit() {
+    let one = 0x3c00u16.to_le_bytes();
+    let mut q6 = vec![0u8; 192]; // codes of 0 stand for -32
+    q6.extend([0x80; 16]); // factors of -128
+    q6.extend(one);
+    let of = |len| [&one[..], &[0, 0], &vec![0xff; len][..]].concat(); // scale 1, minimum 0, all else the most
+    for (format, block) in [(Format::Q4_K, of(140)), (Format::Q5_K, of(172)), (Format::Q6_K, q6)] {
+        let layout = Layout { format, rows: TILE, cols: 512 };
+        let blocks = block.repeat(2 * TILE);
+        let row = super::dequantize(format, &block).unwrap();
+        let expected = 2.0 * row.iter().sum::<f32>();
+        for tokens in [1, 5] {
+            let x = vec![-1.0; tokens * layout.cols];
+            for found in crate::kernels::integer_by_all(&x, &pack::pack(layout, &blocks), layout) {
+                assert!(found.iter().all(|y| (y + expected).abs() <= 1e-6 * expected.abs()), "{format:?}");
+            }
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(40))]
 
