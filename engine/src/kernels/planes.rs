@@ -2,7 +2,9 @@
 
 use std::ops::Range;
 
-use crate::quant::Layout;
+use super::activations::BLOCK;
+use super::prefetch;
+use crate::quant::{Layout, TILE};
 
 /// A [`Layout`] with its parts in numbers: a layout divides anew at every question, which a tile of a small
 /// model is too short for.
@@ -37,6 +39,18 @@ impl Planes {
             high: plane(layout.high(), layout.tile_high()),
             sub_scales: plane(layout.sub_scales(), layout.tile_sub_scales()),
             scales: plane(layout.scales(), layout.tile_scales()),
+        }
+    }
+
+    /// Asks for what a block of 32 columns of a tile, which need not exist, has in all parts.
+    #[inline(always)]
+    pub fn prefetch(&self, words: &[u32], tile: usize, block: usize) {
+        let blocks = self.layout.cols / BLOCK;
+        for Plane { start, len } in [self.codes, self.high, self.sub_scales, self.scales] {
+            let at = start + tile * len + block * len / blocks;
+            for line in 0..(len / blocks).div_ceil(TILE) {
+                prefetch(words.as_ptr().wrapping_add(at + line * TILE).addr());
+            }
         }
     }
 }

@@ -17,6 +17,8 @@ use crate::quant::{Layout, TILE};
 const LARGEST: f32 = 2047.0;
 /// The least scale of a patch: its inverse is a number, and a patch of zeros stays one.
 const SMALLEST: f32 = 1e-30;
+/// Patches that are asked for ahead of their use: a patch's rows lie far from each other.
+const AHEAD: usize = 2;
 /// Rows of `dy` whose sums stay in the second cache.
 const CHUNK: usize = 512;
 
@@ -110,6 +112,7 @@ unsafe fn columns<L: Lanes>(
         let mut sums = [zeros.clone(), zeros];
         for group in 0..layout.rows / BLOCK {
             for (index, tile) in tiles.iter_mut().enumerate() {
+                planes.prefetch(words, 2 * (group + AHEAD) + index, block);
                 decode(planes, words, 2 * group + index, block..block + 1, tile);
             }
             for (half, sums) in sums.iter_mut().enumerate() {
