@@ -48,6 +48,7 @@ unsafe fn by(columns: Columns, dy: &[f32], words: &[u32], layout: Layout) -> Vec
     let mut dx: Vec<f32> = Vec::with_capacity(x.tokens * layout.cols);
     let place = Place::new(dx.spare_capacity_mut());
     let (planes, blocks) = (Planes::of(layout), layout.cols / BLOCK);
+    assert!(words.len() >= planes.words && x.scales.len() * BLOCK == x.codes.len());
     pool::run(blocks * x.tokens.div_ceil(CHUNK), &|task| {
         let first = task / blocks * CHUNK;
         let rows = first..x.tokens.min(first + CHUNK);
@@ -201,9 +202,10 @@ impl<L: Lanes> ByRows for Products<'_, L> {
                 }
             }
             let scale = L::load_floats(self.patch.scale.as_ptr());
-            for (n, sum) in self.sums[first..first + N].iter_mut().enumerate() {
-                let d = L::mul(scale, L::splat_float(x.scales[at + n]));
-                *sum = L::fma(d, L::floats(dots[n]), *sum);
+            let sums = self.sums.get_unchecked_mut(first..first + N);
+            for n in 0..N {
+                let d = L::mul(scale, L::splat_float(*x.scales.get_unchecked(at + n)));
+                sums[n] = L::fma(d, L::floats(dots[n]), sums[n]);
             }
         }
     }
