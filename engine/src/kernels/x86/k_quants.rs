@@ -136,15 +136,18 @@ impl<const BITS: u8> Weights<'_, BITS> {
         }
     }
 
+    /// Decodes the scales of a super-block, and asks for those of a later one.
     #[inline(always)]
     unsafe fn super_scales<L: Lanes>(&self, index: usize, out: *mut SuperScales) {
         // SAFETY: the caller's: the words of this super-block, 16 places at a time.
         unsafe {
-            let sub_scales = if Self::MINIMA { 3 } else { 4 };
-            for line in sub_scales * (index + AHEAD / SUPER)..sub_scales * (index + AHEAD / SUPER + 1) {
-                prefetch(self.sub_scales.as_ptr().wrapping_add(line * TILE).addr());
+            // Words of a super-block in each part.
+            let (sub_scales, scales) = if Self::MINIMA { (3 * TILE, TILE) } else { (4 * TILE, TILE / 2) };
+            let later = index + AHEAD / SUPER;
+            for word in (0..sub_scales).step_by(TILE) {
+                prefetch(self.sub_scales.as_ptr().wrapping_add(later * sub_scales + word).addr());
             }
-            prefetch(self.scales.as_ptr().wrapping_add((index + AHEAD / SUPER) * TILE).addr());
+            prefetch(self.scales.as_ptr().wrapping_add(later * scales).addr());
             let factors = |group: usize, value| L::store((&raw mut (*out).factors[group]).cast(), value);
             let minima = |pair: usize, value| L::store((&raw mut (*out).minima[pair]).cast(), value);
             let scale = |value| L::store_floats((&raw mut (*out).scale).cast(), value);
