@@ -15,6 +15,8 @@ const LARGEST: f32 = 32512.0;
 /// The largest code for k-quants: the sum over a super-block of Q4_K, whose codes of 4 bits have factors of 6,
 /// fits 32 bits (63 · 15 · 8191 · 256 < 2³¹), and so do half of one of Q5_K and a quarter of one of Q6_K.
 const LARGEST_OF_SUPER: f32 = 8191.0;
+/// The largest code of gradients: 32 products with weights of as many bits just fit 32 bits.
+const LARGEST_OF_GRADIENTS: f32 = 8191.0;
 /// What the sums of blocks are divided by to fit 16 bits.
 pub(super) const MEAN_OF: i32 = 8;
 /// The order of the codes of four neighbouring columns: a word of weights masked keeps its bytes 0 and 2
@@ -104,7 +106,7 @@ impl Activations {
     /// Rounds gradients, a scale a block: those of logits are thousands of small numbers beside one that is
     /// large, and small ones that all become zero are missed.
     pub fn gradients(x: &[f32], cols: usize) -> Self {
-        Self::by_scales(x, cols, BLOCK, LARGEST)
+        Self::by_scales(x, cols, BLOCK, LARGEST_OF_GRADIENTS)
     }
 
     /// Rounds with a scale for every `shared` columns, whose largest value gets the code `most`.

@@ -70,7 +70,7 @@ impl Fetch {
     pub fn few(&mut self) -> bool {
         for _ in 0..FEW {
             match self.line() {
-                Some(address) => super::prefetch(address),
+                Some(address) => super::prefetch(super::Cache::Second, address),
                 None => return false,
             }
         }

@@ -59,17 +59,30 @@ fn decode(planes: &Planes, words: &[u32], tile: usize, blocks: Range<usize>, out
     scalar::decode(planes, words, tile, blocks, out);
 }
 
+/// Where a line is asked for.
+#[derive(Debug, Clone, Copy)]
+enum Cache {
+    /// What is used next; the first cache has few places for lines on their way.
+    First,
+    /// What is used later.
+    Second,
+}
+
 /// Asks for the cache line of `address`, which need not exist.
 #[inline(always)]
-fn prefetch(address: usize) {
+fn prefetch(cache: Cache, address: usize) {
     #[cfg(target_arch = "x86_64")]
     // SAFETY: a prefetch may name any address.
     unsafe {
-        use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
-        _mm_prefetch::<_MM_HINT_T1>(std::ptr::without_provenance(address));
+        use std::arch::x86_64::{_MM_HINT_T0, _MM_HINT_T1, _mm_prefetch};
+        let line = std::ptr::without_provenance(address);
+        match cache {
+            Cache::First => _mm_prefetch::<_MM_HINT_T0>(line),
+            Cache::Second => _mm_prefetch::<_MM_HINT_T1>(line),
+        }
     }
     #[cfg(not(target_arch = "x86_64"))]
-    let _ = address;
+    let _ = (cache, address);
 }
 
 /// Whether `format` multiplies with integer activations. NF4's codes are not evenly spaced, so integer

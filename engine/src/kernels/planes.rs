@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::activations::BLOCK;
-use super::prefetch;
+use super::{Cache, prefetch};
 use crate::quant::{Layout, TILE};
 
 /// A [`Layout`] with its parts in numbers: a layout divides anew at every question, which a tile of a small
@@ -49,7 +49,7 @@ impl Planes {
         for Plane { start, len } in [self.codes, self.high, self.sub_scales, self.scales] {
             let at = start + tile * len + block * len / blocks;
             for line in 0..(len / blocks).div_ceil(TILE) {
-                prefetch(words.as_ptr().wrapping_add(at + line * TILE).addr());
+                prefetch(Cache::First, words.as_ptr().wrapping_add(at + line * TILE).addr());
             }
         }
     }

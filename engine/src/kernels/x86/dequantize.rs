@@ -98,7 +98,13 @@ unsafe fn nf4_code(table: &[__m256; 2], codes: __m256i) -> __m256 {
 }
 
 #[inline(always)]
-unsafe fn nf4_scales(layout: Layout, words: &[u32], tile: usize, blocks: Range<usize>, out: *mut Scales) {
+pub(super) unsafe fn nf4_scales(
+    layout: Layout,
+    words: &[u32],
+    tile: usize,
+    blocks: Range<usize>,
+    out: *mut Scales,
+) {
     let rows = TILE.min(layout.rows - tile * TILE);
     for (index, block) in blocks.enumerate() {
         let mut scales = [0f32; TILE];

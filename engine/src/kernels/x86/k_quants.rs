@@ -9,7 +9,7 @@ use super::lanes::Lanes;
 use super::matmul::{AHEAD, CHUNK, cleared, two};
 use super::weights::{Weights, at};
 use crate::kernels::activations::{Activations, MEAN_OF, SUPER};
-use crate::kernels::{Place, prefetch};
+use crate::kernels::{Cache, Place, prefetch};
 use crate::quant::TILE;
 
 /// The scales of a super-block of 16 rows.
@@ -145,9 +145,12 @@ impl<const BITS: u8> Weights<'_, BITS> {
             let (sub_scales, scales) = if Self::MINIMA { (3 * TILE, TILE) } else { (4 * TILE, TILE / 2) };
             let later = index + AHEAD / SUPER;
             for word in (0..sub_scales).step_by(TILE) {
-                prefetch(self.sub_scales.as_ptr().wrapping_add(later * sub_scales + word).addr());
+                prefetch(
+                    Cache::Second,
+                    self.sub_scales.as_ptr().wrapping_add(later * sub_scales + word).addr(),
+                );
             }
-            prefetch(self.scales.as_ptr().wrapping_add(later * scales).addr());
+            prefetch(Cache::Second, self.scales.as_ptr().wrapping_add(later * scales).addr());
             let factors = |group: usize, value| L::store((&raw mut (*out).factors[group]).cast(), value);
             let minima = |pair: usize, value| L::store((&raw mut (*out).minima[pair]).cast(), value);
             let scale = |value| L::store_floats((&raw mut (*out).scale).cast(), value);

@@ -1,6 +1,5 @@
 //! Integer products: each step adds to a row's sum the products of two of its weights with two activations.
 
-use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
@@ -8,7 +7,7 @@ use super::by_rows::{ByRows, by_rows};
 use super::lanes::{Avx2, Avx512, Lanes, has_avx2, has_avx512};
 use super::weights::{STRETCH, Scales, Weights};
 use crate::kernels::activations::{Activations, BLOCK, FEW, SUPER};
-use crate::kernels::{Kernel, Place, Planes};
+use crate::kernels::{Cache, Kernel, Place, Planes, prefetch};
 use crate::quant::{Format, TILE};
 
 /// Rows of activations that share the decoding of a block of weights: their sums, and their part of the block,
@@ -161,7 +160,7 @@ impl<const BITS: u8> Weights<'_, BITS> {
 
     /// Asks for the codes [`AHEAD`] blocks after `block`, perhaps in the next tile or behind the last.
     #[inline(always)]
-    pub unsafe fn prefetch(&self, block: usize) {
+    pub fn prefetch(&self, block: usize) {
         let (low, high) = match BITS {
             4 => (4, 0),
             5 => (4, 1),
@@ -170,8 +169,7 @@ impl<const BITS: u8> Weights<'_, BITS> {
         };
         for (plane, lines) in [(self.codes, low), (self.high, high)] {
             for line in (block + AHEAD) * lines..(block + AHEAD + 1) * lines {
-                // SAFETY: a prefetch may name any address.
-                unsafe { _mm_prefetch::<_MM_HINT_T1>(plane.as_ptr().wrapping_add(line * TILE).cast()) };
+                prefetch(Cache::Second, plane.as_ptr().wrapping_add(line * TILE).addr());
             }
         }
     }

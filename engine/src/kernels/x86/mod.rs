@@ -7,6 +7,7 @@ mod k_quants;
 mod lanes;
 mod matmul;
 mod panel;
+mod patch;
 mod quantize;
 mod transposed;
 mod weights;

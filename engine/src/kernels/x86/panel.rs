@@ -1,11 +1,12 @@
 //! The inner loop of f32 products, and what brings its panels to f32.
 
-use std::arch::x86_64::{_MM_HINT_T1, _mm_loadu_si128, _mm_prefetch, _mm256_cvtph_ps, _mm256_storeu_ps};
+use std::arch::x86_64::{_mm_loadu_si128, _mm256_cvtph_ps, _mm256_storeu_ps};
 
 use half::f16;
 
 use super::lanes::{Avx2, Lanes};
 use crate::kernels::panel::Sums;
+use crate::kernels::{Cache, prefetch};
 
 /// See [`crate::kernels::panel::product`]. (The compiler's own vectors load the panel again for every row.)
 ///
@@ -52,10 +53,10 @@ pub(crate) unsafe fn widen(from: &[f16], next: &[f16], to: &mut [f32]) {
     assert!(from.len() == to.len() && from.len() == next.len());
     let ((from, rest), (to, rest_to)) = (from.as_chunks::<8>(), to.as_chunks_mut::<8>());
     for (i, (from, to)) in from.iter().zip(to).enumerate() {
-        // SAFETY: 8 values each; a prefetch may name any address.
+        // SAFETY: 8 values each.
         unsafe {
             if i % 4 == 0 {
-                _mm_prefetch::<_MM_HINT_T1>(next.as_ptr().add(8 * i).cast());
+                prefetch(Cache::Second, next.as_ptr().wrapping_add(8 * i).addr());
             }
             _mm256_storeu_ps(to.as_mut_ptr(), _mm256_cvtph_ps(_mm_loadu_si128(from.as_ptr().cast())));
         }
