@@ -10,8 +10,13 @@ use engine::quant::{Format, QuantizedMatrix};
 
 /// A projection of SmolLM2-135M's MLP, rounded up to whole K-quant blocks.
 const SHAPE: [usize; 2] = [1536, 768];
-/// Rounding of activations to 16 bits (14 for k-quants) and, backwards, of weights to 12.
-const TOLERANCE: f32 = 1e-3;
+/// Rounding of activations to 16 bits or, backwards, of gradients and weights to 14; forwards with k-quants to 8.
+fn tolerance(format: Format, product: &str) -> f32 {
+    match (format, product) {
+        (Format::Q4_K | Format::Q6_K, "y") => 2e-2,
+        _ => 1e-3,
+    }
+}
 
 type Product = fn(&QuantizedMatrix, Tensor<2>) -> Tensor<2>;
 
@@ -34,7 +39,8 @@ fn benches(criterion: &mut Criterion) {
             let (found, expected) = (values(product(&matrix, x.clone())), values(product(&exact, x.clone())));
             let largest = expected.iter().fold(0f32, |max, y| max.max(y.abs()));
             for (found, expected) in found.iter().zip(&expected) {
-                assert!((found - expected).abs() <= TOLERANCE * largest, "{format:?}: {found} {expected}");
+                let bound = tolerance(format, name) * largest;
+                assert!((found - expected).abs() <= bound, "{format:?}: {found} {expected}");
             }
             group.throughput(Throughput::Elements((tokens * rows * cols) as u64));
             for (arithmetic, matrix) in [("integer", &matrix), ("exact", &exact)] {

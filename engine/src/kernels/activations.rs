@@ -1,24 +1,20 @@
-//! Activations rounded to 16-bit integers.
+//! Activations rounded to integers: of 16 bits, or for k-quants to [`Bytes`].
 
 use std::ops::Range;
 
+use super::bytes::Bytes;
 use super::rows::for_the_machine;
 use super::{Place, pool};
 use crate::quant::Format;
 
 /// Columns whose codes a kernel multiplies with one step of the weights' scales.
 pub(super) const BLOCK: usize = 32;
-/// Blocks that share a scale in k-quants.
+/// Blocks of a super-block of k-quants.
 pub(super) const SUPER: usize = 8;
 /// The largest code: two 8-bit digits of which the high one is at most 127.
 const LARGEST: f32 = 32512.0;
-/// The largest code for k-quants: the sum over a super-block of Q4_K, whose codes of 4 bits have factors of 6,
-/// fits 32 bits (63 · 15 · 8191 · 256 < 2³¹), and so do half of one of Q5_K and a quarter of one of Q6_K.
-const LARGEST_OF_SUPER: f32 = 8191.0;
 /// The largest code of gradients: 32 products with weights of as many bits just fit 32 bits.
 const LARGEST_OF_GRADIENTS: f32 = 8191.0;
-/// What the sums of blocks are divided by to fit 16 bits.
-pub(super) const MEAN_OF: i32 = 8;
 /// The order of the codes of four neighbouring columns: a word of weights masked keeps its bytes 0 and 2
 /// as 16-bit halves, and shifted by 8 its bytes 1 and 3.
 pub(super) const QUAD: [usize; 4] = [0, 2, 1, 3];
@@ -28,25 +24,22 @@ pub(super) const QUAD: [usize; 4] = [0, 2, 1, 3];
 ///
 /// A row has one scale: with 16 bits that is precise enough, whatever the row (no value is more than `√cols`
 /// times the root of the mean square, so the error is at most `√(cols / 12) / 32512` of the row's norm, 0.0007
-/// for 6000 columns), and it leaves a kernel's inner loop. For k-quants it is 14 bits and a scale a super-block.
+/// for 6000 columns), and it leaves a kernel's inner loop.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Activations {
     /// Rows.
     pub tokens: usize,
     /// `[cols / 32][tokens][32]`, −32512..=32512, quads in the order of [`QUAD`].
     pub codes: Vec<i16>,
-    /// `[tokens]`; for k-quants `[cols / 256][tokens]`; those of gradients `[cols / 32][tokens]`.
+    /// `[tokens]`; those of gradients `[cols / 32][tokens]`.
     pub scales: Vec<f32>,
-    /// Sum of the codes of each half block, `[cols / 32][tokens][2]`.
-    pub sums: Vec<[i32; 2]>,
-    /// Sum of the codes of each block, `[cols / 32][tokens]`.
+    /// Sum of the codes of each block, `[cols / 32][tokens]`: an integer of less than 24 bits.
     pub totals: Vec<f32>,
-    /// For k-quants: an eighth of the sum of the codes of each block, rounded such that 8 neighbours add to an
-    /// eighth of theirs, `[cols / 256][tokens][8]`, quads in the order of [`QUAD`].
-    pub means: Vec<[i16; SUPER]>,
     /// `[cols / 32][tokens]`, where there are at most [`FEW`] rows; else nothing.
     #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
     pub digits: Vec<Digits>,
+    /// What k-quants have instead of all this.
+    pub bytes: Bytes,
 }
 
 /// Rows of a task: their codes of a block lie side by side.
@@ -81,26 +74,10 @@ impl Digits {
 impl Activations {
     /// Rounds `x [tokens][cols]`, `cols` a multiple of the block length, to nearest, for matrices of `format`.
     pub fn quantize(x: &[f32], cols: usize, format: Format) -> Self {
-        if !format.has_super_blocks() {
-            return Self::by_scales(x, cols, cols, LARGEST);
+        match format.has_super_blocks() {
+            true => Self { tokens: x.len() / cols, bytes: Bytes::quantize(x, cols), ..Self::default() },
+            false => Self::by_scales(x, cols, cols, LARGEST),
         }
-        let mut all = Self::by_scales(x, cols, SUPER * BLOCK, LARGEST_OF_SUPER);
-        all.means = (0..all.scales.len()).map(|at| all.means(at / all.tokens, at % all.tokens)).collect();
-        all
-    }
-
-    /// What rounding leaves goes to the next block: its minimum is much the same, and only the last rest is lost.
-    fn means(&self, super_block: usize, token: usize) -> [i16; SUPER] {
-        let mut means = [0; SUPER];
-        let mut rest = 0;
-        for block in 0..SUPER {
-            let [a, b] = self.sums[(super_block * SUPER + block) * self.tokens + token];
-            let total = a + b + rest;
-            let mean = (total + MEAN_OF / 2) >> MEAN_OF.ilog2();
-            rest = total - MEAN_OF * mean;
-            means[block / 4 * 4 + QUAD[block % 4]] = mean as i16; // QUAD is its own inverse
-        }
-        means
     }
 
     /// Rounds gradients, a scale a block: those of logits are thousands of small numbers beside one that is
@@ -116,15 +93,13 @@ impl Activations {
             tokens,
             codes: Vec::with_capacity(tokens * cols),
             scales: Vec::with_capacity(tokens * (cols / shared)),
-            sums: Vec::with_capacity(tokens * blocks),
             totals: Vec::with_capacity(tokens * blocks),
-            means: Vec::new(),
             digits: Vec::new(),
+            bytes: Bytes::default(),
         };
         let block_of = block_quantizer();
         let codes = Place::new(all.codes.spare_capacity_mut());
         let scales = Place::new(all.scales.spare_capacity_mut());
-        let sums = Place::new(all.sums.spare_capacity_mut());
         let totals = Place::new(all.totals.spare_capacity_mut());
         let part = |rows: Range<usize>, index: usize| {
             for token in rows {
@@ -140,15 +115,13 @@ impl Activations {
                     // SAFETY: a block that no other task writes.
                     unsafe {
                         codes.write(at * BLOCK, &block);
-                        sums.write(at, &[sum]);
-                        totals.write(at, &[(sum[0] + sum[1]) as f32]);
+                        totals.write(at, &[sum as f32]);
                     }
                 }
             }
         };
         // Some whole rows, or some columns of all rows: those are written in their order.
-        let (rows, parts) =
-            if shared == cols { (ROWS, 1) } else { (tokens, (SUPER * BLOCK / shared).max(1)) };
+        let (rows, parts) = if shared == cols { (ROWS, 1) } else { (tokens, SUPER) };
         let (row_tasks, parts_in_all) = (tokens.div_ceil(rows.max(1)), cols / shared);
         let task = |task: usize| {
             let (first, row) = (task / row_tasks * parts, task % row_tasks * rows);
@@ -165,7 +138,6 @@ impl Activations {
         unsafe {
             all.codes.set_len(tokens * cols);
             all.scales.set_len(tokens * (cols / shared));
-            all.sums.set_len(tokens * blocks);
             all.totals.set_len(tokens * blocks);
         }
         if cfg!(target_arch = "x86_64") && tokens <= FEW {
@@ -186,7 +158,7 @@ fn largest_of<const FMA: bool>(x: &[f32]) -> f32 {
     f32::from_bits(x.iter().fold(0, |max, x| max.max(x.abs().to_bits())))
 }
 
-type BlockQuantizer = fn(&[f32; BLOCK], f32, &mut [i16; BLOCK]) -> [i32; 2];
+type BlockQuantizer = fn(&[f32; BLOCK], f32, &mut [i16; BLOCK]) -> i32;
 
 fn block_quantizer() -> BlockQuantizer {
     #[cfg(target_arch = "x86_64")]
@@ -197,22 +169,18 @@ fn block_quantizer() -> BlockQuantizer {
     quantize_block
 }
 
-/// The codes of `x · inverse` and the sums of both halves.
-pub(super) fn quantize_block(x: &[f32; BLOCK], inverse: f32, codes: &mut [i16; BLOCK]) -> [i32; 2] {
+/// The codes of `x · inverse`; returns their sum.
+pub(super) fn quantize_block(x: &[f32; BLOCK], inverse: f32, codes: &mut [i16; BLOCK]) -> i32 {
     let rounded = x.map(|x| round(x * inverse));
-    let mut sums = [0; 2];
-    for (half, sum) in rounded.as_chunks::<16>().0.iter().zip(&mut sums) {
-        *sum = half.iter().sum();
-    }
     for (codes, rounded) in codes.as_chunks_mut::<4>().0.iter_mut().zip(rounded.as_chunks::<4>().0) {
         *codes = QUAD.map(|column| rounded[column] as i16);
     }
-    sums
+    rounded.iter().sum()
 }
 
 /// Rounds to nearest, ties to even, for magnitudes below 2²²: adding 1.5 · 2²³ leaves the integer in
 /// the low bits of the mantissa. (`f32::round_ties_even` is a call without SSE 4.1.)
-fn round(value: f32) -> i32 {
+pub(super) fn round(value: f32) -> i32 {
     const SHIFT: f32 = 12_582_912.0;
     (value + SHIFT).to_bits() as i32 - SHIFT.to_bits() as i32
 }
@@ -227,16 +195,9 @@ mod tests {
 
     #[test]
     fn codes_stand_for_the_activations() {
-        for (format, shared) in [(Format::Q4_0, 512), (Format::Q4_K, 256)] {
-            stand_for_the_activations(format, shared);
-        }
-    }
-
-    fn stand_for_the_activations(format: Format, shared: usize) {
         let (tokens, cols) = (3, 512);
         let x = values(tokens * cols);
-        let all = Activations::quantize(&x, cols, format);
-        let scale = |token: usize, column: usize| all.scales[column / shared * tokens + token];
+        let all = Activations::quantize(&x, cols, Format::Q4_0);
         for (i, value) in x.iter().enumerate() {
             let (token, column) = (i / cols, i % cols);
             let at = column / BLOCK * tokens + token;
@@ -246,24 +207,20 @@ mod tests {
                 let column = column % BLOCK;
                 assert_eq!(i32::from(code), 256 * i32::from(high[column]) + i32::from(low[column]));
             }
-            let scale = scale(token, column);
+            let scale = all.scales[token];
             assert!((scale * f32::from(code) - value).abs() <= 0.51 * scale, "{value}");
         }
         for (i, x) in x.chunks(BLOCK).enumerate() {
             let (token, block) = (i / (cols / BLOCK), i % (cols / BLOCK));
-            let (total, scale) = (all.totals[block * tokens + token], scale(token, block * BLOCK));
+            let (total, scale) = (all.totals[block * tokens + token], all.scales[token]);
             assert!((scale * total - x.iter().sum::<f32>()).abs() <= 17.0 * scale);
-            if let Some(means) = all.means.get(block / SUPER * tokens + token) {
-                let place = block % SUPER / 4 * 4 + QUAD.iter().position(|of| *of == block % 4).unwrap();
-                assert!((f32::from(means[place]) * MEAN_OF as f32 - total).abs() <= MEAN_OF as f32);
-            }
         }
     }
 
     #[test]
     fn zeros_stay_zeros() {
         let all = Activations::quantize(&[0.0; 32], 32, Format::Q4_0);
-        assert_eq!((all.codes, all.scales, all.sums), (vec![0; 32], vec![0.0], vec![[0; 2]]));
+        assert_eq!((all.codes, all.scales, all.totals), (vec![0; 32], vec![0.0], vec![0.0]));
     }
 
     #[test]

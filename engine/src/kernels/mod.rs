@@ -6,6 +6,7 @@
 mod activations;
 mod ahead;
 pub(crate) mod attention;
+mod bytes;
 mod cached;
 pub(crate) mod causal;
 mod detached;

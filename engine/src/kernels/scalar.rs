@@ -4,7 +4,8 @@ use std::ops::Range;
 
 use half::f16;
 
-use super::activations::{Activations, BLOCK, MEAN_OF, QUAD, SUPER};
+use super::activations::{Activations, BLOCK, QUAD, SUPER};
+use super::bytes::Bytes;
 use super::{Place, Planes};
 use crate::quant::decode::{factors, group_scale, value};
 use crate::quant::pack::{get_codes, scale_bits};
@@ -19,7 +20,7 @@ pub(super) fn run(planes: &Planes, words: &[u32], tiles: Range<usize>, x: &Activ
     let layout = planes.layout;
     for row in tiles.start * TILE..layout.rows.min(tiles.end * TILE) {
         let sums = match layout.format.has_super_blocks() {
-            true => super_blocks(layout, words, row, x),
+            true => super_blocks(layout, words, row, x.tokens, &x.bytes),
             false => blocks(layout, words, row, x),
         };
         for (token, sum) in sums.into_iter().enumerate() {
@@ -46,32 +47,35 @@ fn blocks(layout: Layout, words: &[u32], row: usize, x: &Activations) -> Vec<f32
     sums.iter().zip(&x.scales).map(|(sum, scale)| sum * scale).collect()
 }
 
-/// What groups add meets their integer factors before it meets the scale `d` and the minimum `m` of the
-/// super-block:
-/// `y += activations' scale · (d · Σ factor · Σ (code - offset) · activations - m · Σ factor · Σ activations)`,
-/// all sums in integers.
-fn super_blocks(layout: Layout, words: &[u32], row: usize, x: &Activations) -> Vec<f32> {
+/// `y += scale · activations' scale · Σ (code - offset) · activations` of each group of columns; minima are
+/// multiplied with the totals of a super-block's blocks.
+fn super_blocks(layout: Layout, words: &[u32], row: usize, tokens: usize, x: &Bytes) -> Vec<f32> {
     let (format, group) = (layout.format, layout.format.group_len());
     let groups = SUPER * BLOCK / group;
     let mut codes = [0u8; 256];
-    let mut sums = vec![0f32; x.tokens];
+    let mut sums = vec![0f32; tokens];
     for block in 0..layout.blocks() {
         get_codes(layout, words, row, block, &mut codes);
         let (d, m) = scale_bits(layout, words, row, block);
-        let (d, m) = (f16::from_bits(d).to_f32(), -(MEAN_OF as f32) * f16::from_bits(m).to_f32());
+        let (d, m) = (f16::from_bits(d).to_f32(), f16::from_bits(m).to_f32());
         for (token, sum) in sums.iter_mut().enumerate() {
-            let (mut dots, mut means) = (0i64, 0);
+            let mut minima = 0;
             for (sub, codes) in codes.chunks_exact(group).enumerate() {
                 let (factor, min) = factors(layout, words, row, block * groups + sub);
                 let column = block * SUPER * BLOCK + sub * group;
-                let at = (column / BLOCK * x.tokens + token) * BLOCK + column % BLOCK;
-                dots += i64::from(factor * dot(format, codes, &x.codes[at..][..group]));
+                let at = column / BLOCK * tokens + token;
+                let activations = &x.codes[at][column % BLOCK..][..group];
+                let products = codes.iter().zip(activations);
+                let dot: i32 = products.map(|(c, x)| (i32::from(*c) - format.offset()) * i32::from(*x)).sum();
+                *sum += d * factor as f32 * x.scales[at] * dot as f32;
                 if format.has_minimum() {
                     let place = sub / 4 * 4 + QUAD[sub % 4];
-                    means += min * i32::from(x.means[block * x.tokens + token][place]);
+                    minima += min * i32::from(x.totals[block * tokens + token][place]);
                 }
             }
-            *sum += x.scales[block * x.tokens + token] * (d * dots as f32 + m * means as f32);
+            if format.has_minimum() {
+                *sum -= m * x.total_scales[block * tokens + token] * minima as f32;
+            }
         }
     }
     sums

@@ -20,11 +20,11 @@ use crate::quant::Layout;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Arithmetic {
     /// Activations rounded to integers, integer dot products within blocks of 32 columns, f32 between blocks:
-    /// the fast path. The integers are of two 8-bit digits with a scale a row, or for k-quants, whose sums
-    /// stay integers over their super-blocks, of 14 bits with a scale a super-block: with one digit, as in
-    /// llama.cpp, the rounding of a short prompt's activations moves its likelihood by up to 0.04 nats a
-    /// token. Gradients are rounded to two digits with a scale a block, and the weights they meet to 12
-    /// bits. Formats and backends without it compute exactly.
+    /// the fast path. The integers are of two 8-bit digits with a scale a row: with one digit, as in llama.cpp,
+    /// the rounding of a short prompt's activations moves its likelihood by up to 0.04 nats a token. K-quants,
+    /// whose files are chosen for speed, have one digit, with a scale a block of 32 instead of llama.cpp's 256.
+    /// Gradients and the weights they meet are rounded to 14 bits. Formats and backends without it compute
+    /// exactly.
     #[default]
     Integer,
     /// The weights dequantized, everything in f32.

@@ -24,9 +24,9 @@ const FORMATS: [Format; 9] = [
 
 /// f32 sums of a few hundred products in another order.
 const REORDERED: f32 = 2e-5;
-/// Activations rounded to half a step of 1/32512 of their row's largest, or of 1/8191 of their super-block's.
+/// Activations rounded to half a step of 1/32512 of their row's largest, or of 1/127 of their block's.
 fn rounded(format: Format) -> f32 {
-    if format.has_super_blocks() { 8e-4 } else { 2e-4 }
+    if format.has_super_blocks() { 8e-3 } else { 2e-4 }
 }
 
 fn device() -> Device {

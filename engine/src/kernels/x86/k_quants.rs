@@ -1,84 +1,73 @@
-//! Integer products with k-quants. Decoded weights take the integer factors of their groups, so that no sum
-//! becomes a float before a whole super-block of 256 columns is in it: of 144 additions to a row's sum, which
-//! are what bounds a prompt, 135 are left (Q4_K).
+//! Integer products with k-quants: codes of both sides are bytes, four columns to a lane.
 
 use std::mem::MaybeUninit;
 
 use super::by_rows::{ByRows, by_rows};
 use super::lanes::Lanes;
-use super::matmul::{AHEAD, CHUNK, cleared, two};
+use super::matmul::{AHEAD, CHUNK, cleared};
 use super::weights::{Weights, at};
-use crate::kernels::activations::{Activations, MEAN_OF, SUPER};
+use crate::kernels::activations::SUPER;
+use crate::kernels::bytes::Bytes;
 use crate::kernels::{Cache, Place, prefetch};
 use crate::quant::TILE;
+
+/// Blocks of codes that are asked for ahead of their use with few rows, into the first cache: the loop is so short
+/// that several blocks are under way at once, whose waiting for the second cache leaves no place for what is
+/// asked for.
+const NEAR: usize = 16;
 
 /// The scales of a super-block of 16 rows.
 #[repr(align(64))]
 struct SuperScales {
-    /// The factors of its groups of columns.
-    factors: [[u32; TILE]; 2 * SUPER],
-    /// Those of its minima, two blocks to a lane, in the order of the activations' means.
+    /// Those of its groups of columns.
+    scales: [[f32; TILE]; 2 * SUPER],
+    /// The factors of its minima, two blocks to a lane, in the order of the activations' totals.
     minima: [[u32; TILE]; SUPER / 2],
-    scale: [f32; TILE],
-    /// Minus the scale of the minima, times what the means were divided by.
+    /// Minus the scale of the minima.
     min: [f32; TILE],
 }
 
 // The methods are inlined into functions that have the instructions; that is why they lack the attribute.
 impl<const BITS: u8> Weights<'_, BITS> {
-    /// Blocks of a super-block whose integer sum fits 32 bits.
-    const PART: usize = match BITS {
-        4 => 8,
-        5 => 4,
-        _ => 2,
-    };
     const MINIMA: bool = BITS != 6;
 
-    /// The outputs of the tile for all rows of activations.
+    /// The outputs of the tile for all `tokens` rows of activations.
     #[inline(always)]
-    pub unsafe fn multiply_super<L: Lanes>(&self, x: &Activations, y: &Place<f32>) {
+    pub unsafe fn multiply_super<L: Lanes>(&self, tokens: usize, x: &Bytes, y: &Place<f32>) {
         // SAFETY: the caller's; the rows given are those of `x`.
         unsafe {
-            match x.tokens {
+            match tokens {
                 1 => self.few_super::<L, 1>(x, y),
                 2 => self.few_super::<L, 2>(x, y),
                 3 => self.few_super::<L, 3>(x, y),
-                tokens => {
+                _ => {
                     for first in (0..tokens).step_by(CHUNK) {
-                        self.many_super::<L>(x, first, CHUNK.min(tokens - first), y);
+                        self.many_super::<L>(tokens, x, first, CHUNK.min(tokens - first), y);
                     }
                 }
             }
         }
     }
 
-    /// All `N` rows of activations: the sums of groups meet their factors.
+    /// All `N` rows of activations: the weights are decoded on the way.
     #[inline(always)]
-    unsafe fn few_super<L: Lanes, const N: usize>(&self, x: &Activations, y: &Place<f32>) {
-        // SAFETY: blocks, groups and rows of activations that exist; the instructions are the caller's.
+    unsafe fn few_super<L: Lanes, const N: usize>(&self, x: &Bytes, y: &Place<f32>) {
+        // SAFETY: blocks and rows of activations that exist; the instructions are the caller's.
         unsafe {
             let mut sums = [L::splat_float(0.0); N];
             let mut scales = MaybeUninit::<SuperScales>::uninit();
             let scales = scales.as_mut_ptr();
             for index in 0..self.blocks() / SUPER {
                 self.super_scales::<L>(index, scales);
-                let mut values = [L::splat_float(0.0); N];
-                for part in (0..SUPER).step_by(Self::PART) {
-                    let mut dots = [L::splat(0); N];
-                    for sub in part..part + Self::PART {
-                        let block = index * SUPER + sub;
-                        self.prefetch(block);
-                        let groups = L::dots::<BITS, N>(self, x, block);
-                        for group in 0..Self::GROUPS {
-                            let factors = L::load((*scales).factors[sub * Self::GROUPS + group].as_ptr());
-                            for n in 0..N {
-                                dots[n] = L::mul_add32(groups[group][n], factors, dots[n]);
-                            }
-                        }
-                    }
-                    add_part::<L, N>(scales, &dots, &mut values);
+                for sub in 0..SUPER {
+                    let block = index * SUPER + sub;
+                    self.prefetch(Cache::First, block + NEAR);
+                    let codes = self.quads::<L>(block);
+                    add_block::<L, BITS, N>(&codes, scales, sub, x, block * N, &mut sums);
                 }
-                self.add_super::<L, N>(scales, values, x, index * N, &mut sums);
+                if Self::MINIMA {
+                    add_minima::<L, N>(scales, x, index * N, &mut sums);
+                }
             }
             for n in 0..N {
                 self.write::<L>(n, sums[n], y);
@@ -88,50 +77,35 @@ impl<const BITS: u8> Weights<'_, BITS> {
 
     /// `count` rows of activations from `first`: each super-block of weights is decoded once.
     #[inline(always)]
-    unsafe fn many_super<L: Lanes>(&self, x: &Activations, first: usize, count: usize, y: &Place<f32>) {
-        // SAFETY: blocks, groups and rows of activations that exist; the instructions are the caller's.
+    unsafe fn many_super<L: Lanes>(
+        &self,
+        tokens: usize,
+        x: &Bytes,
+        first: usize,
+        count: usize,
+        y: &Place<f32>,
+    ) {
+        // SAFETY: blocks and rows of activations that exist; the instructions are the caller's.
         unsafe {
             let mut sums = [const { MaybeUninit::uninit() }; CHUNK];
             let sums = cleared::<L>(&mut sums[..count]);
-            let mut codes = MaybeUninit::<[[L::Ints; 16]; SUPER]>::uninit();
+            let mut codes = MaybeUninit::<[[L::Ints; 8]; SUPER]>::uninit();
             let codes = codes.as_mut_ptr();
             let mut scales = MaybeUninit::<SuperScales>::uninit();
             let scales = scales.as_mut_ptr();
             for index in 0..self.blocks() / SUPER {
                 self.super_scales::<L>(index, scales);
                 for sub in 0..SUPER {
-                    self.prefetch(index * SUPER + sub);
-                    self.times_factors::<L>(index * SUPER + sub, scales, &mut (*codes)[sub]);
+                    self.prefetch(Cache::Second, index * SUPER + sub + AHEAD);
+                    (*codes)[sub] = self.quads::<L>(index * SUPER + sub);
                 }
                 by_rows::<L>(
                     count,
-                    &mut SuperBlock::<L, BITS> { weights: self, codes, scales, index, x, first, sums },
+                    &mut SuperBlock::<L, BITS> { codes, scales, index, tokens, x, first, sums },
                 );
             }
             for (token, sums) in sums.iter().enumerate() {
                 self.write::<L>(first + token, *sums, y);
-            }
-        }
-    }
-
-    /// The codes of a block less their offset, times their factors.
-    #[inline(always)]
-    unsafe fn times_factors<L: Lanes>(
-        &self,
-        block: usize,
-        scales: *const SuperScales,
-        codes: &mut [L::Ints; 16],
-    ) {
-        // SAFETY: the caller's.
-        unsafe {
-            let offset = L::splat(self.offset * 0x1_0001);
-            for eight in 0..4 {
-                let group = block % SUPER * Self::GROUPS + eight * Self::GROUPS / 4;
-                let factors = L::twice(L::load((*scales).factors[group].as_ptr()));
-                for (pair, decoded) in self.eight_columns::<L>(block, eight).into_iter().enumerate() {
-                    let less = if Self::MINIMA { decoded } else { L::sub16(decoded, offset) };
-                    codes[4 * eight + pair] = L::mul16(less, factors);
-                }
             }
         }
     }
@@ -151,90 +125,103 @@ impl<const BITS: u8> Weights<'_, BITS> {
                 );
             }
             prefetch(Cache::Second, self.scales.as_ptr().wrapping_add(later * scales).addr());
-            let factors = |group: usize, value| L::store((&raw mut (*out).factors[group]).cast(), value);
+            let scale = |group: usize, value| L::store_floats((&raw mut (*out).scales[group]).cast(), value);
             let minima = |pair: usize, value| L::store((&raw mut (*out).minima[pair]).cast(), value);
-            let scale = |value| L::store_floats((&raw mut (*out).scale).cast(), value);
             if !Self::MINIMA {
+                let d = L::halves(at(self.scales, index * (TILE / 2)));
                 for four in 0..4 {
                     let word = L::load(at(self.sub_scales, (4 * index + four) * TILE));
                     for byte in 0..4 {
-                        factors(4 * four + byte, L::signed_byte(word, byte as i32));
+                        let factors = L::signed_byte(word, byte as i32);
+                        scale(4 * four + byte, L::mul(d, L::floats(factors)));
                     }
                 }
-                return scale(L::halves(at(self.scales, index * (TILE / 2))));
+                return;
             }
+            let (d, m) = L::pairs_of_halves(at(self.scales, index * TILE));
             let bytes = self.six_bits::<L>(index);
             for sub in 0..SUPER {
                 let byte = L::right32(bytes[sub / 4], 8 * (sub % 4) as i32);
-                factors(sub, L::and(byte, L::splat(255)));
+                scale(sub, L::mul(d, L::floats(L::and(byte, L::splat(255)))));
             }
             for pair in 0..SUPER / 2 {
                 let bytes = L::right16(bytes[2 + pair / 2], 8 * (pair % 2) as i32);
                 minima(pair, L::and(bytes, L::splat(0x00ff_00ff)));
             }
-            let (d, m) = L::pairs_of_halves(at(self.scales, index * TILE));
-            scale(d);
-            L::store_floats((&raw mut (*out).min).cast(), L::mul(m, L::splat_float(-(MEAN_OF as f32))));
+            L::store_floats((&raw mut (*out).min).cast(), L::mul(m, L::splat_float(-1.0)));
         }
     }
+}
 
-    /// `sums + activations' scale · (values + min · Σ minima · means)`, for `N` rows from `at`.
-    #[inline(always)]
-    unsafe fn add_super<L: Lanes, const N: usize>(
-        &self,
-        scales: *const SuperScales,
-        mut values: [L::Floats; N],
-        x: &Activations,
-        at: usize,
-        sums: &mut [L::Floats],
-    ) {
-        // SAFETY: the caller's; 8 means, two at a time.
-        unsafe {
-            if Self::MINIMA {
-                let mut dots = [L::splat(0); N];
-                for (pair, minima) in (*scales).minima.iter().enumerate() {
-                    let minima = L::load(minima.as_ptr());
-                    for n in 0..N {
-                        let means = x.means.as_ptr().add(at + n).cast::<i32>().add(pair).read_unaligned();
-                        dots[n] = L::dot(dots[n], minima, L::splat(means));
-                    }
-                }
-                let min = L::load_floats((*scales).min.as_ptr());
+/// `sums + scale · activations' scale · Σ codes · activations` of a block, for `N` rows from `at`.
+#[inline(always)]
+unsafe fn add_block<L: Lanes, const BITS: u8, const N: usize>(
+    codes: &[L::Ints; 8],
+    scales: *const SuperScales,
+    sub: usize,
+    x: &Bytes,
+    at: usize,
+    sums: &mut [L::Floats],
+) {
+    let groups = Weights::<BITS>::GROUPS;
+    // SAFETY: the caller's; four of 32 codes at a time.
+    unsafe {
+        for group in 0..groups {
+            let mut dots = [L::splat(0); N];
+            if !Weights::<BITS>::MINIMA {
                 for n in 0..N {
-                    values[n] = L::fma(min, L::floats(dots[n]), values[n]);
+                    dots[n] = L::splat(x.starts.get_unchecked(at + n)[group]);
                 }
             }
+            for quad in 8 * group / groups..8 * (group + 1) / groups {
+                for n in 0..N {
+                    let four = x.codes.as_ptr().add(at + n).cast::<i32>().add(quad).read_unaligned();
+                    dots[n] = L::dot_bytes(dots[n], codes[quad], L::splat(four));
+                }
+            }
+            let scale = L::load_floats((&raw const (*scales).scales[sub * groups + group]).cast());
             for n in 0..N {
-                let scale = L::splat_float(*x.scales.get_unchecked(at + n));
-                sums[n] = L::fma(scale, values[n], sums[n]);
+                let scale = L::mul(scale, L::splat_float(*x.scales.get_unchecked(at + n)));
+                sums[n] = L::fma(scale, L::floats(dots[n]), sums[n]);
             }
         }
     }
 }
 
-/// `values += scale · dots`.
+/// `sums + min · totals' scale · Σ minima · totals` of a super-block, for `N` rows from `at`.
 #[inline(always)]
-unsafe fn add_part<L: Lanes, const N: usize>(
+unsafe fn add_minima<L: Lanes, const N: usize>(
     scales: *const SuperScales,
-    dots: &[L::Ints; N],
-    values: &mut [L::Floats; N],
+    x: &Bytes,
+    at: usize,
+    sums: &mut [L::Floats],
 ) {
-    // SAFETY: the caller's.
+    // SAFETY: the caller's; 8 totals, two at a time.
     unsafe {
-        let scale = L::load_floats((*scales).scale.as_ptr());
+        let mut dots = [L::splat(0); N];
+        for (pair, minima) in (*scales).minima.iter().enumerate() {
+            let minima = L::load(minima.as_ptr());
+            for n in 0..N {
+                let totals = x.totals.as_ptr().add(at + n).cast::<i32>().add(pair).read_unaligned();
+                dots[n] = L::dot(dots[n], minima, L::splat(totals));
+            }
+        }
+        let min = L::load_floats((&raw const (*scales).min).cast());
         for n in 0..N {
-            values[n] = L::fma(scale, L::floats(dots[n]), values[n]);
+            let min = L::mul(min, L::splat_float(*x.total_scales.get_unchecked(at + n)));
+            sums[n] = L::fma(min, L::floats(dots[n]), sums[n]);
         }
     }
 }
 
 /// A decoded super-block, and what its products are added to.
 struct SuperBlock<'a, L: Lanes, const BITS: u8> {
-    weights: &'a Weights<'a, BITS>,
-    codes: *const [[L::Ints; 16]; SUPER],
+    codes: *const [[L::Ints; 8]; SUPER],
     scales: *const SuperScales,
     index: usize,
-    x: &'a Activations,
+    /// Rows of activations in all.
+    tokens: usize,
+    x: &'a Bytes,
     /// The row of activations whose sums are the first.
     first: usize,
     sums: &'a mut [L::Floats],
@@ -243,27 +230,19 @@ struct SuperBlock<'a, L: Lanes, const BITS: u8> {
 impl<L: Lanes, const BITS: u8> ByRows for SuperBlock<'_, L, BITS> {
     #[inline(always)]
     unsafe fn rows<const N: usize>(&mut self, first: usize) {
-        let (x, token) = (self.x, self.first + first);
+        let token = self.first + first;
         // Or the compiler loads codes before the loop over rows, more than the registers hold, and spills them.
         let codes = std::hint::black_box(self.codes);
         // SAFETY: the caller's.
         unsafe {
-            let mut values = [L::splat_float(0.0); N];
-            for part in (0..SUPER).step_by(Weights::<BITS>::PART) {
-                let mut dots = [L::splat(0); N];
-                for sub in part..part + Weights::<BITS>::PART {
-                    let at = (self.index * SUPER + sub) * x.tokens + token;
-                    for (pair, codes) in (*codes)[sub].iter().enumerate() {
-                        for n in 0..N {
-                            dots[n] = L::dot(dots[n], *codes, two::<L>(x, at + n, pair));
-                        }
-                    }
-                }
-                add_part::<L, N>(self.scales, &dots, &mut values);
-            }
-            let at = self.index * x.tokens + token;
             let sums = self.sums.get_unchecked_mut(first..first + N);
-            self.weights.add_super::<L, N>(self.scales, values, x, at, sums);
+            for sub in 0..SUPER {
+                let at = (self.index * SUPER + sub) * self.tokens + token;
+                add_block::<L, BITS, N>(&(*codes)[sub], self.scales, sub, self.x, at, sums);
+            }
+            if Weights::<BITS>::MINIMA {
+                add_minima::<L, N>(self.scales, self.x, self.index * self.tokens + token, sums);
+            }
         }
     }
 }

@@ -32,24 +32,19 @@ pub(super) trait Lanes {
     unsafe fn right16(a: Self::Ints, bits: i32) -> Self::Ints;
     /// `sum + a₀ b₀ + a₁ b₁`, where a lane of `a` and `b` is a pair of 16 bits.
     unsafe fn dot(sum: Self::Ints, a: Self::Ints, b: Self::Ints) -> Self::Ints;
-    /// `a · b` in halves of 16 bits.
-    unsafe fn mul16(a: Self::Ints, b: Self::Ints) -> Self::Ints;
-    /// `a · b + c`.
-    unsafe fn mul_add32(a: Self::Ints, b: Self::Ints, c: Self::Ints) -> Self::Ints;
-    /// The low half of every lane in both halves.
-    unsafe fn twice(a: Self::Ints) -> Self::Ints;
+    /// `sum + a₀ b₀ + … + a₃ b₃`, where a lane of `a` is four bytes of at most 6 bits, one of `b` four with signs.
+    unsafe fn dot_bytes(sum: Self::Ints, a: Self::Ints, b: Self::Ints) -> Self::Ints;
     /// Shifted to the right without the sign.
     unsafe fn right32(a: Self::Ints, bits: i32) -> Self::Ints;
     /// One byte of every lane, with its sign.
     unsafe fn signed_byte(a: Self::Ints, byte: i32) -> Self::Ints;
     unsafe fn floats(a: Self::Ints) -> Self::Floats;
-    /// The integer sums of a block's groups (of the first, where it is one) for all `N` rows of activations:
-    /// the weights are decoded on the way.
+    /// The integer sums of a block for all `N` rows of activations: the weights are decoded on the way.
     unsafe fn dots<const BITS: u8, const N: usize>(
         weights: &Weights<BITS>,
         x: &Activations,
         block: usize,
-    ) -> [[Self::Ints; N]; 2];
+    ) -> [Self::Ints; N];
 
     /// 16 f16 from 8 words.
     unsafe fn halves(words: *const u32) -> Self::Floats;
@@ -122,7 +117,7 @@ impl Lanes for Avx2 {
         weights: &Weights<BITS>,
         x: &Activations,
         block: usize,
-    ) -> [[Self::Ints; N]; 2] {
+    ) -> [Self::Ints; N] {
         // SAFETY: the caller's.
         unsafe { weights.dots_by_pairs::<Self, N>(x, block) }
     }
@@ -147,13 +142,14 @@ impl Lanes for Avx2 {
             _mm256_add_epi32(sum[0], _mm256_madd_epi16(a[0], b[0])),
             _mm256_add_epi32(sum[1], _mm256_madd_epi16(a[1], b[1])),
         ];
-        mul16(a: Self::Ints, b: Self::Ints) -> Self::Ints =
-            [_mm256_mullo_epi16(a[0], b[0]), _mm256_mullo_epi16(a[1], b[1])];
-        mul_add32(a: Self::Ints, b: Self::Ints, c: Self::Ints) -> Self::Ints = [
-            _mm256_add_epi32(_mm256_mullo_epi32(a[0], b[0]), c[0]),
-            _mm256_add_epi32(_mm256_mullo_epi32(a[1], b[1]), c[1]),
-        ];
-        twice(a: Self::Ints) -> Self::Ints = both!(a in a => _mm256_blend_epi16::<0xaa>(a, _mm256_slli_epi32::<16>(a)));
+        dot_bytes(sum: Self::Ints, a: Self::Ints, b: Self::Ints) -> Self::Ints = {
+            let ones = _mm256_set1_epi16(1);
+            let pairs = [_mm256_maddubs_epi16(a[0], b[0]), _mm256_maddubs_epi16(a[1], b[1])];
+            [
+                _mm256_add_epi32(sum[0], _mm256_madd_epi16(pairs[0], ones)),
+                _mm256_add_epi32(sum[1], _mm256_madd_epi16(pairs[1], ones)),
+            ]
+        };
         right32(a: Self::Ints, bits: i32) -> Self::Ints = both!(a in a => _mm256_srl_epi32(a, _mm_cvtsi32_si128(bits)));
         signed_byte(a: Self::Ints, byte: i32) -> Self::Ints =
             both!(a in a => _mm256_srai_epi32::<24>(_mm256_sll_epi32(a, _mm_cvtsi32_si128(24 - 8 * byte))));
@@ -194,7 +190,7 @@ impl Lanes for Avx512 {
         weights: &Weights<BITS>,
         x: &Activations,
         block: usize,
-    ) -> [[Self::Ints; N]; 2] {
+    ) -> [Self::Ints; N] {
         // SAFETY: the caller's; where there are few rows, they have digits.
         unsafe { weights.dots_by_digits::<N>(x, block) }
     }
@@ -209,9 +205,7 @@ impl Lanes for Avx512 {
         left16(a: __m512i, bits: i32) -> __m512i = _mm512_sll_epi16(a, _mm_cvtsi32_si128(bits));
         right16(a: __m512i, bits: i32) -> __m512i = _mm512_srl_epi16(a, _mm_cvtsi32_si128(bits));
         dot(sum: __m512i, a: __m512i, b: __m512i) -> __m512i = _mm512_dpwssd_epi32(sum, a, b);
-        mul16(a: __m512i, b: __m512i) -> __m512i = _mm512_mullo_epi16(a, b);
-        mul_add32(a: __m512i, b: __m512i, c: __m512i) -> __m512i = _mm512_add_epi32(_mm512_mullo_epi32(a, b), c);
-        twice(a: __m512i) -> __m512i = _mm512_mask_blend_epi16(0xaaaa_aaaa, a, _mm512_slli_epi32::<16>(a));
+        dot_bytes(sum: __m512i, a: __m512i, b: __m512i) -> __m512i = _mm512_dpbusd_epi32(sum, a, b);
         right32(a: __m512i, bits: i32) -> __m512i = _mm512_srl_epi32(a, _mm_cvtsi32_si128(bits));
         signed_byte(a: __m512i, byte: i32) -> __m512i =
             _mm512_srai_epi32::<24>(_mm512_sll_epi32(a, _mm_cvtsi32_si128(24 - 8 * byte)));

@@ -37,12 +37,13 @@ pub(crate) fn kernels() -> impl Iterator<Item = Kernel> {
 fn assert_bounds(planes: &Planes, words: &[u32], tiles: &Range<usize>, x: &Activations) {
     assert!(words.len() >= planes.words && tiles.end <= planes.tiles);
     let blocks = x.tokens * (planes.layout.cols / BLOCK);
-    assert!(x.codes.len() == blocks * BLOCK && x.sums.len() == blocks && x.totals.len() == blocks);
-    match planes.layout.format.has_super_blocks() {
-        true => assert!(x.scales.len() * SUPER == blocks && x.means.len() * SUPER == blocks),
-        false => assert!(x.scales.len() == x.tokens),
+    if planes.layout.format.has_super_blocks() {
+        let x = &x.bytes;
+        assert!(x.codes.len() == blocks && x.scales.len() == blocks && x.starts.len() == blocks);
+        return assert!(x.totals.len() * SUPER == blocks && x.total_scales.len() == x.totals.len());
     }
-    assert!(x.tokens > FEW || x.digits.len() == blocks);
+    assert!(x.codes.len() == blocks * BLOCK && x.totals.len() == blocks);
+    assert!(x.scales.len() == x.tokens && (x.tokens > FEW || x.digits.len() == blocks));
 }
 
 /// # Safety
@@ -75,9 +76,9 @@ unsafe fn run<L: Lanes>(
         // SAFETY: the caller's.
         unsafe {
             match planes.layout.format {
-                Q4_K => Weights::<4>::new(planes, words, tile).multiply_super::<L>(x, y),
-                Q5_K => Weights::<5>::new(planes, words, tile).multiply_super::<L>(x, y),
-                Q6_K => Weights::<6>::new(planes, words, tile).multiply_super::<L>(x, y),
+                Q4_K => Weights::<4>::new(planes, words, tile).multiply_super::<L>(x.tokens, &x.bytes, y),
+                Q5_K => Weights::<5>::new(planes, words, tile).multiply_super::<L>(x.tokens, &x.bytes, y),
+                Q6_K => Weights::<6>::new(planes, words, tile).multiply_super::<L>(x.tokens, &x.bytes, y),
                 Q5_0 | Q5_1 => Weights::<5>::new(planes, words, tile).multiply::<L>(x, y),
                 Q8_0 => Weights::<8>::new(planes, words, tile).multiply::<L>(x, y),
                 _ => Weights::<4>::new(planes, words, tile).multiply::<L>(x, y),
@@ -117,8 +118,8 @@ impl<const BITS: u8> Weights<'_, BITS> {
                 if block % STRETCH == 0 {
                     self.decode_scales::<L>(self.stretch(block), scales);
                 }
-                self.prefetch(block);
-                let [dots, _] = L::dots::<BITS, N>(self, x, block);
+                self.prefetch(Cache::Second, block + AHEAD);
+                let dots = L::dots::<BITS, N>(self, x, block);
                 self.add::<L, N>(&mut sums, &dots, scales, block, x, block * N);
             }
             for n in 0..N {
@@ -142,7 +143,7 @@ impl<const BITS: u8> Weights<'_, BITS> {
                 if block % STRETCH == 0 {
                     self.decode_scales::<L>(self.stretch(block), scales);
                 }
-                self.prefetch(block);
+                self.prefetch(Cache::Second, block + AHEAD);
                 for eight in 0..4 {
                     for (pair, decoded) in self.eight_columns::<L>(block, eight).into_iter().enumerate() {
                         codes[4 * eight + pair] = L::sub16(decoded, offset);
@@ -158,9 +159,9 @@ impl<const BITS: u8> Weights<'_, BITS> {
         }
     }
 
-    /// Asks for the codes [`AHEAD`] blocks after `block`, perhaps in the next tile or behind the last.
+    /// Asks for the codes of a block, perhaps in the next tile or behind the last.
     #[inline(always)]
-    pub fn prefetch(&self, block: usize) {
+    pub fn prefetch(&self, cache: Cache, block: usize) {
         let (low, high) = match BITS {
             4 => (4, 0),
             5 => (4, 1),
@@ -168,8 +169,8 @@ impl<const BITS: u8> Weights<'_, BITS> {
             _ => (8, 0),
         };
         for (plane, lines) in [(self.codes, low), (self.high, high)] {
-            for line in (block + AHEAD) * lines..(block + AHEAD + 1) * lines {
-                prefetch(Cache::Second, plane.as_ptr().wrapping_add(line * TILE).addr());
+            for line in block * lines..(block + 1) * lines {
+                prefetch(cache, plane.as_ptr().wrapping_add(line * TILE).addr());
             }
         }
     }

@@ -100,26 +100,61 @@ impl<'a, const BITS: u8> Weights<'a, BITS> {
         }
     }
 
+    /// The codes of a block as bytes: vector `quad` holds columns `4 quad .. 4 quad + 4`.
+    #[inline(always)]
+    pub unsafe fn quads<L: Lanes>(&self, block: usize) -> [L::Ints; 8] {
+        // SAFETY: the caller's: 16 words of this tile's planes at a time.
+        unsafe {
+            let words = |plane: &[u32], index: usize| L::load(at(plane, index * TILE));
+            let mut quads = [L::splat(0); 8];
+            if BITS == 8 {
+                for (quad, codes) in quads.iter_mut().enumerate() {
+                    *codes = words(self.codes, block * 8 + quad);
+                }
+                return quads;
+            }
+            let nibble = L::splat(0x0f0f_0f0f);
+            for eight in 0..4 {
+                let word = words(self.codes, block * 4 + eight);
+                quads[2 * eight] = L::and(word, nibble);
+                quads[2 * eight + 1] = L::and(L::right16(word, 4), nibble);
+            }
+            if BITS == 4 {
+                return quads;
+            }
+            for (quad, codes) in quads.iter_mut().enumerate() {
+                // The quad's bits go from place `from` of their byte to place 4.
+                let (mask, from, word) = match BITS {
+                    5 => (0x1010_1010, quad as i32, words(self.high, block)),
+                    _ => (0x3030_3030, 2 * (quad % 4) as i32, words(self.high, block * 2 + quad / 4)),
+                };
+                let high = match from {
+                    ..4 => L::left16(word, 4 - from),
+                    _ => L::right16(word, from - 4),
+                };
+                *codes = L::or(*codes, L::and(high, L::splat(mask)));
+            }
+            quads
+        }
+    }
+
     /// See [`Lanes::dots`]: with pairs of 16-bit codes.
     #[inline(always)]
     pub unsafe fn dots_by_pairs<L: Lanes, const N: usize>(
         &self,
         x: &Activations,
         block: usize,
-    ) -> [[L::Ints; N]; 2] {
+    ) -> [L::Ints; N] {
         // SAFETY: the caller's.
         unsafe {
-            let mut dots = [[L::splat(0); N]; 2];
-            for group in 0..Self::GROUPS {
-                for n in 0..N {
-                    dots[group][n] = L::splat(self.start(x, block * N + n, group));
-                }
-                for eight in 4 * group / Self::GROUPS..4 * (group + 1) / Self::GROUPS {
-                    for (pair, codes) in self.eight_columns::<L>(block, eight).into_iter().enumerate() {
-                        for n in 0..N {
-                            let two = two::<L>(x, block * N + n, 4 * eight + pair);
-                            dots[group][n] = L::dot(dots[group][n], codes, two);
-                        }
+            let mut dots = [L::splat(0); N];
+            for n in 0..N {
+                dots[n] = L::splat(self.start(x, block * N + n));
+            }
+            for eight in 0..4 {
+                for (pair, codes) in self.eight_columns::<L>(block, eight).into_iter().enumerate() {
+                    for n in 0..N {
+                        dots[n] = L::dot(dots[n], codes, two::<L>(x, block * N + n, 4 * eight + pair));
                     }
                 }
             }
@@ -127,12 +162,11 @@ impl<'a, const BITS: u8> Weights<'a, BITS> {
         }
     }
 
-    /// What the sums of integer products start from: minus the offset of all codes of the group.
+    /// What the sums of integer products start from: minus the offset of all codes.
     #[inline(always)]
-    pub unsafe fn start(&self, x: &Activations, at: usize, group: usize) -> i32 {
+    pub unsafe fn start(&self, x: &Activations, at: usize) -> i32 {
         // SAFETY: the caller's.
-        let sums = unsafe { x.sums.get_unchecked(at) };
-        -self.offset * if BITS == 6 { sums[group] } else { sums[0] + sums[1] }
+        -self.offset * unsafe { *x.totals.get_unchecked(at) } as i32
     }
 
     /// Decodes the scales and minima (where the format has them) of up to [`STRETCH`] blocks.
