@@ -167,18 +167,16 @@ unsafe fn add_block<L: Lanes, const BITS: u8, const N: usize>(
     // SAFETY: the caller's; four of 32 codes at a time.
     unsafe {
         for group in 0..groups {
-            let mut dots = [L::splat(0); N];
-            if !Weights::<BITS>::MINIMA {
-                for n in 0..N {
-                    dots[n] = L::splat(x.starts.get_unchecked(at + n)[group]);
+            let mut starts = [L::splat(0); N];
+            let mut rows = [std::ptr::null(); N];
+            for n in 0..N {
+                if !Weights::<BITS>::MINIMA {
+                    starts[n] = L::splat(x.starts.get_unchecked(at + n)[group]);
                 }
+                rows[n] = x.codes.as_ptr().add(at + n).cast::<i32>().add(8 / groups * group);
             }
-            for quad in 8 * group / groups..8 * (group + 1) / groups {
-                for n in 0..N {
-                    let four = x.codes.as_ptr().add(at + n).cast::<i32>().add(quad).read_unaligned();
-                    dots[n] = L::dot_bytes(dots[n], codes[quad], L::splat(four));
-                }
-            }
+            let quads = &codes[8 / groups * group..8 / groups * (group + 1)];
+            let dots = L::dot_quads::<BITS, N>(starts, quads, rows);
             let scale = L::load_floats((&raw const (*scales).scales[sub * groups + group]).cast());
             for n in 0..N {
                 let scale = L::mul(scale, L::splat_float(*x.scales.get_unchecked(at + n)));

@@ -32,8 +32,6 @@ pub(super) trait Lanes {
     unsafe fn right16(a: Self::Ints, bits: i32) -> Self::Ints;
     /// `sum + a₀ b₀ + a₁ b₁`, where a lane of `a` and `b` is a pair of 16 bits.
     unsafe fn dot(sum: Self::Ints, a: Self::Ints, b: Self::Ints) -> Self::Ints;
-    /// `sum + a₀ b₀ + … + a₃ b₃`, where a lane of `a` is four bytes of at most 6 bits, one of `b` four with signs.
-    unsafe fn dot_bytes(sum: Self::Ints, a: Self::Ints, b: Self::Ints) -> Self::Ints;
     /// Shifted to the right without the sign.
     unsafe fn right32(a: Self::Ints, bits: i32) -> Self::Ints;
     /// One byte of every lane, with its sign.
@@ -44,6 +42,14 @@ pub(super) trait Lanes {
         weights: &Weights<BITS>,
         x: &Activations,
         block: usize,
+    ) -> [Self::Ints; N];
+
+    /// `starts + Σ codes · activations` for `N` rows: quads of four codes of `BITS` bits to a lane, and four signed
+    /// bytes of each row for all lanes.
+    unsafe fn dot_quads<const BITS: u8, const N: usize>(
+        starts: [Self::Ints; N],
+        quads: &[Self::Ints],
+        x: [*const i32; N],
     ) -> [Self::Ints; N];
 
     /// 16 f16 from 8 words.
@@ -122,6 +128,39 @@ impl Lanes for Avx2 {
         unsafe { weights.dots_by_pairs::<Self, N>(x, block) }
     }
 
+    /// Products are added in 16 bits, as many as fit.
+    #[inline(always)]
+    unsafe fn dot_quads<const BITS: u8, const N: usize>(
+        starts: [Self::Ints; N],
+        quads: &[Self::Ints],
+        x: [*const i32; N],
+    ) -> [Self::Ints; N] {
+        let fit = if BITS == 4 { 8 } else { 8 >> (BITS - 4) }; // 2 · fit · (2^BITS - 1) · 127 < 2¹⁵
+        // SAFETY: the caller's.
+        unsafe {
+            let mut sums = starts;
+            for first in (0..quads.len()).step_by(fit) {
+                let mut pairs = [[_mm256_setzero_si256(); 2]; N];
+                // A loop: in straight lines the compiler keeps more at hand than the registers hold.
+                for quad in first..std::hint::black_box(quads.len().min(first + fit)) {
+                    let [low, high] = quads[quad];
+                    for n in 0..N {
+                        let four = _mm256_set1_epi32(x[n].add(quad).read_unaligned());
+                        let [a, b] = pairs[n];
+                        pairs[n] = [
+                            _mm256_add_epi16(a, _mm256_maddubs_epi16(low, four)),
+                            _mm256_add_epi16(b, _mm256_maddubs_epi16(high, four)),
+                        ];
+                    }
+                }
+                for n in 0..N {
+                    sums[n] = Self::dot(sums[n], pairs[n], [_mm256_set1_epi16(1); 2]);
+                }
+            }
+            sums
+        }
+    }
+
     methods! {
         load(words: *const u32) -> Self::Ints =
             [_mm256_loadu_si256(words.cast()), _mm256_loadu_si256(words.add(8).cast())];
@@ -142,14 +181,6 @@ impl Lanes for Avx2 {
             _mm256_add_epi32(sum[0], _mm256_madd_epi16(a[0], b[0])),
             _mm256_add_epi32(sum[1], _mm256_madd_epi16(a[1], b[1])),
         ];
-        dot_bytes(sum: Self::Ints, a: Self::Ints, b: Self::Ints) -> Self::Ints = {
-            let ones = _mm256_set1_epi16(1);
-            let pairs = [_mm256_maddubs_epi16(a[0], b[0]), _mm256_maddubs_epi16(a[1], b[1])];
-            [
-                _mm256_add_epi32(sum[0], _mm256_madd_epi16(pairs[0], ones)),
-                _mm256_add_epi32(sum[1], _mm256_madd_epi16(pairs[1], ones)),
-            ]
-        };
         right32(a: Self::Ints, bits: i32) -> Self::Ints = both!(a in a => _mm256_srl_epi32(a, _mm_cvtsi32_si128(bits)));
         signed_byte(a: Self::Ints, byte: i32) -> Self::Ints =
             both!(a in a => _mm256_srai_epi32::<24>(_mm256_sll_epi32(a, _mm_cvtsi32_si128(24 - 8 * byte))));
@@ -195,6 +226,25 @@ impl Lanes for Avx512 {
         unsafe { weights.dots_by_digits::<N>(x, block) }
     }
 
+    #[inline(always)]
+    unsafe fn dot_quads<const BITS: u8, const N: usize>(
+        starts: [Self::Ints; N],
+        quads: &[Self::Ints],
+        x: [*const i32; N],
+    ) -> [Self::Ints; N] {
+        // SAFETY: the caller's.
+        unsafe {
+            let mut sums = starts;
+            for (quad, codes) in quads.iter().enumerate() {
+                for n in 0..N {
+                    let four = _mm512_set1_epi32(x[n].add(quad).read_unaligned());
+                    sums[n] = _mm512_dpbusd_epi32(sums[n], *codes, four);
+                }
+            }
+            sums
+        }
+    }
+
     methods! {
         load(words: *const u32) -> __m512i = _mm512_loadu_si512(words.cast());
         store(words: *mut u32, a: __m512i) = _mm512_storeu_si512(words.cast(), a);
@@ -205,7 +255,6 @@ impl Lanes for Avx512 {
         left16(a: __m512i, bits: i32) -> __m512i = _mm512_sll_epi16(a, _mm_cvtsi32_si128(bits));
         right16(a: __m512i, bits: i32) -> __m512i = _mm512_srl_epi16(a, _mm_cvtsi32_si128(bits));
         dot(sum: __m512i, a: __m512i, b: __m512i) -> __m512i = _mm512_dpwssd_epi32(sum, a, b);
-        dot_bytes(sum: __m512i, a: __m512i, b: __m512i) -> __m512i = _mm512_dpbusd_epi32(sum, a, b);
         right32(a: __m512i, bits: i32) -> __m512i = _mm512_srl_epi32(a, _mm_cvtsi32_si128(bits));
         signed_byte(a: __m512i, byte: i32) -> __m512i =
             _mm512_srai_epi32::<24>(_mm512_sll_epi32(a, _mm_cvtsi32_si128(24 - 8 * byte)));
