@@ -58,6 +58,7 @@ impl<const BITS: u8> Weights<'_, BITS> {
             let mut scales = MaybeUninit::<SuperScales>::uninit();
             let scales = scales.as_mut_ptr();
             for index in 0..self.blocks() / SUPER {
+                self.prefetch_scales(Cache::First, index + NEAR / SUPER);
                 self.super_scales::<L>(index, scales);
                 for sub in 0..SUPER {
                     let block = index * SUPER + sub;
@@ -94,6 +95,7 @@ impl<const BITS: u8> Weights<'_, BITS> {
             let mut scales = MaybeUninit::<SuperScales>::uninit();
             let scales = scales.as_mut_ptr();
             for index in 0..self.blocks() / SUPER {
+                self.prefetch_scales(Cache::Second, index + AHEAD / SUPER);
                 self.super_scales::<L>(index, scales);
                 for sub in 0..SUPER {
                     self.prefetch(Cache::Second, index * SUPER + sub + AHEAD);
@@ -110,21 +112,22 @@ impl<const BITS: u8> Weights<'_, BITS> {
         }
     }
 
-    /// Decodes the scales of a super-block, and asks for those of a later one.
+    /// Asks for the scales of a super-block, perhaps in the next tile or behind the last.
+    #[inline(always)]
+    fn prefetch_scales(&self, cache: Cache, index: usize) {
+        // Words of a super-block in each part.
+        let (sub_scales, scales) = if Self::MINIMA { (3 * TILE, TILE) } else { (4 * TILE, TILE / 2) };
+        for word in (0..sub_scales).step_by(TILE) {
+            prefetch(cache, self.sub_scales.as_ptr().wrapping_add(index * sub_scales + word).addr());
+        }
+        prefetch(cache, self.scales.as_ptr().wrapping_add(index * scales).addr());
+    }
+
+    /// Decodes the scales of a super-block.
     #[inline(always)]
     unsafe fn super_scales<L: Lanes>(&self, index: usize, out: *mut SuperScales) {
         // SAFETY: the caller's: the words of this super-block, 16 places at a time.
         unsafe {
-            // Words of a super-block in each part.
-            let (sub_scales, scales) = if Self::MINIMA { (3 * TILE, TILE) } else { (4 * TILE, TILE / 2) };
-            let later = index + AHEAD / SUPER;
-            for word in (0..sub_scales).step_by(TILE) {
-                prefetch(
-                    Cache::Second,
-                    self.sub_scales.as_ptr().wrapping_add(later * sub_scales + word).addr(),
-                );
-            }
-            prefetch(Cache::Second, self.scales.as_ptr().wrapping_add(later * scales).addr());
             let scale = |group: usize, value| L::store_floats((&raw mut (*out).scales[group]).cast(), value);
             let minima = |pair: usize, value| L::store((&raw mut (*out).minima[pair]).cast(), value);
             if !Self::MINIMA {
