@@ -152,8 +152,9 @@ for_the_machine!(
     fn largest(x: &[f32]) -> f32 = largest_of
 );
 
+/// See [`largest`].
 #[inline(always)]
-fn largest_of<const FMA: bool>(x: &[f32]) -> f32 {
+pub(super) fn largest_of<const FMA: bool>(x: &[f32]) -> f32 {
     // Magnitudes are ordered as their bits are, and the largest of integers is a vector loop.
     f32::from_bits(x.iter().fold(0, |max, x| max.max(x.abs().to_bits())))
 }

@@ -1,6 +1,6 @@
 //! Activations rounded to 8-bit integers, for k-quants.
 
-use super::activations::{BLOCK, QUAD, SUPER, round};
+use super::activations::{BLOCK, QUAD, SUPER, largest_of, round};
 use super::rows::for_the_machine;
 use super::{Place, pool};
 
@@ -101,8 +101,7 @@ for_the_machine!(
 fn quantize_one<const FMA: bool>(x: &[f32; SUPER * BLOCK], out: &mut SuperBlock) {
     let mut sums = [0.0; SUPER];
     for (block, x) in x.as_chunks::<BLOCK>().0.iter().enumerate() {
-        // Magnitudes are ordered as their bits are, and the largest of integers is a vector loop.
-        let largest = f32::from_bits(x.iter().fold(0, |largest, x| largest.max(x.abs().to_bits())));
+        let largest = largest_of::<FMA>(x);
         let inverse = if largest > 0.0 { LARGEST / largest } else { 0.0 };
         out.codes[block] = x.map(|x| round(x * inverse) as i8);
         out.scales[block] = largest / LARGEST;

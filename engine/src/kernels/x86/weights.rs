@@ -1,4 +1,4 @@
-//! The packed weights of a tile in registers: a lane holds two 16-bit codes of its row.
+//! The packed weights of a tile in registers: a lane holds codes of its row, two of 16 bits or four bytes.
 
 use std::ops::Range;
 
