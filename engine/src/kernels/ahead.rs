@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::detached::first_task;
 
 /// Bytes that a helper fetches at most: its second cache holds them beside what it works on.
-const MOST: usize = 384 << 10;
+const MOST: usize = 640 << 10;
 /// Bytes of a cache line.
 const LINE: usize = 64;
 /// Lines that are asked for before a helper looks whether it is called.

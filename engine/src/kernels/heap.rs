@@ -17,24 +17,6 @@ pub fn keep_freed_memory() {
     }
 }
 
-/// Zeros for weights, in huge pages where the system has some to give: decoding reads every weight once a
-/// token, and with pages of 4 KiB it waits for their addresses.
-pub(crate) fn zeros(len: usize) -> Vec<u32> {
-    let mut words: Vec<u32> = Vec::with_capacity(len);
-    #[cfg(target_os = "linux")]
-    {
-        const HUGE: usize = 2 << 20;
-        let start = words.as_ptr().addr() / HUGE * HUGE;
-        // What comes next too: a page that the allocator writes its notes to before it is asked for is lost.
-        // (A matrix above the threshold has a mapping of its own, and what follows is not the heap's.)
-        let bytes = if 4 * len < AHEAD { 4 * len + AHEAD } else { 4 * len };
-        // SAFETY: the advice changes no memory; where nothing is mapped it is not taken.
-        unsafe { libc::madvise(std::ptr::without_provenance_mut(start), bytes, libc::MADV_HUGEPAGE) };
-    }
-    words.resize(len, 0);
-    words
-}
-
 /// Bytes that the heap grows by at least, and from which an allocation is a mapping of its own.
 #[cfg(target_os = "linux")]
 const AHEAD: usize = 32 << 20;

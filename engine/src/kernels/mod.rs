@@ -20,6 +20,7 @@ pub(crate) mod pool;
 mod product;
 mod rows;
 mod scalar;
+pub(crate) mod words;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 

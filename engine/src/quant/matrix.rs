@@ -77,8 +77,8 @@ impl QuantizedMatrix {
         }
     }
 
-    fn from_words(layout: Layout, words: Vec<u32>, device: &Device) -> Self {
-        let data = TensorData::new(words, [layout.words()]);
+    fn from_words(layout: Layout, words: pack::words::Words, device: &Device) -> Self {
+        let data = TensorData::from_bytes(pack::words::into_bytes(words), [layout.words()], DType::U32);
         let words = Tensor::from_data(data, (device, DType::U32));
         Self { words, layout, arithmetic: Arithmetic::default() }
     }

@@ -6,12 +6,23 @@ use super::layout::{Layout, TILE};
 use super::{Format, Nf4};
 
 #[cfg(feature = "flex")]
-use crate::kernels::heap::zeros;
+pub(crate) use crate::kernels::words;
 
+/// Other backends copy the words to memory of theirs.
 #[cfg(not(feature = "flex"))]
-fn zeros(len: usize) -> Vec<u32> {
-    vec![0; len]
+pub(crate) mod words {
+    pub type Words = Vec<u32>;
+
+    pub fn zeros(len: usize) -> Words {
+        vec![0; len]
+    }
+
+    pub fn into_bytes(words: Words) -> burn::tensor::Bytes {
+        burn::tensor::Bytes::from_elems(words)
+    }
 }
+
+use words::Words;
 
 /// One block, taken apart: codes as unsigned numbers, scales as the bytes they are.
 struct Block<'a> {
@@ -23,8 +34,8 @@ struct Block<'a> {
 }
 
 /// Packs a matrix stored as GGUF blocks, row after row. `bytes` has the exact length.
-pub(crate) fn pack(layout: Layout, bytes: &[u8]) -> Vec<u32> {
-    let mut words = zeros(layout.words());
+pub(crate) fn pack(layout: Layout, bytes: &[u8]) -> Words {
+    let mut words = words::zeros(layout.words());
     let [codes, high, sub_scales, scales] = planes(layout, &mut words);
     let row_bytes = layout.blocks() * layout.format.block_bytes();
 
@@ -51,8 +62,8 @@ pub(crate) fn pack(layout: Layout, bytes: &[u8]) -> Vec<u32> {
 }
 
 /// Packs an NF4 matrix.
-pub(super) fn pack_nf4(layout: Layout, nf4: &Nf4) -> Vec<u32> {
-    let mut words = zeros(layout.words());
+pub(super) fn pack_nf4(layout: Layout, nf4: &Nf4) -> Words {
+    let mut words = words::zeros(layout.words());
     let blocks = layout.blocks();
     for row in 0..layout.rows {
         let (tile, lane) = (row / TILE, row % TILE);

@@ -11,11 +11,6 @@ use crate::kernels::bytes::Bytes;
 use crate::kernels::{Cache, Place, prefetch};
 use crate::quant::TILE;
 
-/// Blocks of codes that are asked for ahead of their use with few rows, into the first cache: the loop is so short
-/// that several blocks are under way at once, whose waiting for the second cache leaves no place for what is
-/// asked for.
-const NEAR: usize = 16;
-
 /// The scales of a super-block of 16 rows.
 #[repr(align(64))]
 struct SuperScales {
@@ -58,11 +53,9 @@ impl<const BITS: u8> Weights<'_, BITS> {
             let mut scales = MaybeUninit::<SuperScales>::uninit();
             let scales = scales.as_mut_ptr();
             for index in 0..self.blocks() / SUPER {
-                self.prefetch_scales(Cache::First, index + NEAR / SUPER);
                 self.super_scales::<L>(index, scales);
                 for sub in 0..SUPER {
                     let block = index * SUPER + sub;
-                    self.prefetch(Cache::First, block + NEAR);
                     let codes = self.quads::<L>(block);
                     add_block::<L, BITS, N>(&codes, scales, sub, x, block * N, &mut sums);
                 }
@@ -95,10 +88,10 @@ impl<const BITS: u8> Weights<'_, BITS> {
             let mut scales = MaybeUninit::<SuperScales>::uninit();
             let scales = scales.as_mut_ptr();
             for index in 0..self.blocks() / SUPER {
-                self.prefetch_scales(Cache::Second, index + AHEAD / SUPER);
+                self.prefetch_scales(index + AHEAD / SUPER);
                 self.super_scales::<L>(index, scales);
                 for sub in 0..SUPER {
-                    self.prefetch(Cache::Second, index * SUPER + sub + AHEAD);
+                    self.prefetch(index * SUPER + sub + AHEAD);
                     (*codes)[sub] = self.quads::<L>(index * SUPER + sub);
                 }
                 by_rows::<L>(
@@ -114,13 +107,13 @@ impl<const BITS: u8> Weights<'_, BITS> {
 
     /// Asks for the scales of a super-block, perhaps in the next tile or behind the last.
     #[inline(always)]
-    fn prefetch_scales(&self, cache: Cache, index: usize) {
+    fn prefetch_scales(&self, index: usize) {
         // Words of a super-block in each part.
         let (sub_scales, scales) = if Self::MINIMA { (3 * TILE, TILE) } else { (4 * TILE, TILE / 2) };
         for word in (0..sub_scales).step_by(TILE) {
-            prefetch(cache, self.sub_scales.as_ptr().wrapping_add(index * sub_scales + word).addr());
+            prefetch(Cache::Second, self.sub_scales.as_ptr().wrapping_add(index * sub_scales + word).addr());
         }
-        prefetch(cache, self.scales.as_ptr().wrapping_add(index * scales).addr());
+        prefetch(Cache::Second, self.scales.as_ptr().wrapping_add(index * scales).addr());
     }
 
     /// Decodes the scales of a super-block.

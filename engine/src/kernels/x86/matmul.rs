@@ -13,8 +13,9 @@ use crate::quant::{Format, TILE};
 /// Rows of activations that share the decoding of a block of weights: their sums, and their part of the block,
 /// lie in the first cache.
 pub(super) const CHUNK: usize = 128;
-/// Blocks of codes that are asked for ahead of their use, about 10 KiB, into the second cache: the first one
-/// has too few places for what is on its way.
+/// Blocks of codes that are asked for ahead of their use with many rows, about 10 KiB, into the second cache: the
+/// first one has too few places for what is on its way. Few rows read so fast that the machine sees the stream
+/// and fetches it by itself.
 pub(super) const AHEAD: usize = 40;
 
 /// The products that the machine has the instructions for, the best first.
@@ -118,7 +119,6 @@ impl<const BITS: u8> Weights<'_, BITS> {
                 if block % STRETCH == 0 {
                     self.decode_scales::<L>(self.stretch(block), scales);
                 }
-                self.prefetch(Cache::Second, block + AHEAD);
                 let dots = L::dots::<BITS, N>(self, x, block);
                 self.add::<L, N>(&mut sums, &dots, scales, block, x, block * N);
             }
@@ -143,7 +143,7 @@ impl<const BITS: u8> Weights<'_, BITS> {
                 if block % STRETCH == 0 {
                     self.decode_scales::<L>(self.stretch(block), scales);
                 }
-                self.prefetch(Cache::Second, block + AHEAD);
+                self.prefetch(block + AHEAD);
                 for eight in 0..4 {
                     for (pair, decoded) in self.eight_columns::<L>(block, eight).into_iter().enumerate() {
                         codes[4 * eight + pair] = L::sub16(decoded, offset);
@@ -161,7 +161,7 @@ impl<const BITS: u8> Weights<'_, BITS> {
 
     /// Asks for the codes of a block, perhaps in the next tile or behind the last.
     #[inline(always)]
-    pub fn prefetch(&self, cache: Cache, block: usize) {
+    pub fn prefetch(&self, block: usize) {
         let (low, high) = match BITS {
             4 => (4, 0),
             5 => (4, 1),
@@ -170,7 +170,7 @@ impl<const BITS: u8> Weights<'_, BITS> {
         };
         for (plane, lines) in [(self.codes, low), (self.high, high)] {
             for line in block * lines..(block + 1) * lines {
-                prefetch(cache, plane.as_ptr().wrapping_add(line * TILE).addr());
+                prefetch(Cache::Second, plane.as_ptr().wrapping_add(line * TILE).addr());
             }
         }
     }

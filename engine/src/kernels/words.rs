@@ -1,0 +1,150 @@
+//! The memory of packed weights: every decoded token reads all of it.
+
+use std::alloc::{Layout, handle_alloc_error};
+use std::ops::{Deref, DerefMut, Range};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use burn::tensor::{AllocationProperty, Bytes};
+use memmap2::{MmapMut, MmapOptions};
+
+/// Bytes of a region. Where memory counts when it is reserved, not when it is written, each matrix has a region
+/// of its own.
+const REGION: usize = if cfg!(target_os = "linux") { 256 << 20 } else { 0 };
+/// Bytes of a huge page.
+const HUGE: usize = 2 << 20;
+/// Bytes of a cache line.
+const LINE: usize = 64;
+
+/// Neighbouring matrices share huge pages, so nearly all are in some: with pages of 4 KiB a token waits for
+/// their addresses. The heap has a seam every few matrices, and begins them in the middle of a cache line.
+struct Region {
+    map: MmapMut,
+    /// The first byte of `map`.
+    start: *mut u8,
+}
+
+// SAFETY: all access is through `Words`, whose ranges are disjoint.
+unsafe impl Send for Region {}
+// SAFETY: as above.
+unsafe impl Sync for Region {}
+
+impl Region {
+    /// A region of `bytes` or more, all zero.
+    fn new(bytes: usize) -> Option<Self> {
+        let of = |bytes: usize| MmapOptions::new().len(bytes.max(1)).no_reserve_swap().map_anon();
+        let mut map = of(bytes.max(REGION)).or_else(|_| of(bytes)).ok()?;
+        #[cfg(target_os = "linux")]
+        let _ = map.advise(memmap2::Advice::HugePage); // a system without any goes on with small ones
+        Some(Self { start: map.as_mut_ptr(), map })
+    }
+}
+
+/// The region that has room, and how much of it is taken.
+static LAST: Mutex<(Weak<Region>, usize)> = Mutex::new((Weak::new(), 0));
+
+/// The words of a matrix, from the start of a cache line.
+pub(crate) struct Words {
+    region: Arc<Region>,
+    bytes: Range<usize>,
+}
+
+/// `len` zeros. Too little memory ends the process, as it does in a `Vec`.
+pub(crate) fn zeros(len: usize) -> Words {
+    let layout = Layout::array::<u32>(len).expect("a matrix that fits the address space");
+    let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
+    let (region, taken) = &mut *last;
+    let room = region.upgrade().filter(|region| region.map.len() - *taken >= layout.size());
+    let shared = room.unwrap_or_else(|| {
+        let new = Arc::new(Region::new(layout.size()).unwrap_or_else(|| handle_alloc_error(layout)));
+        (*region, *taken) = (Arc::downgrade(&new), 0);
+        new
+    });
+    let bytes = *taken..*taken + layout.size();
+    *taken = bytes.end.next_multiple_of(LINE).min(shared.map.len());
+    Words { region: shared, bytes }
+}
+
+/// As the memory of a tensor, which stays where it is.
+pub(crate) fn into_bytes(words: Words) -> Bytes {
+    Bytes::from_shared(bytes::Bytes::from_owner(words), AllocationProperty::Native)
+}
+
+impl Deref for Words {
+    type Target = [u32];
+
+    fn deref(&self) -> &[u32] {
+        // SAFETY: bytes of the region, which begin at a multiple of a line and belong to these words alone.
+        unsafe {
+            std::slice::from_raw_parts(self.region.start.add(self.bytes.start).cast(), self.bytes.len() / 4)
+        }
+    }
+}
+
+impl DerefMut for Words {
+    fn deref_mut(&mut self) -> &mut [u32] {
+        // SAFETY: as above.
+        unsafe {
+            let start = self.region.start.add(self.bytes.start);
+            std::slice::from_raw_parts_mut(start.cast(), self.bytes.len() / 4)
+        }
+    }
+}
+
+impl AsRef<[u8]> for Words {
+    fn as_ref(&self) -> &[u8] {
+        bytemuck::cast_slice(self)
+    }
+}
+
+impl Drop for Words {
+    /// Gives the huge pages back that held nothing else; the rest goes with the region.
+    fn drop(&mut self) {
+        #[cfg(target_os = "linux")]
+        {
+            let start = self.region.start.addr();
+            let first = (start + self.bytes.start).next_multiple_of(HUGE) - start;
+            let end = ((start + self.bytes.end) / HUGE * HUGE).saturating_sub(start);
+            if first < end {
+                // SAFETY: pages of these words alone, which nobody reads or writes any more.
+                unsafe {
+                    libc::madvise(self.region.start.add(first).cast(), end - first, libc::MADV_DONTNEED)
+                };
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_zeros_of_their_own() {
+        let mut all: Vec<Words> = [3, 0, 16, 17, 5 << 18, 1].map(zeros).into();
+        for (number, words) in all.iter_mut().enumerate() {
+            assert!(words.iter().all(|word| *word == 0) && words.as_ptr().addr().is_multiple_of(LINE));
+            words.fill(number as u32 + 1);
+        }
+        all.swap_remove(4); // its pages go back, its neighbours stay
+        let numbers = all.iter().map(|words| words.first().copied().unwrap_or_default());
+        assert_eq!(numbers.collect::<Vec<_>>(), [1, 0, 3, 4, 6]);
+        assert!(all.iter().all(|words| words.iter().all(|word| *word == words[0])));
+    }
+
+    #[test]
+    fn a_matrix_larger_than_a_region_has_one_of_its_own() {
+        let mut words = zeros(REGION / 4 + 1000);
+        let last = words.len() - 1;
+        words[last] = 7;
+        assert_eq!((words[0], words[last]), (0, 7));
+    }
+
+    #[test]
+    fn a_tensor_shares_the_words() {
+        let mut words = zeros(40);
+        words[39] = 9;
+        let address = words.as_ptr().addr();
+        let bytes = into_bytes(words);
+        assert_eq!((bytes.as_ptr().addr(), bytes.len(), bytes[156]), (address, 160, 9));
+    }
+}
