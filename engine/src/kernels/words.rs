@@ -10,8 +10,6 @@ use memmap2::{MmapMut, MmapOptions};
 /// Bytes of a region. Where memory counts when it is reserved, not when it is written, each matrix has a region
 /// of its own.
 const REGION: usize = if cfg!(target_os = "linux") { 256 << 20 } else { 0 };
-/// Bytes of a huge page.
-const HUGE: usize = 2 << 20;
 /// Bytes of a cache line.
 const LINE: usize = 64;
 
@@ -101,6 +99,7 @@ impl Drop for Words {
     fn drop(&mut self) {
         #[cfg(target_os = "linux")]
         {
+            const HUGE: usize = 2 << 20;
             let start = self.region.start.addr();
             let first = (start + self.bytes.start).next_multiple_of(HUGE) - start;
             let end = ((start + self.bytes.end) / HUGE * HUGE).saturating_sub(start);
