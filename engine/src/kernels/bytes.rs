@@ -13,7 +13,7 @@ const OFFSET: i32 = 32;
 
 /// Rows of activations as integers, `x ≈ scale · code`, with a scale for 32 columns: k-quants multiply bytes,
 /// twice as many at once as 16-bit numbers. (llama.cpp's scale is for 256 columns. On SmolLM2 in Q4_K_M and Q6_K the
-/// perplexity of `seed.txt` rises by 0.2 % above that of exact products, llama.cpp's by 0.3 and 0.5 %.)
+/// perplexity of `seed.txt` is 0.13 and 0.07 % above that of exact products, llama.cpp's 0.32 and 0.53 %.)
 #[derive(Debug, Clone, Default)]
 pub(super) struct Bytes {
     /// `[cols / 32][tokens][32]`, −127..=127.

@@ -4,8 +4,8 @@ use std::alloc::{Layout, handle_alloc_error};
 use std::ops::{Deref, DerefMut, Range};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use burn::tensor::{AllocationProperty, Bytes};
-use memmap2::{MmapMut, MmapOptions};
+use burn::tensor::{AllocationProperty, Bytes, DType, TensorData};
+use memmap2::{MmapOptions, MmapRaw};
 
 /// Bytes of a region. Where memory counts when it is reserved, not when it is written, each matrix has a region
 /// of its own.
@@ -13,36 +13,24 @@ const REGION: usize = if cfg!(target_os = "linux") { 256 << 20 } else { 0 };
 /// Bytes of a cache line.
 const LINE: usize = 64;
 
-/// Neighbouring matrices share huge pages, so nearly all are in some: with pages of 4 KiB a token waits for
-/// their addresses. The heap has a seam every few matrices, and begins them in the middle of a cache line.
-struct Region {
-    map: MmapMut,
-    /// The first byte of `map`.
-    start: *mut u8,
+/// The region that has room, and how much of it is taken. Neighbouring matrices share huge pages, so nearly all
+/// are in some: with pages of 4 KiB a token waits for their addresses. (The heap has a seam every few matrices, and
+/// aligns them to 16 bytes, so that loads cross lines.)
+static LAST: Mutex<(Weak<MmapRaw>, usize)> = Mutex::new((Weak::new(), 0));
+
+/// A region of `bytes` or more, all zero.
+fn region(bytes: usize) -> Option<MmapRaw> {
+    let of = |bytes: usize| MmapOptions::new().len(bytes.max(1)).no_reserve_swap().map_anon();
+    let map = of(bytes.max(REGION)).or_else(|_| of(bytes)).ok()?;
+    #[cfg(target_os = "linux")]
+    let _ = map.advise(memmap2::Advice::HugePage); // a system without any goes on with small ones
+    Some(map.into())
 }
-
-// SAFETY: all access is through `Words`, whose ranges are disjoint.
-unsafe impl Send for Region {}
-// SAFETY: as above.
-unsafe impl Sync for Region {}
-
-impl Region {
-    /// A region of `bytes` or more, all zero.
-    fn new(bytes: usize) -> Option<Self> {
-        let of = |bytes: usize| MmapOptions::new().len(bytes.max(1)).no_reserve_swap().map_anon();
-        let mut map = of(bytes.max(REGION)).or_else(|_| of(bytes)).ok()?;
-        #[cfg(target_os = "linux")]
-        let _ = map.advise(memmap2::Advice::HugePage); // a system without any goes on with small ones
-        Some(Self { start: map.as_mut_ptr(), map })
-    }
-}
-
-/// The region that has room, and how much of it is taken.
-static LAST: Mutex<(Weak<Region>, usize)> = Mutex::new((Weak::new(), 0));
 
 /// The words of a matrix, from the start of a cache line.
 pub(crate) struct Words {
-    region: Arc<Region>,
+    region: Arc<MmapRaw>,
+    /// Of the region: these words' alone.
     bytes: Range<usize>,
 }
 
@@ -50,41 +38,44 @@ pub(crate) struct Words {
 pub(crate) fn zeros(len: usize) -> Words {
     let layout = Layout::array::<u32>(len).expect("a matrix that fits the address space");
     let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
-    let (region, taken) = &mut *last;
-    let room = region.upgrade().filter(|region| region.map.len() - *taken >= layout.size());
-    let shared = room.unwrap_or_else(|| {
-        let new = Arc::new(Region::new(layout.size()).unwrap_or_else(|| handle_alloc_error(layout)));
-        (*region, *taken) = (Arc::downgrade(&new), 0);
+    let (open, taken) = &mut *last;
+    let room = open.upgrade().filter(|open| open.len() - *taken >= layout.size());
+    let region = room.unwrap_or_else(|| {
+        let new = Arc::new(region(layout.size()).unwrap_or_else(|| handle_alloc_error(layout)));
+        (*open, *taken) = (Arc::downgrade(&new), 0);
         new
     });
     let bytes = *taken..*taken + layout.size();
-    *taken = bytes.end.next_multiple_of(LINE).min(shared.map.len());
-    Words { region: shared, bytes }
+    *taken = bytes.end.next_multiple_of(LINE).min(region.len());
+    Words { region, bytes }
 }
 
-/// As the memory of a tensor, which stays where it is.
-pub(crate) fn into_bytes(words: Words) -> Bytes {
-    Bytes::from_shared(bytes::Bytes::from_owner(words), AllocationProperty::Native)
+/// As a tensor's data, which stays where it is.
+pub(crate) fn into_data(words: Words) -> TensorData {
+    let shape = [words.len()];
+    let bytes = Bytes::from_shared(::bytes::Bytes::from_owner(words), AllocationProperty::Native);
+    TensorData::from_bytes(bytes, shape, DType::U32)
+}
+
+impl Words {
+    fn start(&self) -> *mut u32 {
+        self.region.as_mut_ptr().wrapping_add(self.bytes.start).cast()
+    }
 }
 
 impl Deref for Words {
     type Target = [u32];
 
     fn deref(&self) -> &[u32] {
-        // SAFETY: bytes of the region, which begin at a multiple of a line and belong to these words alone.
-        unsafe {
-            std::slice::from_raw_parts(self.region.start.add(self.bytes.start).cast(), self.bytes.len() / 4)
-        }
+        // SAFETY: bytes of the region, which are written, begin a line and are these words' alone.
+        unsafe { std::slice::from_raw_parts(self.start(), self.bytes.len() / 4) }
     }
 }
 
 impl DerefMut for Words {
     fn deref_mut(&mut self) -> &mut [u32] {
         // SAFETY: as above.
-        unsafe {
-            let start = self.region.start.add(self.bytes.start);
-            std::slice::from_raw_parts_mut(start.cast(), self.bytes.len() / 4)
-        }
+        unsafe { std::slice::from_raw_parts_mut(self.start(), self.bytes.len() / 4) }
     }
 }
 
@@ -100,14 +91,12 @@ impl Drop for Words {
         #[cfg(target_os = "linux")]
         {
             const HUGE: usize = 2 << 20;
-            let start = self.region.start.addr();
-            let first = (start + self.bytes.start).next_multiple_of(HUGE) - start;
-            let end = ((start + self.bytes.end) / HUGE * HUGE).saturating_sub(start);
+            let first = self.start().addr().next_multiple_of(HUGE);
+            let end = (self.start().addr() + self.bytes.len()) / HUGE * HUGE;
             if first < end {
+                let pages = self.start().with_addr(first).cast();
                 // SAFETY: pages of these words alone, which nobody reads or writes any more.
-                unsafe {
-                    libc::madvise(self.region.start.add(first).cast(), end - first, libc::MADV_DONTNEED)
-                };
+                unsafe { libc::madvise(pages, end - first, libc::MADV_DONTNEED) };
             }
         }
     }
@@ -143,7 +132,8 @@ mod tests {
         let mut words = zeros(40);
         words[39] = 9;
         let address = words.as_ptr().addr();
-        let bytes = into_bytes(words);
-        assert_eq!((bytes.as_ptr().addr(), bytes.len(), bytes[156]), (address, 160, 9));
+        let data = into_data(words);
+        let found = data.as_slice::<u32>().unwrap();
+        assert_eq!((found.as_ptr().addr(), found.len(), found[39]), (address, 40, 9));
     }
 }

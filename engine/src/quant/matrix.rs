@@ -1,6 +1,6 @@
 //! A block-quantized matrix on a device.
 
-use burn::tensor::{DType, Device, Int, Tensor, TensorData};
+use burn::tensor::{DType, Device, Int, Tensor};
 
 use super::layout::Layout;
 use super::{Format, Nf4, pack};
@@ -78,8 +78,7 @@ impl QuantizedMatrix {
     }
 
     fn from_words(layout: Layout, words: pack::words::Words, device: &Device) -> Self {
-        let data = TensorData::from_bytes(pack::words::into_bytes(words), [layout.words()], DType::U32);
-        let words = Tensor::from_data(data, (device, DType::U32));
+        let words = Tensor::from_data(pack::words::into_data(words), (device, DType::U32));
         Self { words, layout, arithmetic: Arithmetic::default() }
     }
 

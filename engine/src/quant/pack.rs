@@ -17,8 +17,9 @@ pub(crate) mod words {
         vec![0; len]
     }
 
-    pub fn into_bytes(words: Words) -> burn::tensor::Bytes {
-        burn::tensor::Bytes::from_elems(words)
+    pub fn into_data(words: Words) -> burn::tensor::TensorData {
+        let shape = [words.len()];
+        burn::tensor::TensorData::new(words, shape)
     }
 }
 

@@ -97,11 +97,7 @@ fn the_reference_body_is_the_kernel_bit_for_bit() {
             Format::NF4 => pack::pack_nf4(layout, &super::Nf4::quantize(&values)),
             _ => pack::pack(layout, &quantize(format, &values).unwrap()),
         };
-        let words = burn::backend::flex::FlexTensor::from_data(TensorData::from_bytes(
-            pack::words::into_bytes(words),
-            [layout.words()],
-            burn::tensor::DType::U32,
-        ));
+        let words = burn::backend::flex::FlexTensor::from_data(pack::words::into_data(words));
         let reference = crate::ops::reference_dequantize::<Flex>(words.clone(), layout);
         let expected = crate::kernels::flex::dequantize(&words, layout).to_contiguous();
         let found = reference.to_contiguous();
