@@ -2,7 +2,8 @@
 
 use burn::tensor::{Device, Distribution, Tensor};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use engine::quant::{Format, QuantizedMatrix};
+use engine::QuantizedMatrix;
+use engine::quant::Format;
 use engine::{
     Batch, CacheType, EngineError, KvCache, Llama, LlamaConfig, Outputs, RopeScaling, SequenceId, Weight,
     WeightSource,
@@ -71,20 +72,20 @@ fn benches(criterion: &mut Criterion) {
     group.throughput(Throughput::Elements(PROMPT as u64));
     group.bench_function("prefill 128", |bencher| {
         bencher.iter(|| {
-            let sequence = cache.open();
+            let sequence = cache.open(None);
             let logits = step(&llama, &mut cache, sequence, &tokens);
             cache.close(sequence);
             logits
         });
     });
 
-    let sequence = cache.open();
+    let sequence = cache.open(None);
     step(&llama, &mut cache, sequence, &tokens);
     group.throughput(Throughput::Elements(1));
     group.bench_function("decode after 128", |bencher| {
         bencher.iter(|| {
             let logits = step(&llama, &mut cache, sequence, &tokens[..1]);
-            cache.truncate(sequence, PROMPT);
+            cache.truncate(sequence, PROMPT).expect("blocks of its own");
             logits
         });
     });

@@ -10,7 +10,7 @@ use burn::tensor::{Bool, Device, Distribution, Int, Tensor, TensorData};
 use criterion::{Criterion, criterion_group, criterion_main};
 use engine::ops::causal::CausalOps;
 use engine::ops::fused::FusedOps;
-use engine::ops::paged::{BLOCK, PagedChunk, Pages};
+use engine::ops::paged::{BLOCK, PagedSequence, Pages};
 
 /// A prompt on SmolLM2-135M.
 const TOKENS: usize = 512;
@@ -122,8 +122,8 @@ fn attentions(criterion: &mut Criterion) {
     let q = random([TOKENS, HEADS, HEAD_DIM]);
     let [k, v] = [0, 1].map(|_| random([TOKENS, KV_HEADS, HEAD_DIM]));
     let blocks = (0..TOKENS.div_ceil(BLOCK) as u32).collect();
-    let chunks = vec![PagedChunk { start: 0, len: TOKENS, past: 0, blocks }];
-    let pages = Arc::new(Pages { chunks, window: None });
+    let chunks = vec![PagedSequence { start: 0, len: TOKENS, past: 0, blocks }];
+    let pages = Arc::new(Pages { sequences: chunks, window: None });
     let future = Tensor::<2, Bool>::tril_mask([TOKENS, TOKENS], 0, &device()).unsqueeze::<3>();
     let future = future.expand([HEADS, TOKENS, TOKENS]);
     let kernel = |q: Tensor<3>, k: Tensor<3>, v: Tensor<3>| {

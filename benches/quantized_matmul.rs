@@ -6,7 +6,8 @@ use std::hint::black_box;
 use burn::tensor::{Device, Distribution, Tensor};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use engine::Arithmetic;
-use engine::quant::{Format, QuantizedMatrix};
+use engine::QuantizedMatrix;
+use engine::quant::Format;
 
 /// A projection of SmolLM2-135M's MLP, rounded up to whole K-quant blocks.
 const SHAPE: [usize; 2] = [1536, 768];

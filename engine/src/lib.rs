@@ -3,53 +3,41 @@
 //!
 //! The walk through one inference step: [`Llama::forward`] → layer → [`Projection`] → [`ops`] →
 //! kernels. The walk through one training step: [`Finetune::step`] → layer → loss → AdamW.
+//!
+//! Imports go one way, from the last to the first:
+//! `quant ← ops ← backend ← adapter ← linear ← cache ← model ← train`.
 
-mod adamw;
-#[cfg(all(test, feature = "flex"))]
-mod adapter_laws;
-mod attention;
-mod batch;
+mod adapter;
+mod backend;
 mod cache;
 mod config;
 pub mod device;
-mod dora;
 mod error;
-mod example;
-mod finetune;
-#[cfg(feature = "flex")]
-mod kernels;
-mod layer;
-mod llama;
-mod lora;
-mod loss;
-mod mlp;
-#[cfg(all(test, feature = "flex"))]
-mod model_laws;
-mod norm;
+mod linear;
+mod model;
 pub mod ops;
-mod pass;
-mod projection;
 pub mod quant;
-mod rope;
-mod rows;
-mod size;
+mod rng;
 pub mod threads;
-mod weights;
+mod train;
 
-pub use adamw::AdamWConfig;
-pub use batch::{Batch, Outputs};
-pub use cache::{CacheType, KvCache, SequenceId};
+pub use adapter::AdapterId;
+pub use adapter::lora::{ALL_LINEAR, LoraConfig, LoraWeights};
+#[cfg(feature = "flex")]
+pub use backend::cpu::memory::heap::keep_freed_memory;
+pub use cache::batch::{Batch, Outputs};
+pub use cache::kv_cache::{CacheType, KvCache};
+pub use cache::ledger::SequenceId;
 pub use config::{LlamaConfig, RopeScaling};
 pub use error::EngineError;
-pub use example::Example;
-pub use finetune::state::FinetuneState;
-pub use finetune::{Finetune, StepReport};
-#[cfg(feature = "flex")]
-pub use kernels::heap::keep_freed_memory;
-pub use llama::Llama;
-pub use lora::{ALL_LINEAR, LoraConfig, LoraWeights};
-pub use loss::Nll;
+pub use linear::projection::Projection;
+pub use linear::quantized_matrix::QuantizedMatrix;
+pub use linear::weight::{Weight, WeightSource};
+pub use model::footprint::Footprint;
+pub use model::llama::Llama;
 pub use ops::quantized::Arithmetic;
-pub use projection::Projection;
-pub use size::Size;
-pub use weights::{Weight, WeightSource};
+pub use train::adamw::AdamWConfig;
+pub use train::example::Example;
+pub use train::finetune::state::FinetuneState;
+pub use train::finetune::{Finetune, StepReport};
+pub use train::loss::Nll;

@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 use std::sync::mpsc::Receiver;
 
-use engine::EngineError;
+use engine::{AdapterId, EngineError};
 
-use crate::language_model::{Chunk, LanguageModel};
+use crate::Adapter;
+use crate::language_model::{LanguageModel, SequencePart};
 use crate::tokenizer::Tokenizer;
 
 /// The end token of [`letters`].
@@ -27,6 +28,8 @@ pub struct Fake {
     pub blocks: usize,
     /// A step that contains this token fails.
     pub poison: Option<u32>,
+    /// A step that contains this token panics.
+    pub bomb: Option<u32>,
     /// Every logit is NaN.
     pub broken: bool,
     /// Every logit is the same.
@@ -46,6 +49,7 @@ impl Fake {
             context_length: 1024,
             blocks: 256,
             poison: None,
+            bomb: None,
             broken: false,
             flat: false,
             gate: None,
@@ -80,39 +84,58 @@ impl LanguageModel for Fake {
         self.blocks - self.sequences.values().map(|tokens| self.blocks_for(tokens.len())).sum::<usize>()
     }
 
-    fn open(&mut self) -> usize {
+    fn open(&mut self, _adapter: Option<AdapterId>, _tokens: &[u32]) -> (usize, usize) {
         self.opened += 1;
         self.sequences.insert(self.opened, Vec::new());
-        self.opened
+        (self.opened, 0)
     }
 
     fn close(&mut self, sequence: usize) {
         self.sequences.remove(&sequence).expect("an open sequence");
     }
 
-    fn step(&mut self, chunks: &[Chunk<'_, usize>]) -> Result<Vec<f32>, EngineError> {
+    fn truncate(&mut self, sequence: usize, len: usize) -> Result<(), EngineError> {
+        self.sequences.get_mut(&sequence).expect("an open sequence").truncate(len);
+        Ok(())
+    }
+
+    fn reset(&mut self) {
+        self.sequences.clear();
+    }
+
+    fn load_adapter(&mut self, _adapter: Adapter) -> Result<AdapterId, EngineError> {
+        Err(EngineError::Adapter("a fake has no projections".into()))
+    }
+
+    fn unload_adapter(&mut self, _adapter: AdapterId) {}
+
+    fn step(&mut self, parts: &[SequencePart<'_, usize>]) -> Result<Vec<f32>, EngineError> {
         if let Some(gate) = &self.gate {
             gate.recv().ok();
         }
-        self.steps.push(chunks.iter().map(|chunk| chunk.tokens.len()).collect());
+        self.steps.push(parts.iter().map(|part| part.tokens.len()).collect());
         let mut needed = 0;
-        for chunk in chunks {
-            let len = self.sequences[&chunk.sequence].len();
-            needed += self.blocks_for(len + chunk.tokens.len()) - self.blocks_for(len);
+        for part in parts {
+            let len = self.sequences[&part.sequence].len();
+            needed += self.blocks_for(len + part.tokens.len()) - self.blocks_for(len);
         }
         let free = self.free_blocks();
         if needed > free {
             return Err(EngineError::CacheFull { needed, free });
         }
         let mut logits = Vec::new();
-        for chunk in chunks {
-            if let Some(&token) = chunk.tokens.iter().find(|&&token| self.poison == Some(token)) {
+        for part in parts {
+            let contains = |wanted: Option<u32>| part.tokens.iter().find(|&&token| wanted == Some(token));
+            if let Some(&token) = contains(self.poison) {
                 return Err(EngineError::Token { token, vocab_size: self.vocab_size() });
             }
-            let history = self.sequences.get_mut(&chunk.sequence).expect("an open sequence");
-            history.extend(chunk.tokens);
-            let next = self.next_after(&self.sequences[&chunk.sequence]);
-            if chunk.output {
+            assert!(contains(self.bomb).is_none(), "a bomb went off");
+            for (index, token) in part.tokens.iter().enumerate() {
+                self.sequences.get_mut(&part.sequence).expect("an open sequence").push(*token);
+                if index + part.outputs < part.tokens.len() {
+                    continue;
+                }
+                let next = self.next_after(&self.sequences[&part.sequence]);
                 let row = (0..self.vocab_size() as u32).map(|token| match token == next {
                     _ if self.broken => f32::NAN,
                     true if !self.flat => 9.0,

@@ -1,20 +1,33 @@
 //! Generation as an iterator over tokens.
 //!
-//! [`Answer`] is the state of one answer in the making; it knows tokens and text, and no model. Two
-//! drivers feed it logits: [`Generate`] here, for one request at a time, and the
-//! [`Scheduler`](crate::Scheduler), for many at once. So both stop at the same places and give the
-//! same text.
+//! [`Generate`] answers one request at a time; the [`Scheduler`](crate::Scheduler) many at once. Both drive a
+//! continuation, which feeds an answer with the model's logits.
+
+mod adapter_choice;
+mod answer;
+mod continuation;
+mod lookup;
+
+use std::collections::VecDeque;
 
 use engine::EngineError;
 
-use crate::language_model::{Chunk, LanguageModel};
-use crate::sampler::{Sampler, Sampling, SamplingError};
-use crate::stop::StopStrings;
-use crate::tokenizer::{DecodeStream, Tokenizer};
+use crate::language_model::LanguageModel;
+use crate::sampler::{Sampling, SamplingError};
+use crate::tokenizer::Tokenizer;
+
+pub(crate) use adapter_choice::Unloading;
+pub use adapter_choice::{AdapterChoice, LoadedAdapter};
+pub(crate) use answer::Answer;
+pub(crate) use continuation::{Continuation, Settled};
 
 /// Prompt tokens computed in one step, so that a long prompt neither needs memory for all its
 /// activations at once nor keeps other requests waiting for long.
 pub const PREFILL_TOKENS: usize = 256;
+
+/// Rows of single tokens and guesses that one step computes at most: beyond that a row that is checked in vain costs
+/// as much as a token.
+pub const SPECULATED_ROWS: usize = 12;
 
 /// What to generate.
 #[derive(Debug, Clone, PartialEq)]
@@ -29,12 +42,25 @@ pub struct Request {
     pub ignore_eos: bool,
     /// How tokens are chosen.
     pub sampling: Sampling,
+    /// The adapter to compute under.
+    pub adapter: AdapterChoice,
+    /// Whether tokens may be guessed from what stood before, several a step: the answer is the same, in less time
+    /// where it copies from its prompt.
+    pub speculate: bool,
 }
 
 impl Request {
     /// A greedy continuation of `prompt` by at most `max_tokens` tokens.
     pub fn new(prompt: Vec<u32>, max_tokens: usize) -> Self {
-        Self { prompt, max_tokens, stop: Vec::new(), ignore_eos: false, sampling: Sampling::default() }
+        Self {
+            prompt,
+            max_tokens,
+            stop: Vec::new(),
+            ignore_eos: false,
+            sampling: Sampling::default(),
+            adapter: AdapterChoice::default(),
+            speculate: true,
+        }
     }
 
     /// Checks the request against a model that holds at most `context_length` tokens of one sequence.
@@ -119,77 +145,12 @@ pub enum GenerateError {
     /// The model gave no usable logits.
     #[error("the model's output is not a number; its file or adapter may be damaged")]
     NotANumber,
+    /// The model panicked; other requests are not concerned.
+    #[error("the model panicked on this request: {0}")]
+    Panicked(String),
     /// The model's thread ended before the answer did.
     #[error("the model has stopped")]
     Stopped,
-}
-
-/// One answer in the making.
-#[derive(Debug)]
-pub(crate) struct Answer {
-    tokens: Vec<u32>,
-    /// Length of `tokens` at which the answer ends.
-    end: usize,
-    eos: Vec<u32>,
-    sampler: Sampler,
-    /// `None` once the answer has ended.
-    letters: Option<DecodeStream>,
-    text: StopStrings,
-}
-
-impl Answer {
-    /// The answer before its first token.
-    pub fn new(
-        request: Request,
-        tokenizer: &Tokenizer,
-        context_length: usize,
-        vocab_size: usize,
-    ) -> Result<Self, GenerateError> {
-        request.validate(context_length, vocab_size)?;
-        let mut sampler = Sampler::new(request.sampling)?;
-        sampler.observe(&request.prompt);
-        Ok(Self {
-            end: request.prompt.len().saturating_add(request.max_tokens).min(context_length),
-            letters: Some(tokenizer.stream_after(&request.prompt)),
-            tokens: request.prompt,
-            eos: if request.ignore_eos { Vec::new() } else { tokenizer.eos().to_vec() },
-            sampler,
-            text: StopStrings::new(request.stop),
-        })
-    }
-
-    /// Prompt and answer so far.
-    pub fn tokens(&self) -> &[u32] {
-        &self.tokens
-    }
-
-    /// The next token, from the logits after [`tokens`](Self::tokens).
-    pub fn advance(&mut self, logits: &[f32]) -> Result<Token, GenerateError> {
-        let id = self.sampler.sample(logits).ok_or(GenerateError::NotANumber)?;
-        self.sampler.observe(&[id]);
-        self.tokens.push(id);
-        if self.eos.contains(&id) {
-            return Ok(Token { id, text: self.rest(), finish: Some(FinishReason::Stop) });
-        }
-        let letters = self.letters.as_mut().and_then(|letters| letters.push(id)).unwrap_or_default();
-        let (mut text, stopped) = self.text.push(&letters);
-        let mut finish = stopped.then_some(FinishReason::Stop);
-        if finish.is_none() && self.tokens.len() >= self.end {
-            finish = Some(FinishReason::Length);
-            text.push_str(&self.rest());
-        }
-        Ok(Token { id, text, finish })
-    }
-
-    /// What was held back, at the end.
-    fn rest(&mut self) -> String {
-        let letters = self.letters.take().and_then(DecodeStream::finish).unwrap_or_default();
-        let (mut text, stopped) = self.text.push(&letters);
-        if !stopped {
-            text.push_str(&self.text.finish());
-        }
-        text
-    }
 }
 
 /// Tokens that continue a prompt, computed as they are asked for. It ends after the token that has a
@@ -197,10 +158,9 @@ impl Answer {
 #[derive(Debug)]
 pub struct Generate<'m, M: LanguageModel> {
     model: &'m mut M,
-    sequence: M::Sequence,
-    answer: Answer,
-    /// Tokens whose past the model holds.
-    cached: usize,
+    continuation: Continuation<M::Sequence>,
+    /// Computed, and not asked for yet.
+    ready: VecDeque<Result<Token, GenerateError>>,
     finished: bool,
 }
 
@@ -209,7 +169,7 @@ pub struct Generate<'m, M: LanguageModel> {
 /// ```no_run
 /// # fn example(model: &mut llama::CachedLlama, tokenizer: &llama::Tokenizer)
 /// #     -> Result<(), Box<dyn std::error::Error>> {
-/// let prompt = tokenizer.encode("Once upon a time", true)?;
+/// let prompt = tokenizer.encode_prompt("Once upon a time")?;
 /// for token in llama::generate(model, tokenizer, llama::Request::new(prompt, 200))?.take(30) {
 ///     print!("{}", token?.text);
 /// }
@@ -223,9 +183,10 @@ pub fn generate<'m, M: LanguageModel>(
     tokenizer: &Tokenizer,
     request: Request,
 ) -> Result<Generate<'m, M>, GenerateError> {
+    let (adapter, speculate) = (request.adapter.id(model.default_adapter()), request.speculate);
     let answer = Answer::new(request, tokenizer, longest_sequence(model), model.vocab_size())?;
-    let sequence = model.open();
-    Ok(Generate { model, sequence, answer, cached: 0, finished: false })
+    let continuation = Continuation::open(answer, model, adapter, speculate);
+    Ok(Generate { model, continuation, ready: VecDeque::new(), finished: false })
 }
 
 /// Length of the longest sequence that fits into the model's context and its free memory.
@@ -234,16 +195,24 @@ pub(crate) fn longest_sequence(model: &impl LanguageModel) -> usize {
 }
 
 impl<M: LanguageModel> Generate<'_, M> {
-    fn next_token(&mut self) -> Result<Token, GenerateError> {
-        let mut logits = Vec::new();
-        while self.cached < self.answer.tokens().len() {
-            let pending = &self.answer.tokens()[self.cached..];
-            let tokens = &pending[..pending.len().min(PREFILL_TOKENS)];
-            let output = tokens.len() == pending.len();
-            logits = self.model.step(&[Chunk { sequence: self.sequence, tokens, output }])?;
-            self.cached += tokens.len();
+    /// Tokens that were guessed so far, and how many of them were right.
+    pub fn guesses(&self) -> (usize, usize) {
+        self.continuation.guesses()
+    }
+
+    /// Computes until a token or an error is ready.
+    fn compute(&mut self) {
+        while self.ready.is_empty() {
+            let continuation = &mut self.continuation;
+            continuation.plan(PREFILL_TOKENS);
+            continuation.guess(SPECULATED_ROWS, self.model);
+            let logits = match self.model.step(&[continuation.part()]) {
+                Ok(logits) => logits,
+                Err(error) => return self.ready.push_back(Err(error.into())),
+            };
+            let rows = logits.chunks_exact(self.model.vocab_size().max(1));
+            continuation.settle(rows, self.model, |token| self.ready.push_back(token));
         }
-        self.answer.advance(&logits)
     }
 }
 
@@ -254,15 +223,16 @@ impl<M: LanguageModel> Iterator for Generate<'_, M> {
         if self.finished {
             return None;
         }
-        let token = self.next_token();
-        self.finished = token.as_ref().map_or(true, |token| token.finish.is_some());
-        Some(token)
+        self.compute();
+        let token = self.ready.pop_front();
+        self.finished = !matches!(&token, Some(Ok(token)) if token.finish.is_none());
+        token
     }
 }
 
 impl<M: LanguageModel> Drop for Generate<'_, M> {
     fn drop(&mut self) {
-        self.model.close(self.sequence);
+        self.model.close(self.continuation.sequence());
     }
 }
 

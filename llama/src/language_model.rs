@@ -2,7 +2,9 @@
 
 use std::fmt::Debug;
 
-use engine::{Batch, CacheType, EngineError, KvCache, Llama, Outputs, SequenceId};
+use engine::{AdapterId, Batch, CacheType, EngineError, KvCache, Llama, Outputs, SequenceId};
+
+use crate::Adapter;
 
 /// A model that continues sequences of tokens. Two kinds stand behind it: [`CachedLlama`], and the
 /// models with predictable answers that test generation and scheduling.
@@ -22,19 +24,43 @@ pub trait LanguageModel {
     /// Blocks that no sequence holds.
     fn free_blocks(&self) -> usize;
 
-    /// Starts an empty sequence.
-    fn open(&mut self) -> Self::Sequence;
+    /// Starts a sequence that is to begin with `tokens`, under an adapter or none, and tells how many of them it
+    /// holds already, because other sequences began alike. At least one token is left to compute.
+    fn open(&mut self, adapter: Option<AdapterId>, tokens: &[u32]) -> (Self::Sequence, usize);
 
     /// Ends a sequence and frees its blocks.
     fn close(&mut self, sequence: Self::Sequence);
 
-    /// Continues each chunk's sequence by its tokens. A sequence appears in at most one chunk. Returns
-    /// the logits after the last token of each chunk that asks for them, one row after the other:
+    /// Forgets the tokens of a sequence from number `len` on.
+    ///
+    /// # Errors
+    /// If there is no memory for that; the sequence is then as it was.
+    fn truncate(&mut self, sequence: Self::Sequence, len: usize) -> Result<(), EngineError>;
+
+    /// Continues each part's sequence by its tokens. A sequence appears in at most one part. Returns
+    /// the logits after the last tokens of each part, as many as it asks for, one row after the other:
     /// `[outputs, vocab_size]`.
     ///
     /// # Errors
     /// If the tokens cannot be computed. The sequences of the step can then only be closed.
-    fn step(&mut self, chunks: &[Chunk<'_, Self::Sequence>]) -> Result<Vec<f32>, EngineError>;
+    fn step(&mut self, parts: &[SequencePart<'_, Self::Sequence>]) -> Result<Vec<f32>, EngineError>;
+
+    /// Ends all sequences, and is as new: what remains possible after a step has panicked.
+    fn reset(&mut self);
+
+    /// The adapter of requests that name none.
+    fn default_adapter(&self) -> Option<AdapterId> {
+        None
+    }
+
+    /// Loads an adapter beside those that are there.
+    ///
+    /// # Errors
+    /// If it was made for another model.
+    fn load_adapter(&mut self, adapter: Adapter) -> Result<AdapterId, EngineError>;
+
+    /// Unloads an adapter that no sequence uses any more.
+    fn unload_adapter(&mut self, adapter: AdapterId);
 
     /// Blocks that `positions` positions take.
     fn blocks_for(&self, positions: usize) -> usize {
@@ -44,13 +70,13 @@ pub trait LanguageModel {
 
 /// One sequence's part of a step.
 #[derive(Debug, Clone, Copy)]
-pub struct Chunk<'t, S> {
+pub struct SequencePart<'t, S> {
     /// The sequence.
     pub sequence: S,
     /// Its next tokens.
     pub tokens: &'t [u32],
-    /// Whether to return the logits after the last of them.
-    pub output: bool,
+    /// After how many of the last of them to return logits.
+    pub outputs: usize,
 }
 
 /// The engine's model with its key/value cache.
@@ -58,13 +84,15 @@ pub struct Chunk<'t, S> {
 pub struct CachedLlama {
     llama: Llama,
     cache: KvCache,
+    default_adapter: Option<AdapterId>,
 }
 
 impl CachedLlama {
-    /// A model with a cache of `positions` positions, shared by all its sequences.
+    /// A model with a cache of `positions` positions, shared by all its sequences. The adapter that it carries is
+    /// the one of requests that name none.
     pub fn new(llama: Llama, positions: usize, kept: CacheType) -> Self {
         let cache = KvCache::new(llama.config(), positions, kept, llama.device());
-        Self { llama, cache }
+        Self { default_adapter: llama.adapter(), llama, cache }
     }
 }
 
@@ -87,21 +115,26 @@ impl LanguageModel for CachedLlama {
         self.cache.free() / self.block_len()
     }
 
-    fn open(&mut self) -> SequenceId {
-        self.cache.open()
+    fn open(&mut self, adapter: Option<AdapterId>, tokens: &[u32]) -> (SequenceId, usize) {
+        let sequence = self.cache.open_with(adapter, tokens);
+        (sequence, self.cache.len(sequence))
     }
 
     fn close(&mut self, sequence: SequenceId) {
         self.cache.close(sequence);
     }
 
-    fn step(&mut self, chunks: &[Chunk<'_, SequenceId>]) -> Result<Vec<f32>, EngineError> {
+    fn truncate(&mut self, sequence: SequenceId, len: usize) -> Result<(), EngineError> {
+        self.cache.truncate(sequence, len)
+    }
+
+    fn step(&mut self, parts: &[SequencePart<'_, SequenceId>]) -> Result<Vec<f32>, EngineError> {
         // The engine computes one row at least.
-        let no_output = !chunks.iter().any(|chunk| chunk.output);
+        let no_output = !parts.iter().any(|part| part.outputs > 0);
         let mut batch = Batch::new();
-        for chunk in chunks {
-            let outputs = if chunk.output || no_output { Outputs::Last } else { Outputs::None };
-            batch.push(chunk.sequence, chunk.tokens, outputs);
+        for part in parts {
+            let outputs = if no_output { Outputs::Last } else { Outputs::Tail(part.outputs) };
+            batch.push(part.sequence, part.tokens, outputs);
         }
         let logits = self.llama.forward(&batch, &mut self.cache)?; // [outputs, vocab_size]
         if no_output {
@@ -111,5 +144,22 @@ impl LanguageModel for CachedLlama {
             what: "logits".into(),
             reason: format!("not f32 values: {error:?}"),
         })
+    }
+
+    fn reset(&mut self) {
+        self.cache.reset();
+    }
+
+    fn default_adapter(&self) -> Option<AdapterId> {
+        self.default_adapter
+    }
+
+    fn load_adapter(&mut self, adapter: Adapter) -> Result<AdapterId, EngineError> {
+        self.llama.load_adapter(&adapter.config, adapter.weights)
+    }
+
+    fn unload_adapter(&mut self, adapter: AdapterId) {
+        self.cache.forget_adapter(adapter);
+        self.llama.unload_adapter(adapter);
     }
 }

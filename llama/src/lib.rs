@@ -35,12 +35,15 @@ pub use dataset::Dataset;
 pub use error::LlamaError;
 pub use export::{Export, Recipe};
 pub use float::Float;
-pub use generate::{FinishReason, Generate, GenerateError, PREFILL_TOKENS, Request, Token, generate};
-pub use language_model::{CachedLlama, Chunk, LanguageModel};
+pub use generate::{
+    AdapterChoice, FinishReason, Generate, GenerateError, LoadedAdapter, PREFILL_TOKENS, Request,
+    SPECULATED_ROWS, Token, generate,
+};
+pub use language_model::{CachedLlama, LanguageModel, SequencePart};
 pub use model::Model;
 pub use prompt::{GROUNDED_STOP, grounded_prompt, grounded_template};
 pub use sampler::{Sampler, Sampling, SamplingError};
-pub use scheduler::{Limits, Scheduler, SubmitError, Ticket, TokenStream};
+pub use scheduler::{Limits, LoadAdapterError, Scheduler, Stats, SubmitError, Ticket, TokenStream};
 pub use stop::StopStrings;
 pub use tokenizer::{DecodeStream, Tokenizer, TokenizerError};
 pub use training_checkpoint::TrainingCheckpoint;

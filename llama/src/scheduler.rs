@@ -6,12 +6,16 @@
 //! not stop them.
 //!
 //! ```text
-//! submit → queue → admit → [ step: plan → model → advance → deliver ]* → done
-//!            │       ▲                 │
-//!       Overloaded   └── set back ─────┘ when the cache is full: the youngest answer gives its blocks
-//!                                        up, waits, and is computed again from its tokens
+//! submit → queue → admit → [ step: plan → guess → model → settle → deliver ]* → done
+//!            │       ▲                         │
+//!       Overloaded   └────── set back ─────────┘ when the cache is full: the youngest answer gives its
+//!                                                blocks up, waits, and is computed again from its tokens
 //! ```
+//!
+//! Each answer is computed under an adapter of its own, which can be loaded while others are answered. A panic in a
+//! kernel, or in a callback, ends the one request that it belongs to.
 
+mod stats;
 mod worker;
 
 use std::collections::VecDeque;
@@ -20,9 +24,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, SyncSender, TrySendError};
 use std::thread::{self, JoinHandle};
 
-use crate::generate::{GenerateError, PREFILL_TOKENS, Request, Token, longest_sequence};
+use engine::EngineError;
+
+use crate::Adapter;
+use crate::generate::{
+    GenerateError, LoadedAdapter, PREFILL_TOKENS, Request, SPECULATED_ROWS, Token, Unloading,
+    longest_sequence,
+};
 use crate::language_model::LanguageModel;
 use crate::tokenizer::Tokenizer;
+use stats::Counters;
+pub use stats::Stats;
 use worker::Worker;
 
 /// How much the scheduler takes on.
@@ -34,11 +46,13 @@ pub struct Limits {
     pub queue: usize,
     /// Prompt tokens per step.
     pub prefill_tokens: usize,
+    /// Tokens and guesses of a step without prompts: while more answers are under way, nothing is guessed.
+    pub speculated_rows: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { running: 32, queue: 64, prefill_tokens: PREFILL_TOKENS }
+        Self { running: 32, queue: 64, prefill_tokens: PREFILL_TOKENS, speculated_rows: SPECULATED_ROWS }
     }
 }
 
@@ -55,6 +69,18 @@ pub enum SubmitError {
     /// It can never be answered.
     #[error(transparent)]
     Invalid(#[from] GenerateError),
+    /// The model's thread has ended.
+    #[error("the model has stopped")]
+    Stopped,
+}
+
+/// Why an adapter was not loaded.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LoadAdapterError {
+    /// It was made for another model.
+    #[error(transparent)]
+    Unfit(#[from] EngineError),
     /// The model's thread has ended.
     #[error("the model has stopped")]
     Stopped,
@@ -80,14 +106,21 @@ struct Job {
     cancelled: Arc<AtomicBool>,
 }
 
+/// What reaches the model's thread.
+enum Message {
+    Answer(Box<Job>),
+    LoadAdapter(Box<Adapter>, SyncSender<Result<LoadedAdapter, EngineError>>),
+}
+
 /// The model's thread, seen from outside. When it is dropped, the thread ends with its last answer.
 #[derive(Debug)]
 pub struct Scheduler {
-    queue: SyncSender<Job>,
+    queue: SyncSender<Message>,
     thread: JoinHandle<()>,
     limits: Limits,
     context_length: usize,
     vocab_size: usize,
+    counters: Arc<Counters>,
 }
 
 impl Scheduler {
@@ -101,19 +134,28 @@ impl Scheduler {
     {
         let limits =
             Limits { running: limits.running.max(1), prefill_tokens: limits.prefill_tokens.max(1), ..limits };
-        let (queue, jobs) = mpsc::sync_channel(limits.queue);
+        let (queue, messages) = mpsc::sync_channel(limits.queue);
         let context_length = longest_sequence(&model);
         let vocab_size = model.vocab_size();
+        let shared = Arc::new(Counters::default());
+        let counters = shared.clone();
         let thread = thread::Builder::new().name("model".into()).spawn(move || {
             let (running, waiting) = (Vec::new(), VecDeque::new());
-            Worker { model, tokenizer, limits, context_length, running, waiting }.run(&jobs);
+            let unloading = Unloading::default();
+            Worker { model, tokenizer, limits, context_length, running, waiting, unloading, counters }
+                .run(&messages);
         })?;
-        Ok(Self { queue, thread, limits, context_length, vocab_size })
+        Ok(Self { queue, thread, limits, context_length, vocab_size, counters: shared })
     }
 
     /// Tokens of prompt and answer that fit into the model's context and the cache.
     pub fn context_length(&self) -> usize {
         self.context_length
+    }
+
+    /// What was done so far.
+    pub fn stats(&self) -> Stats {
+        self.counters.read()
     }
 
     /// Whether the model's thread runs.
@@ -133,11 +175,24 @@ impl Scheduler {
         request.validate(self.context_length, self.vocab_size)?;
         let cancelled = Arc::new(AtomicBool::new(false));
         let ticket = Ticket(cancelled.clone());
-        match self.queue.try_send(Job { request, deliver: Box::new(deliver), cancelled }) {
+        let job = Job { request, deliver: Box::new(deliver), cancelled };
+        match self.queue.try_send(Message::Answer(Box::new(job))) {
             Ok(()) => Ok(ticket),
             Err(TrySendError::Full(_)) => Err(SubmitError::Overloaded { queue: self.limits.queue }),
             Err(TrySendError::Disconnected(_)) => Err(SubmitError::Stopped),
         }
+    }
+
+    /// Loads an adapter beside those that are there, when its turn comes in the queue. It is unloaded when the last
+    /// copy of what is returned is dropped and the last request under it has ended.
+    ///
+    /// # Errors
+    /// If the adapter was made for another model, or the model has stopped.
+    pub fn load_adapter(&self, adapter: Adapter) -> Result<LoadedAdapter, LoadAdapterError> {
+        let (sender, loaded) = mpsc::sync_channel(1);
+        let message = Message::LoadAdapter(Box::new(adapter), sender);
+        self.queue.send(message).map_err(|_| LoadAdapterError::Stopped)?;
+        Ok(loaded.recv().map_err(|_| LoadAdapterError::Stopped)??)
     }
 
     /// Hands a request over and returns its tokens as an iterator, which waits for each.

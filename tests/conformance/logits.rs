@@ -34,7 +34,7 @@ fn argmax(logits: &[f32]) -> usize {
 fn evaluate(llama: &Llama, tokens: &[u32]) -> (Vec<f32>, f64) {
     let mut cache = KvCache::new(llama.config(), tokens.len(), CacheType::F32, llama.device());
     let mut batch = Batch::new();
-    batch.push(cache.open(), tokens, Outputs::Last);
+    batch.push(cache.open(None), tokens, Outputs::Last);
     let logits = values(llama.forward(&batch, &mut cache).unwrap());
     let example = Example { tokens: tokens.to_vec(), learned: vec![true; tokens.len()] };
     (logits, llama.nll(&[example]).unwrap().mean())
@@ -119,7 +119,7 @@ fn greedy_continuations_are_the_references() {
         let compared = gaps.iter().take_while(|gap| gap.as_f64().unwrap() >= GREEDY_GAP).count();
         let expected = ids(&chat["new_ids"]);
         let mut cache = KvCache::new(llama.config(), 512, kept, llama.device());
-        let sequence = cache.open();
+        let sequence = cache.open(None);
         let mut next = ids(&chat["prompt_ids"]);
         for (step, expected) in expected[..compared].iter().enumerate() {
             let mut batch = Batch::new();

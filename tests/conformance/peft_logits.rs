@@ -25,7 +25,7 @@ fn an_adapter_gives_the_same_logits_in_peft() {
     Adapter::load_onto(&recorded.adapter, &mut llama).unwrap();
     let mut cache = KvCache::new(llama.config(), recorded.tokens.len(), CacheType::F32, llama.device());
     let mut batch = Batch::new();
-    batch.push(cache.open(), &recorded.tokens, Outputs::Last);
+    batch.push(cache.open(llama.adapter()), &recorded.tokens, Outputs::Last);
     let logits = llama.forward(&batch, &mut cache).unwrap().into_data().try_into_vec::<f32>().unwrap();
     assert_eq!(logits.len(), recorded.logits.len());
     let worst = logits.iter().zip(&recorded.logits).fold(0f32, |worst, (a, b)| worst.max((a - b).abs()));

@@ -8,7 +8,7 @@ use std::time::Instant;
 use anyhow::{bail, ensure};
 use engine::device::Device;
 use engine::{EngineError, Llama, LlamaConfig, threads};
-use llama::{Adapter, CachedLlama, Checkpoint, Chunk, LanguageModel, LlamaError, hub};
+use llama::{Adapter, CachedLlama, Checkpoint, LanguageModel, LlamaError, SequencePart, hub};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use serde::Serialize;
@@ -159,9 +159,10 @@ fn compute<M: LanguageModel>(model: &mut M, test: Test, tokens: &[u32]) -> Resul
         Test::Generation(_) => (1, true),
     };
     let chunks = tokens.len().div_ceil(chunk);
-    let sequence = model.open();
+    let (sequence, _) = model.open(model.default_adapter(), &[]); // which takes nothing from repetitions before
     let done = tokens.chunks(chunk).zip(1..).try_for_each(|(tokens, number)| {
-        model.step(&[Chunk { sequence, tokens, output: every || number == chunks }]).map(drop)
+        let outputs = usize::from(every || number == chunks);
+        model.step(&[SequencePart { sequence, tokens, outputs }]).map(drop)
     });
     model.close(sequence);
     done
@@ -248,6 +249,8 @@ mod tests {
     use clap::Parser;
     use serde_json::json;
 
+    use engine::AdapterId;
+
     use super::*;
     use crate::cli::{Cli, Command};
 
@@ -285,21 +288,33 @@ mod tests {
             2048
         }
 
-        fn open(&mut self) -> usize {
+        fn open(&mut self, _adapter: Option<AdapterId>, _tokens: &[u32]) -> (usize, usize) {
             assert!(!self.open, "the sequence before this one was not closed");
             self.open = true;
             self.sequences.push(Vec::new());
-            self.sequences.len() - 1
+            (self.sequences.len() - 1, 0)
         }
+
+        fn truncate(&mut self, _sequence: usize, _len: usize) -> Result<(), EngineError> {
+            unreachable!("a bench guesses nothing")
+        }
+
+        fn reset(&mut self) {}
+
+        fn load_adapter(&mut self, _adapter: Adapter) -> Result<AdapterId, EngineError> {
+            unreachable!("a bench loads none")
+        }
+
+        fn unload_adapter(&mut self, _adapter: AdapterId) {}
 
         fn close(&mut self, _sequence: usize) {
             self.open = false;
         }
 
-        fn step(&mut self, chunks: &[Chunk<'_, usize>]) -> Result<Vec<f32>, EngineError> {
-            for chunk in chunks {
-                self.sequences[chunk.sequence].push((chunk.tokens.len(), chunk.output));
-                self.tokens.extend(chunk.tokens);
+        fn step(&mut self, parts: &[SequencePart<'_, usize>]) -> Result<Vec<f32>, EngineError> {
+            for part in parts {
+                self.sequences[part.sequence].push((part.tokens.len(), part.outputs > 0));
+                self.tokens.extend(part.tokens);
             }
             Ok(Vec::new())
         }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use llama::catalog::DEFAULT_MODEL;
+use llama::{Limits, SPECULATED_ROWS};
 
 /// A customer-support assistant: answers over HTTP, grounded in a knowledge base.
 #[derive(Debug, Parser)]
@@ -49,6 +50,17 @@ pub struct ModelArgs {
     /// Numbers that the key/value cache keeps
     #[arg(long, value_name = "TYPE", value_enum, default_value_t)]
     pub cache_type: CacheType,
+    /// Tokens of a step up to which more are guessed from the prompt and checked along, which answers the same in
+    /// less time where they copy from it; 0 guesses nothing
+    #[arg(long, value_name = "N", default_value_t = SPECULATED_ROWS)]
+    pub speculate: usize,
+}
+
+impl ModelArgs {
+    /// How much the scheduler takes on.
+    pub fn limits(&self) -> Limits {
+        Limits { speculated_rows: self.speculate, ..Limits::default() }
+    }
 }
 
 /// Arguments of `serve`.

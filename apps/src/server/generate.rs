@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use anyhow::{Context, anyhow};
-use llama::{FinishReason, Limits, Message, Request, Sampling, Scheduler, TokenStream};
+use llama::{FinishReason, Message, Request, Sampling, Scheduler, TokenStream};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -31,7 +31,7 @@ pub fn run(arguments: &GenerateArgs) -> anyhow::Result<()> {
     let Loaded { model, prompts, .. } = load::model(&arguments.model)?;
     let sampling =
         Sampling { temperature: arguments.temperature, seed: random_seed(), ..Sampling::default() };
-    let scheduler = Scheduler::start(model, prompts.tokenizer.clone(), Limits::default())?;
+    let scheduler = Scheduler::start(model, prompts.tokenizer.clone(), arguments.model.limits())?;
 
     // Every question is checked before the first is answered.
     let mut requests = VecDeque::new();

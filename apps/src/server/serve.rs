@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use llama::{Limits, Scheduler};
+use llama::Scheduler;
 use tracing_subscriber::EnvFilter;
 
 use crate::cli::ServeArgs;
@@ -33,9 +33,10 @@ pub fn run(arguments: &ServeArgs) -> anyhow::Result<()> {
     // Before the model is loaded, which takes longer.
     let listener = listen(SocketAddr::new(arguments.host, arguments.port))?;
     let Loaded { name, model, prompts } = load::model(&arguments.model)?;
+    prompts.check()?;
     let device = engine::device::parse(&arguments.model.device)?;
     let search = load::knowledge(arguments.knowledge.as_deref(), &device)?;
-    let scheduler = Scheduler::start(model, prompts.tokenizer.clone(), Limits::default())
+    let scheduler = Scheduler::start(model, prompts.tokenizer.clone(), arguments.model.limits())
         .context("no thread for the model")?;
     let state = Arc::new(AppState::new(name, prompts, scheduler, search));
 

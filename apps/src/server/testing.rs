@@ -10,7 +10,8 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, StatusCode};
 use axum::response::Response;
-use llama::{ChatTemplate, Chunk, LanguageModel, Limits, Scheduler, Tokenizer};
+use engine::{AdapterId, EngineError};
+use llama::{Adapter, ChatTemplate, LanguageModel, Limits, Scheduler, SequencePart, Tokenizer};
 use rag::Hit;
 use serde_json::Value;
 use tower::ServiceExt;
@@ -57,40 +58,60 @@ impl LanguageModel for Echo {
         1024
     }
 
-    fn open(&mut self) -> usize {
+    fn open(&mut self, _adapter: Option<AdapterId>, _tokens: &[u32]) -> (usize, usize) {
         self.opened += 1;
         self.sequences.insert(self.opened, Vec::new());
-        self.opened
+        (self.opened, 0)
     }
+
+    fn truncate(&mut self, sequence: usize, len: usize) -> Result<(), EngineError> {
+        self.sequences.entry(sequence).or_default().truncate(len);
+        Ok(())
+    }
+
+    fn reset(&mut self) {
+        self.sequences.clear();
+    }
+
+    fn load_adapter(&mut self, _adapter: Adapter) -> Result<AdapterId, EngineError> {
+        Err(EngineError::Adapter("an echo has no projections".into()))
+    }
+
+    fn unload_adapter(&mut self, _adapter: AdapterId) {}
 
     fn close(&mut self, sequence: usize) {
         self.sequences.remove(&sequence);
     }
 
-    fn step(&mut self, chunks: &[Chunk<'_, usize>]) -> Result<Vec<f32>, engine::EngineError> {
+    fn step(&mut self, parts: &[SequencePart<'_, usize>]) -> Result<Vec<f32>, EngineError> {
         if let Some((running, leave)) = &self.gate {
             running.send(()).ok();
             leave.recv().ok();
         }
         self.steps.fetch_add(1, Ordering::Relaxed);
         let mut logits = Vec::new();
-        for chunk in chunks {
-            if chunk.tokens.contains(&BELL) {
-                return Err(engine::EngineError::Token { token: BELL, vocab_size: 258 });
+        for part in parts {
+            if part.tokens.contains(&BELL) {
+                return Err(EngineError::Token { token: BELL, vocab_size: 258 });
             }
-            let history = self.sequences.entry(chunk.sequence).or_default();
-            history.extend(chunk.tokens);
-            let bytes: Vec<u8> = history.iter().map(|&token| token as u8).collect();
-            let lines: Vec<&[u8]> = bytes.split(|&byte| byte == b'\n').collect();
-            let [.., last, said] = lines.as_slice() else {
-                logits.extend((0..258).map(|token| (token % 7) as f32));
-                continue;
-            };
-            if said.is_empty() {
-                self.heard.lock().unwrap().push(String::from_utf8_lossy(&bytes).into());
+            for (index, token) in part.tokens.iter().enumerate() {
+                let history = self.sequences.entry(part.sequence).or_default();
+                history.push(*token);
+                if index + part.outputs < part.tokens.len() {
+                    continue;
+                }
+                let bytes: Vec<u8> = history.iter().map(|&token| token as u8).collect();
+                let lines: Vec<&[u8]> = bytes.split(|&byte| byte == b'\n').collect();
+                let [.., last, said] = lines.as_slice() else {
+                    logits.extend((0..258).map(|token| (token % 7) as f32));
+                    continue;
+                };
+                if said.is_empty() {
+                    self.heard.lock().unwrap().push(String::from_utf8_lossy(&bytes).into());
+                }
+                let next = last.get(said.len()).map_or(END, |&byte| byte.into());
+                logits.extend((0..258).map(|token| if token == next { 9.0 } else { 0.0 }));
             }
-            let next = last.get(said.len()).map_or(END, |&byte| byte.into());
-            logits.extend((0..258).map(|token| if token == next { 9.0 } else { 0.0 }));
         }
         Ok(logits)
     }

@@ -34,7 +34,7 @@ pub fn print(
         }
     }
     let (shape, batch) = largest;
-    let (size, config) = (llama.size(), llama.config().clone());
+    let (size, config) = (llama.footprint(), llama.config().clone());
     let adapters = llama.lora().map(|(_, adapters)| adapters).unwrap_or_default();
     let inputs = adapters.iter().map(|adapter| adapter.a.dims()[1]).sum();
     let mut memory = Memory::new(&config, &size, inputs, shape, base == Base::Nf4);

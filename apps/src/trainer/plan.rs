@@ -3,7 +3,7 @@
 //! The constants were fitted to `peak_rss_mib` of `training.json` (VmHWM) of short runs; see the table
 //! in the tests. Whoever changes what training keeps fits them again.
 
-use engine::{Example, LlamaConfig, Size};
+use engine::{Example, Footprint, LlamaConfig};
 
 /// What a micro-batch of a plan needs to say of itself.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -62,7 +62,7 @@ impl Memory {
     /// numbers in all. `requantized`: the base is quantized after loading.
     pub fn new(
         config: &LlamaConfig,
-        size: &Size,
+        size: &Footprint,
         adapter_inputs: usize,
         batch: Shape,
         requantized: bool,
@@ -138,7 +138,7 @@ mod tests {
             tie_word_embeddings: true,
         };
         let estimate = |shape, weights: usize, requantized| {
-            let size = Size { parameters: 134_515_008, trainable: 460_800, bytes: weights * MIB };
+            let size = Footprint { parameters: 134_515_008, trainable: 460_800, bytes: weights * MIB };
             Memory::new(&config, &size, 30 * 2 * 576, shape, requantized)
         };
         let whole = MEASURED.map(|(shape, weights, requantized, measured)| {

@@ -2,10 +2,6 @@
 
 use std::sync::Arc;
 
-#[cfg(feature = "flex")]
-use burn::backend::Flex;
-#[cfg(feature = "ndarray")]
-use burn::backend::NdArray;
 use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
@@ -13,7 +9,7 @@ use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, Dispatch, Scalar, TensorMetadata, backend_extension};
 use burn::tensor::{Shape, Slice, Tensor, TensorData};
 
-use super::paged::{PagedChunk, Pages};
+use super::paged::{PagedSequence, Pages};
 
 /// `q [tokens, heads, head_dim]`, `k`, `v [tokens, kv_heads, head_dim]`; every chunk of `pages` is a
 /// sequence of its own from its first token on.
@@ -27,7 +23,7 @@ pub trait CausalOps: Backend {
         pages: Arc<Pages>,
     ) -> FloatTensor<Self> {
         let heads = by_kv_head::<Self>(&k, &q);
-        let outputs = pages.chunks.iter().map(|chunk| {
+        let outputs = pages.sequences.iter().map(|chunk| {
             let [q, k, v] = [&q, &k, &v].map(|x| heads.part(x.clone(), chunk));
             let p = heads.weights(q, k, chunk.len, pages.window);
             heads.whole(Self::float_matmul(p, v), chunk.len)
@@ -46,7 +42,7 @@ pub trait CausalOps: Backend {
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
         let heads = by_kv_head::<Self>(&k, &q);
         let (mut dq, mut dk, mut dv) = (Vec::new(), Vec::new(), Vec::new());
-        for chunk in &pages.chunks {
+        for chunk in &pages.sequences {
             let [q, k, v, y, dy] = [&q, &k, &v, &y, &dy].map(|x| heads.part(x.clone(), chunk));
             let p = heads.weights(q.clone(), k.clone(), chunk.len, pages.window);
             let dp = Self::float_matmul(dy.clone(), Self::float_swap_dims(v, 1, 2));
@@ -80,7 +76,7 @@ impl<B: Backend> ByKvHead<B> {
     }
 
     /// A sequence's rows of `x`, `[kv_heads, group · len, head_dim]` (a group of 1 for keys and values).
-    fn part(&self, x: FloatTensor<B>, chunk: &PagedChunk) -> FloatTensor<B> {
+    fn part(&self, x: FloatTensor<B>, chunk: &PagedSequence) -> FloatTensor<B> {
         let [_, heads, head_dim] = x.shape().dims();
         let all = |len: usize| Slice::from(0..len as isize);
         let tokens = Slice::from(chunk.start as isize..(chunk.start + chunk.len) as isize);
@@ -120,32 +116,6 @@ impl<B: Backend> ByKvHead<B> {
         let scores = B::float_reshape(scores, Shape::new([self.kv_heads, self.group, len, len]));
         let weights = B::softmax(B::float_add(scores, unseen), 3);
         B::float_reshape(weights, Shape::new([self.kv_heads, self.group * len, len]))
-    }
-}
-
-#[cfg(feature = "ndarray")]
-impl CausalOps for NdArray {}
-
-#[cfg(feature = "flex")]
-impl CausalOps for Flex {
-    fn causal_attention(
-        q: FloatTensor<Self>,
-        k: FloatTensor<Self>,
-        v: FloatTensor<Self>,
-        pages: Arc<Pages>,
-    ) -> FloatTensor<Self> {
-        crate::kernels::flex::causal_attention(&q, &k, &v, &pages)
-    }
-
-    fn causal_attention_backward(
-        dy: FloatTensor<Self>,
-        q: FloatTensor<Self>,
-        k: FloatTensor<Self>,
-        v: FloatTensor<Self>,
-        y: FloatTensor<Self>,
-        pages: Arc<Pages>,
-    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
-        crate::kernels::flex::causal_attention_backward([&q, &k, &v, &y, &dy], &pages)
     }
 }
 

@@ -5,7 +5,7 @@ use burn::backend::Dispatch;
 use burn::tensor::Tensor;
 
 use super::fused::FusedOps;
-use crate::lora::mix;
+use crate::rng::mix;
 
 /// What elements are multiplied by: 0, or what keeps the mean.
 #[derive(Debug, Clone, Copy)]

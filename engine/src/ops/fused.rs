@@ -3,10 +3,6 @@
 
 use std::sync::Arc;
 
-#[cfg(feature = "flex")]
-use burn::backend::Flex;
-#[cfg(feature = "ndarray")]
-use burn::backend::NdArray;
 use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind, unary};
@@ -113,52 +109,6 @@ fn inverse_rms<B: Backend>(x: FloatTensor<B>, eps: f32) -> FloatTensor<B> {
 fn row<B: Backend>(weight: FloatTensor<B>) -> FloatTensor<B> {
     let [hidden] = weight.shape().dims();
     B::float_reshape(weight, Shape::new([1, hidden]))
-}
-
-#[cfg(feature = "ndarray")]
-impl FusedOps for NdArray {}
-
-#[cfg(feature = "flex")]
-impl FusedOps for Flex {
-    fn rms_norm(x: FloatTensor<Self>, weight: FloatTensor<Self>, eps: f32) -> FloatTensor<Self> {
-        crate::kernels::flex::rms_norm(&x, &weight, eps)
-    }
-
-    fn rms_norm_backward(
-        dy: FloatTensor<Self>,
-        x: FloatTensor<Self>,
-        weight: FloatTensor<Self>,
-        eps: f32,
-    ) -> FloatTensor<Self> {
-        crate::kernels::flex::rms_norm_backward(&dy, &x, &weight, eps)
-    }
-
-    fn swiglu(gate: FloatTensor<Self>, up: FloatTensor<Self>) -> FloatTensor<Self> {
-        crate::kernels::flex::swiglu(&gate, &up)
-    }
-
-    fn swiglu_backward(
-        dy: FloatTensor<Self>,
-        gate: FloatTensor<Self>,
-        up: FloatTensor<Self>,
-    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
-        crate::kernels::flex::swiglu_backward(&dy, &gate, &up)
-    }
-
-    fn dropout(x: FloatTensor<Self>, mask: Mask) -> FloatTensor<Self> {
-        crate::kernels::flex::dropout(&x, mask)
-    }
-
-    fn cross_entropy(
-        logits: FloatTensor<Self>,
-        targets: Arc<Vec<u32>>,
-    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
-        crate::kernels::flex::cross_entropy(logits, &targets)
-    }
-
-    fn rotary(x: FloatTensor<Self>, cos: FloatTensor<Self>, sin: FloatTensor<Self>) -> FloatTensor<Self> {
-        crate::kernels::flex::rotary(&x, &cos, &sin)
-    }
 }
 
 #[derive(Debug)]

@@ -14,15 +14,15 @@ use super::attention::{attention, hidden_positions};
 use super::causal;
 use super::dropout::{Mask, dropout};
 use super::fused::FusedOps;
-use super::paged::{self, BLOCK, LayerCache, PagedChunk, Pages};
+use super::paged::{self, BLOCK, LayerCache, PagedSequence, Pages};
 use super::{rms_norm::rms_norm, rotary::rotary, swiglu::swiglu};
-use crate::projection::host_values;
+use crate::ops::host_values::host_values;
 
 /// f32 sums in another order, and an exponential of another polynomial.
 const ROUNDING: f32 = 2e-5;
 
 fn random<const D: usize>(shape: [usize; D], seed: u64) -> Tensor<D> {
-    let unit = |i| (crate::lora::mix(seed, i) >> 40) as f32 / (1u64 << 23) as f32 - 1.0;
+    let unit = |i| (crate::rng::mix(seed, i) >> 40) as f32 / (1u64 << 23) as f32 - 1.0;
     let values: Vec<f32> = (0..shape.iter().product::<usize>() as u64).map(unit).collect();
     Tensor::from_data(TensorData::new(values, shape), &Device::flex())
 }
@@ -77,12 +77,12 @@ fn any_dtype() -> impl Strategy<Value = DType> {
 
 fn pages(chunks: &[(usize, usize, &[u32])], window: Option<usize>) -> Arc<Pages> {
     let mut start = 0;
-    let chunks = chunks.iter().map(|&(past, len, blocks)| {
+    let sequences = chunks.iter().map(|&(past, len, blocks)| {
         start += len;
         let blocks = blocks[..(past + len).div_ceil(BLOCK)].to_vec();
-        PagedChunk { start: start - len, len, past, blocks }
+        PagedSequence { start: start - len, len, past, blocks }
     });
-    Arc::new(Pages { chunks: chunks.collect(), window })
+    Arc::new(Pages { sequences: sequences.collect(), window })
 }
 
 proptest! {
@@ -199,7 +199,7 @@ proptest! {
     #[test]
     fn cross_entropy_is_its_formula(rows in 1usize..20, vocab in 1usize..300, seed: u64) {
         let logits: Tensor<2> = random([rows, vocab], seed).mul_scalar(20.0);
-        let targets: Vec<u32> = (0..rows as u64).map(|row| (crate::lora::mix(seed, row) % vocab as u64) as u32).collect();
+        let targets: Vec<u32> = (0..rows as u64).map(|row| (crate::rng::mix(seed, row) % vocab as u64) as u32).collect();
         let (nll, gradient) = <Dispatch as FusedOps>::cross_entropy(logits.clone().into_dispatch(), Arc::new(targets.clone()));
         let leaf = logits.autodiff().require_grad();
         let ids = targets.iter().map(|id| i64::from(*id)).collect::<Vec<_>>();

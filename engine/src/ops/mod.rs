@@ -3,16 +3,14 @@
 
 #[cfg(all(test, feature = "flex"))]
 mod attention;
-#[cfg_attr(feature = "ndarray", allow(deprecated))]
 pub mod causal;
 mod dequantize;
 pub mod dropout;
-#[cfg_attr(feature = "ndarray", allow(deprecated))]
 pub mod fused;
+pub(crate) mod gather;
+pub(crate) mod host_values;
 pub mod matrices;
-#[cfg_attr(feature = "ndarray", allow(deprecated))]
 pub mod paged;
-#[cfg_attr(feature = "ndarray", allow(deprecated))] // burn retires ndarray; we keep it to compare
 pub mod quantized;
 pub(crate) mod rms_norm;
 pub(crate) mod rotary;

@@ -2,10 +2,6 @@
 
 use std::sync::Arc;
 
-#[cfg(feature = "flex")]
-use burn::backend::Flex;
-#[cfg(feature = "ndarray")]
-use burn::backend::NdArray;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, Dispatch, Scalar, TensorMetadata, backend_extension};
 use burn::tensor::{FloatDType, IntDType, Shape, Slice, Tensor, TensorData};
@@ -17,14 +13,14 @@ pub const BLOCK: usize = 32;
 #[derive(Debug, Clone)]
 pub struct Pages {
     /// One entry a sequence of the batch; their tokens cover the batch in order.
-    pub chunks: Vec<PagedChunk>,
+    pub sequences: Vec<PagedSequence>,
     /// Positions that a token sees, itself included; all before it if there is none.
     pub window: Option<usize>,
 }
 
 /// One sequence's part of a step.
 #[derive(Debug, Clone)]
-pub struct PagedChunk {
+pub struct PagedSequence {
     /// Its first token in the batch.
     pub start: usize,
     /// Its tokens.
@@ -52,7 +48,7 @@ pub trait PagedOps: Backend {
         let dtype = FloatDType::from(keys.dtype());
         let (k, v) = (Self::float_cast(k, dtype), Self::float_cast(v, dtype));
         let (mut keys, mut values) = (keys, values);
-        for chunk in &pages.chunks {
+        for chunk in &pages.sequences {
             let mut position = chunk.past;
             while position < chunk.past + chunk.len {
                 let (block, place) = (chunk.blocks[position / BLOCK] as isize, position % BLOCK);
@@ -87,7 +83,7 @@ pub trait PagedOps: Backend {
         let ([_, heads, head_dim], [_, kv_heads, _, _]) = (q.shape().dims(), keys.shape().dims());
         let group = heads / kv_heads;
         let device = q.device();
-        let outputs = pages.chunks.iter().map(|chunk| {
+        let outputs = pages.sequences.iter().map(|chunk| {
             let (blocks, len) = (chunk.blocks.len(), chunk.len);
             let places = blocks * BLOCK;
             let table: Vec<i32> = chunk.blocks.iter().map(|block| *block as i32).collect();
@@ -127,31 +123,6 @@ pub trait PagedOps: Backend {
             Self::float_reshape(Self::float_permute(y, &[2, 0, 1, 3]), Shape::new([len, heads, head_dim]))
         });
         Self::float_cat(outputs.collect(), 0)
-    }
-}
-
-#[cfg(feature = "ndarray")]
-impl PagedOps for NdArray {}
-
-#[cfg(feature = "flex")]
-impl PagedOps for Flex {
-    fn cache_write(
-        keys: FloatTensor<Self>,
-        values: FloatTensor<Self>,
-        k: FloatTensor<Self>,
-        v: FloatTensor<Self>,
-        pages: Arc<Pages>,
-    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
-        crate::kernels::flex::cache_write(keys, values, &k, &v, &pages)
-    }
-
-    fn paged_attention(
-        q: FloatTensor<Self>,
-        keys: FloatTensor<Self>,
-        values: FloatTensor<Self>,
-        pages: Arc<Pages>,
-    ) -> FloatTensor<Self> {
-        crate::kernels::flex::paged_attention(&q, &keys, &values, &pages)
     }
 }
 

@@ -1,10 +1,6 @@
 //! Products with a block-quantized matrix: a backend extension whose default bodies dequantize with
 //! ordinary burn ops and are the reference; `Flex` overrides them with CPU kernels.
 
-#[cfg(feature = "flex")]
-use burn::backend::Flex;
-#[cfg(feature = "ndarray")]
-use burn::backend::NdArray;
 use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind, unary};
@@ -65,50 +61,6 @@ pub trait QuantizedOps: Backend {
         _arithmetic: Arithmetic,
     ) -> FloatTensor<Self> {
         Self::float_matmul(dy, Self::dequantize_packed(words, layout))
-    }
-}
-
-#[cfg(feature = "ndarray")]
-impl QuantizedOps for NdArray {}
-
-#[cfg(feature = "flex")]
-impl QuantizedOps for Flex {
-    fn dequantize_packed(words: IntTensor<Self>, layout: Layout) -> FloatTensor<Self> {
-        crate::kernels::flex::dequantize(&words, layout)
-    }
-
-    fn dequantize_rows(words: IntTensor<Self>, ids: IntTensor<Self>, layout: Layout) -> FloatTensor<Self> {
-        crate::kernels::flex::dequantize_rows(&words, &ids, layout)
-    }
-
-    fn quantized_matmul(
-        x: FloatTensor<Self>,
-        matrices: Matrices<Self>,
-        arithmetic: Arithmetic,
-    ) -> Vec<FloatTensor<Self>> {
-        let integer =
-            |layout: Layout| arithmetic == Arithmetic::Integer && crate::kernels::has_integer(layout.format);
-        let rounded_alike = |(_, layout): &(_, Layout)| {
-            let first = matrices.0[0].1.format;
-            integer(*layout) && layout.format.has_super_blocks() == first.has_super_blocks()
-        };
-        if matrices.0.iter().all(rounded_alike) {
-            return crate::kernels::flex::integer_matmul(&x, matrices.0);
-        }
-        let one = |(words, layout)| match integer(layout) {
-            true => crate::kernels::flex::integer_matmul(&x, vec![(words, layout)]).remove(0),
-            false => crate::kernels::flex::exact_matmul(&x, &words, layout),
-        };
-        matrices.0.into_iter().map(one).collect()
-    }
-
-    fn quantized_matmul_transposed(
-        dy: FloatTensor<Self>,
-        words: IntTensor<Self>,
-        layout: Layout,
-        arithmetic: Arithmetic,
-    ) -> FloatTensor<Self> {
-        crate::kernels::flex::matmul_transposed(&dy, &words, layout, arithmetic)
     }
 }
 

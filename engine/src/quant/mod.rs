@@ -25,7 +25,6 @@ mod format;
 mod k_quants;
 mod layout;
 mod legacy;
-mod matrix;
 mod nf4;
 pub(crate) mod pack;
 
@@ -33,13 +32,10 @@ pub(crate) mod pack;
 mod conformance;
 #[cfg(test)]
 mod laws;
-#[cfg(all(test, feature = "flex"))]
-mod packed_laws;
 
 pub use blocks::{dequantize, quantize};
 pub(crate) use dynamic_map::DynamicMap;
 pub use dynamic_map::dynamic_map;
 pub use format::Format;
 pub use layout::{Layout, TILE};
-pub use matrix::QuantizedMatrix;
 pub use nf4::{NF4_CODE, Nf4};

@@ -5,28 +5,8 @@ use rayon::prelude::*;
 use super::layout::{Layout, TILE};
 use super::{Format, Nf4};
 
-#[cfg(feature = "flex")]
-pub(crate) use crate::kernels::words;
-
-/// Other backends copy the words to memory of theirs.
-#[cfg(not(feature = "flex"))]
-pub(crate) mod words {
-    pub type Words = Vec<u32>;
-
-    pub fn zeros(len: usize) -> Words {
-        vec![0; len]
-    }
-
-    pub fn into_data(words: Words) -> burn::tensor::TensorData {
-        let shape = [words.len()];
-        burn::tensor::TensorData::new(words, shape)
-    }
-}
-
-use words::Words;
-
 /// One block, taken apart: codes as unsigned numbers, scales as the bytes they are.
-struct Block<'a> {
+struct UnpackedBlock<'a> {
     codes: [u8; 256],
     /// f16 bits of the scale, and of the minimum where there is one.
     d: u16,
@@ -34,10 +14,10 @@ struct Block<'a> {
     sub_scales: &'a [u8],
 }
 
-/// Packs a matrix stored as GGUF blocks, row after row. `bytes` has the exact length.
-pub(crate) fn pack(layout: Layout, bytes: &[u8]) -> Words {
-    let mut words = words::zeros(layout.words());
-    let [codes, high, sub_scales, scales] = planes(layout, &mut words);
+/// Packs a matrix stored as GGUF blocks, row after row, into `words`: zeros, as many as the layout has. `bytes` has the
+/// exact length.
+pub(crate) fn pack(layout: Layout, bytes: &[u8], words: &mut [u32]) {
+    let [codes, high, sub_scales, scales] = planes(layout, words);
     let row_bytes = layout.blocks() * layout.format.block_bytes();
 
     // A plane that a format lacks has no words; its tiles are empty slices.
@@ -59,12 +39,10 @@ pub(crate) fn pack(layout: Layout, bytes: &[u8]) -> Words {
                 }
             }
         });
-    words
 }
 
-/// Packs an NF4 matrix.
-pub(super) fn pack_nf4(layout: Layout, nf4: &Nf4) -> Words {
-    let mut words = words::zeros(layout.words());
+/// Packs an NF4 matrix into `words`: zeros, as many as the layout has.
+pub(crate) fn pack_nf4(layout: Layout, nf4: &Nf4, words: &mut [u32]) {
     let blocks = layout.blocks();
     for row in 0..layout.rows {
         let (tile, lane) = (row / TILE, row % TILE);
@@ -86,11 +64,10 @@ pub(super) fn pack_nf4(layout: Layout, nf4: &Nf4) -> Words {
     for (word, scale) in words[second].iter_mut().zip(nf4.absmax2().iter().chain([&nf4.offset()])) {
         *word = scale.to_bits();
     }
-    words
 }
 
 /// The inverse of [`pack`].
-pub(super) fn unpack(layout: Layout, words: &[u32]) -> Vec<u8> {
+pub(crate) fn unpack(layout: Layout, words: &[u32]) -> Vec<u8> {
     let block_bytes = layout.format.block_bytes();
     let row_bytes = layout.blocks() * block_bytes;
     let mut bytes = vec![0u8; layout.rows * row_bytes];
@@ -108,7 +85,7 @@ pub(super) fn unpack(layout: Layout, words: &[u32]) -> Vec<u8> {
 }
 
 /// The inverse of [`pack_nf4`].
-pub(super) fn unpack_nf4(layout: Layout, words: &[u32]) -> Nf4 {
+pub(crate) fn unpack_nf4(layout: Layout, words: &[u32]) -> Nf4 {
     let blocks = layout.blocks();
     let mut codes = Vec::with_capacity(layout.rows * layout.cols / 2);
     let mut absmax = Vec::with_capacity(layout.rows * blocks);
@@ -153,9 +130,9 @@ fn tiles(plane: &mut [u32], len: usize, count: usize) -> Vec<&mut [u32]> {
 }
 
 /// Takes one on-disk block apart.
-fn read_block(format: Format, bytes: &[u8]) -> Block<'_> {
+fn read_block(format: Format, bytes: &[u8]) -> UnpackedBlock<'_> {
     let half = |at: usize| u16::from_le_bytes([bytes[at], bytes[at + 1]]);
-    let mut block = Block { codes: [0; 256], d: half(0), m: 0, sub_scales: &[] };
+    let mut block = UnpackedBlock { codes: [0; 256], d: half(0), m: 0, sub_scales: &[] };
     let codes = &mut block.codes;
     let nibbles = |codes: &mut [u8; 256], qs: &[u8]| {
         for (j, byte) in qs.iter().enumerate() {
@@ -353,7 +330,7 @@ fn put_scales(
     format: Format,
     index: usize,
     lane: usize,
-    block: &Block,
+    block: &UnpackedBlock,
     sub_scales: &mut [u32],
     scales: &mut [u32],
 ) {

@@ -1,7 +1,7 @@
 //! A checkpoint's tensors on their way to a device.
 
 use burn::tensor::{Device, Tensor, TensorData};
-use engine::quant::QuantizedMatrix;
+use engine::QuantizedMatrix;
 use engine::{Weight, WeightSource};
 
 use super::names::gguf_name;

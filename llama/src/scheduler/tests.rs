@@ -11,8 +11,8 @@ fn ask(question: &str) -> Request {
     Request::new(letters().encode(&format!("{question}\n"), false).unwrap(), 100)
 }
 
-fn text(stream: TokenStream) -> String {
-    stream.map(|token| token.unwrap().text).collect()
+fn text(tokens: impl Iterator<Item = Result<Token, GenerateError>>) -> String {
+    tokens.map(|token| token.unwrap().text).collect()
 }
 
 #[test]
@@ -121,6 +121,66 @@ fn an_error_of_one_request_leaves_the_others_alone() {
     assert_eq!(text(good), "ello.");
     assert_eq!(text(other), "Hello.");
     assert_eq!(text(scheduler.stream(ask("later")).unwrap()), "Hello.");
+}
+
+#[test]
+fn a_panic_of_one_request_leaves_the_others_alone() {
+    let (scheduler, open) =
+        gated(Fake { bomb: Some(u32::from(b'!')), ..Fake::saying("Hello.") }, Limits::default());
+    let mut good = scheduler.stream(ask("good")).unwrap();
+    open.send(()).unwrap();
+    assert_eq!(good.next().unwrap().unwrap().text, "H");
+    let mut bad = scheduler.stream(ask("bad!")).unwrap();
+    let other = scheduler.stream(ask("other")).unwrap();
+    drop(open);
+    let error = bad.next().unwrap().unwrap_err();
+    assert_eq!(error.to_string(), "the model panicked on this request: a bomb went off");
+    assert!(bad.next().is_none());
+    assert_eq!(text(good), "ello.");
+    assert_eq!(text(other), "Hello.");
+    assert!(scheduler.is_running());
+    assert_eq!(text(scheduler.stream(ask("later")).unwrap()), "Hello.");
+}
+
+#[test]
+fn a_callback_that_panics_ends_its_own_request_only() {
+    let scheduler = start(Fake::saying("Hello."), Limits::default());
+    let ticket = scheduler.submit(ask("bad"), |_| panic!("the client is broken")).unwrap();
+    assert_eq!(text(scheduler.stream(ask("good")).unwrap()), "Hello.");
+    drop(ticket);
+    assert_eq!(text(scheduler.stream(ask("later")).unwrap()), "Hello.");
+}
+
+#[test]
+fn what_is_copied_from_the_prompt_takes_fewer_steps_and_stays_the_same() {
+    let script = "The lamp is on the table. The lamp is off.";
+    let steps = |speculate| {
+        let mut model = Fake::saying(script);
+        let prompt = letters().encode(&format!("{script}\n"), false).unwrap();
+        let request = Request { speculate, ..Request::new(prompt, 100) };
+        let tokens = crate::generate(&mut model, &letters(), request).unwrap();
+        assert_eq!(text(tokens), script);
+        model.steps.len()
+    };
+    let (guessing, plain) = (steps(true), steps(false));
+    assert_eq!(plain, script.len() + 1);
+    assert!(guessing < plain / 2, "{guessing} steps of {plain}");
+}
+
+#[test]
+fn guesses_end_with_the_answer() {
+    let script = "abcdefghijabcdefghij";
+    for max_tokens in 1..=script.len() {
+        let prompt = letters().encode(&format!("{script}\n"), false).unwrap();
+        let tokens = |speculate| {
+            let request =
+                Request { speculate, stop: vec!["jab".into()], ..Request::new(prompt.clone(), max_tokens) };
+            let mut model = Fake { context_length: 38, ..Fake::saying(script) };
+            let tokens = crate::generate(&mut model, &letters(), request).unwrap();
+            tokens.map(Result::unwrap).collect::<Vec<_>>()
+        };
+        assert_eq!(tokens(true), tokens(false), "{max_tokens}");
+    }
 }
 
 #[test]

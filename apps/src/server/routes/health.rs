@@ -7,12 +7,21 @@ use serde_json::{Value, json};
 use crate::error::ApiError;
 use crate::state::Shared;
 
-/// Says that the model runs.
+/// Says that the model runs, and what it has done so far.
 pub async fn health(State(state): State<Shared>) -> Result<Json<Value>, ApiError> {
     if !state.scheduler.is_running() {
         return Err(ApiError::internal("the model has stopped; start the server again"));
     }
-    Ok(Json(json!({"status": "ok", "model": state.model})))
+    let stats = state.scheduler.stats();
+    Ok(Json(json!({
+        "status": "ok",
+        "model": state.model,
+        "steps": stats.steps,
+        "prompt_tokens": stats.prompt_tokens,
+        "reused_prompt_tokens": stats.reused_tokens,
+        "guessed_tokens": stats.guessed_tokens,
+        "right_guesses": stats.right_guesses,
+    })))
 }
 
 #[cfg(test)]
@@ -23,6 +32,9 @@ mod tests {
     async fn health_names_the_model() {
         let (status, body) = server().get("/health").await;
         assert_eq!(status, 200);
-        assert_eq!(body, serde_json::json!({"status": "ok", "model": "echo"}));
+        assert_eq!(
+            (&body["status"], &body["model"], &body["steps"]),
+            (&"ok".into(), &"echo".into(), &0.into())
+        );
     }
 }

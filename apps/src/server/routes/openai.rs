@@ -63,7 +63,7 @@ impl Parameters {
                 repetition_penalty: self.repetition_penalty.unwrap_or(default.repetition_penalty),
                 seed: seed(self.seed),
             },
-            prompt,
+            ..Request::new(prompt, max_tokens)
         })
     }
 }

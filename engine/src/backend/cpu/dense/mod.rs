@@ -1,0 +1,3 @@
+//! Products of f32 matrices, 16 lanes wide.
+
+pub(crate) mod panel;

@@ -1,0 +1,199 @@
+//! The kernels on flex tensors: memory in, memory out.
+
+use std::borrow::Cow;
+
+use burn::backend::DType;
+use burn::backend::flex::FlexTensor;
+use burn::tensor::TensorData;
+use half::f16;
+use half::vec::HalfFloatVecExt;
+
+use super::attention::causal_backward;
+use super::attention::paged::{self, Heads};
+use super::elementwise;
+use super::matmul::exact;
+use super::matmul::integer::Product;
+use crate::backend::cpu::attention::cached::Cached;
+use crate::ops::dropout::Mask;
+use crate::ops::paged::{BLOCK, Pages};
+use crate::ops::quantized::Arithmetic;
+use crate::quant::Layout;
+use crate::quant::decode::dequantize_row;
+
+/// `y = x · Wᵀ` with integer activations, for each of the matrices: `x [tokens, cols]` → `[tokens, rows]` each.
+pub(crate) fn integer_matmul(x: &FlexTensor, matrices: Vec<(FlexTensor, Layout)>) -> Vec<FlexTensor> {
+    let rows: Vec<usize> = matrices.iter().map(|(_, layout)| layout.rows).collect();
+    let (tokens, ys) = Product::new(&values(x), matrices).run();
+    ys.into_iter().zip(rows).map(|(y, rows)| float(y, [tokens, rows])).collect()
+}
+
+/// `y = x · Wᵀ` in f32: `x [tokens, cols]` → `[tokens, rows]`.
+pub(crate) fn exact_matmul(x: &FlexTensor, words: &FlexTensor, layout: Layout) -> FlexTensor {
+    let y = exact::matmul(&values(x), words.storage(), layout);
+    let tokens = y.len() / layout.rows;
+    float(y, [tokens, layout.rows])
+}
+
+/// `dx = dy · W`: `dy [tokens, rows]` → `[tokens, cols]`.
+pub(crate) fn matmul_transposed(
+    dy: &FlexTensor,
+    words: &FlexTensor,
+    layout: Layout,
+    arithmetic: Arithmetic,
+) -> FlexTensor {
+    let (dy, words) = (values(dy), words.storage());
+    #[cfg(target_arch = "x86_64")]
+    let integer = || crate::backend::cpu::x86::matmul_transposed(&dy, words, layout);
+    #[cfg(not(target_arch = "x86_64"))]
+    let integer = || None;
+    let dx = match arithmetic {
+        Arithmetic::Integer => integer(),
+        Arithmetic::Exact => None,
+    };
+    let dx = dx.unwrap_or_else(|| exact::matmul_transposed(&dy, words, layout));
+    let tokens = dx.len() / layout.cols;
+    float(dx, [tokens, layout.cols])
+}
+
+/// `W [rows, cols]` in f32. It is written column by column, 16 rows at a time as they lie in the packed
+/// words, and returned as a transposed view: products read either.
+pub(crate) fn dequantize(words: &FlexTensor, layout: Layout) -> FlexTensor {
+    let (words, shape) = (words.storage::<u32>(), [layout.cols, layout.rows]);
+    float(exact::columns(words, layout), shape).transpose(0, 1)
+}
+
+/// The rows `ids [n]` in f32: `[n, cols]`.
+pub(crate) fn dequantize_rows(words: &FlexTensor, ids: &FlexTensor, layout: Layout) -> FlexTensor {
+    let (words, ids) = (words.storage::<u32>(), ids.to_contiguous());
+    let ids = ids.storage::<i32>();
+    let mut values = vec![0f32; ids.len() * layout.cols];
+    for (id, out) in ids.iter().zip(values.chunks_exact_mut(layout.cols)) {
+        assert!((0..layout.rows as i32).contains(id), "row {id} of a matrix of {} rows", layout.rows);
+        dequantize_row(layout, words, *id as usize, out);
+    }
+    float(values, [ids.len(), layout.cols])
+}
+
+pub(crate) fn rms_norm(x: &FlexTensor, weight: &FlexTensor, eps: f32) -> FlexTensor {
+    like(x, |x| elementwise::rms_norm(x, &values(weight), eps))
+}
+
+pub(crate) fn rms_norm_backward(
+    dy: &FlexTensor,
+    x: &FlexTensor,
+    weight: &FlexTensor,
+    eps: f32,
+) -> FlexTensor {
+    like(dy, |dy| elementwise::rms_norm_backward(dy, &values(x), &values(weight), eps))
+}
+
+pub(crate) fn swiglu(gate: &FlexTensor, up: &FlexTensor) -> FlexTensor {
+    like(gate, |gate| elementwise::swiglu(gate, &values(up)))
+}
+
+pub(crate) fn swiglu_backward(
+    dy: &FlexTensor,
+    gate: &FlexTensor,
+    up: &FlexTensor,
+) -> (FlexTensor, FlexTensor) {
+    let (d_gate, d_up) = elementwise::swiglu_backward(&values(dy), &values(gate), &values(up));
+    (shaped(d_gate, dy), shaped(d_up, dy))
+}
+
+pub(crate) fn dropout(x: &FlexTensor, mask: Mask) -> FlexTensor {
+    like(x, |x| elementwise::dropout(x, mask))
+}
+
+pub(crate) fn rotary(x: &FlexTensor, cos: &FlexTensor, sin: &FlexTensor) -> FlexTensor {
+    let [tokens, _, _] = x.layout().shape().dims();
+    like(x, |x| elementwise::rotary(x, &values(cos), &values(sin), tokens))
+}
+
+pub(crate) fn cache_write(
+    mut keys: FlexTensor,
+    mut values_: FlexTensor,
+    k: &FlexTensor,
+    v: &FlexTensor,
+    pages: &Pages,
+) -> (FlexTensor, FlexTensor) {
+    let [_, kv_heads, head_dim] = k.layout().shape().dims();
+    let shape = Heads { heads: kv_heads, kv_heads, head_dim };
+    let (k, v) = (values(k), values(v));
+    match keys.dtype() {
+        DType::F16 => {
+            let [k, v] = [k, v].map(|values| Vec::<f16>::from_f32_slice(&values));
+            paged::write(keys.storage_mut(), values_.storage_mut(), &k, &v, shape, pages);
+        }
+        _ => paged::write(keys.storage_mut(), values_.storage_mut(), &k, &v, shape, pages),
+    }
+    (keys, values_)
+}
+
+pub(crate) fn paged_attention(
+    q: &FlexTensor,
+    keys: &FlexTensor,
+    values_: &FlexTensor,
+    pages: &Pages,
+) -> FlexTensor {
+    let ([_, heads, head_dim], [_, kv_heads, _, _]) =
+        (q.layout().shape().dims(), keys.layout().shape().dims());
+    let shape = Heads { heads, kv_heads, head_dim };
+    like(q, |q| paged::paged(q, Cached::of(keys), Cached::of(values_), shape, pages))
+}
+
+/// Attention of whole sequences: over a cache of their own keys and values.
+pub(crate) fn causal_attention(q: &FlexTensor, k: &FlexTensor, v: &FlexTensor, pages: &Pages) -> FlexTensor {
+    let ([_, heads, head_dim], [_, kv_heads, _]) = (q.layout().shape().dims(), k.layout().shape().dims());
+    let shape = Heads { heads, kv_heads, head_dim };
+    let blocks: usize = pages.sequences.iter().map(|chunk| chunk.blocks.len()).sum();
+    let len = blocks * BLOCK * kv_heads * head_dim;
+    let (mut keys, mut values_) = (vec![0f32; len], vec![0f32; len]);
+    paged::write(&mut keys, &mut values_, &values(k), &values(v), shape, pages);
+    like(q, |q| paged::paged(q, Cached::F32(&keys), Cached::F32(&values_), shape, pages))
+}
+
+/// The gradients by `q`, `k` and `v` of [`causal_attention`], given them, its result and the gradient by it.
+pub(crate) fn causal_attention_backward(
+    [q, k, v, y, dy]: [&FlexTensor; 5],
+    pages: &Pages,
+) -> (FlexTensor, FlexTensor, FlexTensor) {
+    let ([_, heads, head_dim], [_, kv_heads, _]) = (q.layout().shape().dims(), k.layout().shape().dims());
+    let shape = Heads { heads, kv_heads, head_dim };
+    let x = [q, k, v, y, dy].map(values);
+    let forward = causal_backward::Forward { q: &x[0], k: &x[1], v: &x[2], y: &x[3], dy: &x[4] };
+    let (dq, dk, dv) = causal_backward::backward(forward, shape, pages);
+    (shaped(dq, q), shaped(dk, k), shaped(dv, v))
+}
+
+/// Logits `[targets, vocab]` to `−log softmax(logits)[target]` of every row, and its gradient.
+pub(crate) fn cross_entropy(mut logits: FlexTensor, targets: &[u32]) -> (FlexTensor, FlexTensor) {
+    if logits.as_slice::<f32>().is_none() {
+        logits = logits.to_contiguous();
+    }
+    let nll = elementwise::cross_entropy(logits.storage_mut(), targets);
+    let rows = nll.len();
+    (FlexTensor::from_data(TensorData::new(nll, [rows])), logits)
+}
+
+/// The values in row-major order, without a copy where they lie so.
+fn values(tensor: &FlexTensor) -> Cow<'_, [f32]> {
+    match tensor.as_slice::<f32>() {
+        Some(values) => Cow::Borrowed(values),
+        None => Cow::Owned(tensor.to_contiguous().storage::<f32>().to_vec()),
+    }
+}
+
+/// What `op` makes of `x`, in the shape of `x`.
+fn like(x: &FlexTensor, op: impl FnOnce(&[f32]) -> Vec<f32>) -> FlexTensor {
+    shaped(op(&values(x)), x)
+}
+
+fn shaped(values: Vec<f32>, like: &FlexTensor) -> FlexTensor {
+    FlexTensor::from_data(TensorData::new(values, like.layout().shape().clone()))
+}
+
+fn float(values: Vec<f32>, shape: [usize; 2]) -> FlexTensor {
+    let tensor = FlexTensor::from_data(TensorData::new(values, shape));
+    debug_assert_eq!(tensor.dtype(), DType::F32);
+    tensor
+}

@@ -1,0 +1,284 @@
+//! Integer products: each step adds to a row's sum the products of two of its weights with two activations.
+
+use std::mem::MaybeUninit;
+use std::ops::Range;
+
+use super::lanes::{Avx2, Avx512, Lanes};
+use super::packed_tile::{PackedTile, STRETCH, Scales, two};
+use super::row_groups::{ForRows, by_rows};
+use crate::backend::cpu::instructions::{has_avx2, has_avx512};
+use crate::backend::cpu::memory::shared_slice::SharedSlice;
+use crate::backend::cpu::operands::Kernel;
+use crate::backend::cpu::operands::activations_q16::{Activations, BLOCK, FEW, SUPER};
+use crate::backend::cpu::operands::packed_offsets::PackedOffsets;
+use crate::backend::cpu::threads::prefetch::{Cache, prefetch};
+use crate::quant::{Format, TILE};
+
+/// Rows of activations that share the decoding of a block of weights: their sums, and their part of the block,
+/// lie in the first cache.
+pub(crate) const CHUNK: usize = 128;
+/// Blocks of codes that are asked for ahead of their use with many rows, about 10 KiB, into the second cache: the
+/// first one has too few places for what is on its way. Few rows read so fast that the machine sees the stream
+/// and fetches it by itself.
+pub(crate) const AHEAD: usize = 40;
+
+/// The products that the machine has the instructions for, the best first.
+pub(crate) fn kernels() -> impl Iterator<Item = Kernel> {
+    // SAFETY: handed out only where the instructions exist, and within the bounds.
+    let avx512: Kernel = |planes, words, tiles, x, y| unsafe {
+        assert_bounds(planes, words, &tiles, x);
+        with_avx512(planes, words, tiles, x, y);
+    };
+    // SAFETY: as above.
+    let avx2: Kernel = |planes, words, tiles, x, y| unsafe {
+        assert_bounds(planes, words, &tiles, x);
+        with_avx2(planes, words, tiles, x, y);
+    };
+    let kernels = [(has_avx512(), avx512), (has_avx2(), avx2)];
+    kernels.into_iter().filter_map(|(has, kernel)| has.then_some(kernel))
+}
+
+/// What the pointers of a kernel stay within.
+fn assert_bounds(planes: &PackedOffsets, words: &[u32], tiles: &Range<usize>, x: &Activations) {
+    assert!(words.len() >= planes.words && tiles.end <= planes.tiles);
+    let blocks = x.tokens * (planes.layout.cols / BLOCK);
+    if planes.layout.format.has_super_blocks() {
+        let x = &x.bytes;
+        assert!(x.codes.len() == blocks && x.scales.len() == blocks && x.starts.len() == blocks);
+        return assert!(x.totals.len() * SUPER == blocks && x.total_scales.len() == x.totals.len());
+    }
+    assert!(x.codes.len() == blocks * BLOCK && x.totals.len() == blocks);
+    assert!(x.scales.len() == x.tokens && (x.tokens > FEW || x.digits.len() == blocks));
+}
+
+/// # Safety
+/// The instructions of [`Avx512`], and what [`assert_bounds`] asserts.
+#[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512vl,avx512vnni")]
+unsafe fn with_avx512(
+    planes: &PackedOffsets,
+    words: &[u32],
+    tiles: Range<usize>,
+    x: &Activations,
+    y: &SharedSlice<f32>,
+) {
+    // SAFETY: the caller's.
+    unsafe { run::<Avx512>(planes, words, tiles, x, y) };
+}
+
+/// # Safety
+/// The instructions of [`Avx2`], and what [`assert_bounds`] asserts.
+#[target_feature(enable = "avx2,fma,f16c")]
+unsafe fn with_avx2(
+    planes: &PackedOffsets,
+    words: &[u32],
+    tiles: Range<usize>,
+    x: &Activations,
+    y: &SharedSlice<f32>,
+) {
+    // SAFETY: the caller's.
+    unsafe { run::<Avx2>(planes, words, tiles, x, y) };
+}
+
+/// Some tiles, all rows of activations.
+#[inline(always)]
+unsafe fn run<L: Lanes>(
+    planes: &PackedOffsets,
+    words: &[u32],
+    tiles: Range<usize>,
+    x: &Activations,
+    y: &SharedSlice<f32>,
+) {
+    use Format::*;
+    for tile in tiles {
+        // SAFETY: the caller's.
+        unsafe {
+            match planes.layout.format {
+                Q4_K => PackedTile::<4>::new(planes, words, tile).multiply_super::<L>(x.tokens, &x.bytes, y),
+                Q5_K => PackedTile::<5>::new(planes, words, tile).multiply_super::<L>(x.tokens, &x.bytes, y),
+                Q6_K => PackedTile::<6>::new(planes, words, tile).multiply_super::<L>(x.tokens, &x.bytes, y),
+                Q5_0 | Q5_1 => PackedTile::<5>::new(planes, words, tile).multiply::<L>(x, y),
+                Q8_0 => PackedTile::<8>::new(planes, words, tile).multiply::<L>(x, y),
+                _ => PackedTile::<4>::new(planes, words, tile).multiply::<L>(x, y),
+            }
+        }
+    }
+}
+
+impl<const BITS: u8> PackedTile<'_, BITS> {
+    /// The outputs of the tile for all rows of activations.
+    #[inline(always)]
+    unsafe fn multiply<L: Lanes>(&self, x: &Activations, y: &SharedSlice<f32>) {
+        // SAFETY: the caller's; the rows given are those of `x`.
+        unsafe {
+            match x.tokens {
+                1 => self.few::<L, 1>(x, y),
+                2 => self.few::<L, 2>(x, y),
+                3 => self.few::<L, 3>(x, y),
+                tokens => {
+                    for first in (0..tokens).step_by(CHUNK) {
+                        self.many::<L>(x, first, CHUNK.min(tokens - first), y);
+                    }
+                }
+            }
+        }
+    }
+
+    /// All `N` rows of activations: the weights are decoded on the way.
+    #[inline(always)]
+    unsafe fn few<L: Lanes, const N: usize>(&self, x: &Activations, y: &SharedSlice<f32>) {
+        // SAFETY: blocks and rows of activations that exist; the instructions are the caller's.
+        unsafe {
+            let mut sums = [L::splat_float(0.0); N];
+            let mut scales = MaybeUninit::<Scales>::uninit();
+            let scales = scales.as_mut_ptr();
+            for block in 0..self.blocks() {
+                if block % STRETCH == 0 {
+                    self.decode_scales::<L>(self.stretch(block), scales);
+                }
+                let dots = L::dots::<BITS, N>(self, x, block);
+                self.add::<L, N>(&mut sums, &dots, scales, block, x, block * N);
+            }
+            for n in 0..N {
+                self.store::<L>(x, n, sums[n], y);
+            }
+        }
+    }
+
+    /// `count` rows of activations from `first`: each block of weights is decoded once.
+    #[inline(always)]
+    unsafe fn many<L: Lanes>(&self, x: &Activations, first: usize, count: usize, y: &SharedSlice<f32>) {
+        // SAFETY: blocks and rows of activations that exist; the instructions are the caller's.
+        unsafe {
+            let mut sums = [const { MaybeUninit::uninit() }; CHUNK];
+            let sums = cleared::<L>(&mut sums[..count]);
+            let mut codes = [L::splat(0); 16];
+            let offset = L::splat(self.offset * 0x1_0001);
+            let mut scales = MaybeUninit::<Scales>::uninit();
+            let scales = scales.as_mut_ptr();
+            for block in 0..self.blocks() {
+                if block % STRETCH == 0 {
+                    self.decode_scales::<L>(self.stretch(block), scales);
+                }
+                self.prefetch(block + AHEAD);
+                for eight in 0..4 {
+                    for (pair, decoded) in self.eight_columns::<L>(block, eight).into_iter().enumerate() {
+                        codes[4 * eight + pair] = L::sub16(decoded, offset);
+                    }
+                }
+                let at = block * x.tokens + first;
+                let (weights, codes) = (self, &codes);
+                by_rows::<L>(count, &mut Block::<L, BITS> { weights, codes, scales, block, x, at, sums });
+            }
+            for (token, sums) in sums.iter().enumerate() {
+                self.store::<L>(x, first + token, *sums, y);
+            }
+        }
+    }
+
+    /// Asks for the codes of a block, perhaps in the next tile or behind the last.
+    #[inline(always)]
+    pub fn prefetch(&self, block: usize) {
+        let (low, high) = match BITS {
+            4 => (4, 0),
+            5 => (4, 1),
+            6 => (4, 2),
+            _ => (8, 0),
+        };
+        for (plane, lines) in [(self.codes, low), (self.high, high)] {
+            for line in block * lines..(block + 1) * lines {
+                prefetch(Cache::Second, plane.as_ptr().wrapping_add(line * TILE).addr());
+            }
+        }
+    }
+
+    /// `sums + weight scale · dots + min · total`, for `N` rows from `at`.
+    #[inline(always)]
+    unsafe fn add<L: Lanes, const N: usize>(
+        &self,
+        sums: &mut [L::Floats],
+        dots: &[L::Ints; N],
+        scales: *const Scales,
+        block: usize,
+        x: &Activations,
+        at: usize,
+    ) {
+        let index = block % STRETCH;
+        // SAFETY: the caller's.
+        unsafe {
+            let scale = L::load_floats((&raw const (*scales).scale[index]).cast());
+            for n in 0..N {
+                sums[n] = L::fma(scale, L::floats(dots[n]), sums[n]);
+                if self.has_minimum {
+                    let min = L::load_floats((&raw const (*scales).min[index]).cast());
+                    sums[n] = L::fma(min, L::splat_float(*x.totals.get_unchecked(at + n)), sums[n]);
+                }
+            }
+        }
+    }
+
+    /// Writes one row of activations' outputs of this tile, which are `sums` times the row's scale.
+    #[inline(always)]
+    unsafe fn store<L: Lanes>(&self, x: &Activations, token: usize, sums: L::Floats, y: &SharedSlice<f32>) {
+        // SAFETY: the caller's.
+        unsafe {
+            let scale = L::splat_float(*x.scales.get_unchecked(token));
+            self.write::<L>(token, L::mul(scale, sums), y);
+        }
+    }
+
+    /// Writes one row of activations' outputs of this tile.
+    #[inline(always)]
+    pub unsafe fn write<L: Lanes>(&self, token: usize, values: L::Floats, y: &SharedSlice<f32>) {
+        let mut out = [0f32; TILE];
+        let rows = TILE.min(self.layout.rows - self.tile * TILE);
+        // SAFETY: 16 places; then this tile's part of a row of `y`, which nobody else writes.
+        unsafe {
+            L::store_floats(out.as_mut_ptr(), values);
+            let at = token * self.layout.rows + self.tile * TILE;
+            match rows {
+                TILE => y.write(at, &out), // of a known length: whole stores
+                _ => y.write(at, &out[..rows]),
+            }
+        }
+    }
+}
+
+/// A decoded block, its offset taken off, and what its products are added to.
+struct Block<'a, L: Lanes, const BITS: u8> {
+    weights: &'a PackedTile<'a, BITS>,
+    codes: &'a [L::Ints; 16],
+    scales: *const Scales,
+    block: usize,
+    x: &'a Activations,
+    /// The first row's place in the block's activations.
+    at: usize,
+    sums: &'a mut [L::Floats],
+}
+
+impl<L: Lanes, const BITS: u8> ForRows for Block<'_, L, BITS> {
+    #[inline(always)]
+    unsafe fn rows<const N: usize>(&mut self, first: usize) {
+        let at = self.at + first;
+        // SAFETY: the caller's.
+        unsafe {
+            let mut dots = [L::splat(0); N];
+            for (pair, codes) in self.codes.iter().enumerate() {
+                for n in 0..N {
+                    dots[n] = L::dot(dots[n], *codes, two::<L>(self.x, at + n, pair));
+                }
+            }
+            let sums = self.sums.get_unchecked_mut(first..first + N);
+            self.weights.add::<L, N>(sums, &dots, self.scales, self.block, self.x, at);
+        }
+    }
+}
+
+/// Clears sums, which begin uninitialized because only as many as are used need be cleared.
+#[inline(always)]
+pub(crate) unsafe fn cleared<L: Lanes>(sums: &mut [MaybeUninit<L::Floats>]) -> &mut [L::Floats] {
+    // SAFETY: the caller's instructions; all are written before they are read.
+    unsafe {
+        sums.fill(MaybeUninit::new(L::splat_float(0.0)));
+        std::slice::from_raw_parts_mut(sums.as_mut_ptr().cast(), sums.len())
+    }
+}

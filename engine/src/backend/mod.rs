@@ -1,0 +1,24 @@
+//! How each of burn's backends runs the project's ops.
+
+#[cfg(feature = "flex")]
+pub(crate) mod cpu;
+#[cfg(feature = "ndarray")]
+mod ndarray;
+
+#[cfg(feature = "flex")]
+pub(crate) use cpu::memory::weight_memory;
+
+/// Memory of packed weights until a device takes them.
+#[cfg(not(feature = "flex"))]
+pub(crate) mod weight_memory {
+    pub(crate) type WeightMemory = Vec<u32>;
+
+    pub(crate) fn zeros(len: usize) -> WeightMemory {
+        vec![0; len]
+    }
+
+    pub(crate) fn into_data(words: WeightMemory) -> burn::tensor::TensorData {
+        let shape = [words.len()];
+        burn::tensor::TensorData::new(words, shape)
+    }
+}

@@ -1,0 +1,175 @@
+//! A projection is a slot: dense or quantized, with or without an adapter. Attention and MLP do not
+//! know which.
+
+use burn::tensor::Tensor;
+
+use crate::adapter::AdapterId;
+use crate::adapter::lora::{Dropout, Lora};
+use crate::adapter::row_adapters::RowAdapters;
+use crate::linear::quantized_matrix::QuantizedMatrix;
+use crate::ops::host_values::host_values;
+use crate::ops::quantized::Arithmetic;
+use crate::quant::Format;
+use crate::{EngineError, LoraConfig, LoraWeights, Weight};
+
+/// `y = x · Wᵀ (+ adapter)`.
+#[derive(Debug, Clone)]
+pub struct Projection {
+    weight: Weight, // [out, in]
+    adapters: Vec<(AdapterId, Lora)>,
+}
+
+impl Projection {
+    /// A projection by `weight [out, in]`.
+    pub fn new(weight: Weight) -> Self {
+        Self { weight, adapters: Vec::new() }
+    }
+
+    /// The frozen weight `[out, in]`.
+    pub fn weight(&self) -> &Weight {
+        &self.weight
+    }
+
+    /// `x [tokens, in]` → `[tokens, out]`, without any adapter.
+    pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
+        let [y] = Self::frozen_each([self], &x);
+        y
+    }
+
+    /// `x [tokens, in]` → `[tokens, out]`, each row under its adapter.
+    pub(crate) fn forward_with(&self, x: Tensor<2>, adapters: &RowAdapters) -> Tensor<2> {
+        let [y] = Self::forward_each([self], x, adapters);
+        y
+    }
+
+    /// What each of the projections makes of the same `x [tokens, in]`: `[tokens, out]` each.
+    pub(crate) fn forward_each<const N: usize>(
+        projections: [&Self; N],
+        x: Tensor<2>,
+        adapters: &RowAdapters,
+    ) -> [Tensor<2>; N] {
+        let mut frozen = Self::frozen_each(projections, &x).into_iter();
+        projections.map(|projection| {
+            let y = frozen.next().expect("one for each");
+            projection.adapted(y, &x, adapters)
+        })
+    }
+
+    /// `y = x · Wᵀ` with what the adapters add to their rows.
+    fn adapted(&self, mut y: Tensor<2>, x: &Tensor<2>, adapters: &RowAdapters) -> Tensor<2> {
+        for (rows, id) in adapters.groups() {
+            let Some((_, lora)) = self.adapters.iter().find(|(other, _)| other == id) else { continue };
+            if rows.len() == adapters.rows() {
+                return self.adapted_by(lora, y, x, adapters.dropout);
+            }
+            let [_, out] = y.dims();
+            let of = |t: &Tensor<2>| t.clone().narrow(0, rows.start, rows.len());
+            let part = self.adapted_by(lora, of(&y), &of(x), adapters.dropout);
+            y = y.slice_assign([rows.clone(), 0..out], part);
+        }
+        y
+    }
+
+    /// `y = x · Wᵀ` with what one adapter adds to it.
+    fn adapted_by(&self, lora: &Lora, y: Tensor<2>, x: &Tensor<2>, dropout: Option<Dropout>) -> Tensor<2> {
+        let Some(dora) = &lora.dora else { return y.add(lora.forward(x.clone(), dropout)) };
+        let factor = dora.factor(); // [1, out]
+        match dropout.filter(|dropout| dropout.probability > 0.0) {
+            None => y.add(lora.forward(x.clone(), None)).mul(factor),
+            // As PEFT: what the magnitudes change, they change of the dropped input's outputs.
+            Some(dropout) => {
+                let dropped = lora.dropped(x.clone(), dropout);
+                let [changed] = Self::frozen_each([self], &dropped);
+                let changed = changed.mul(factor.clone().sub_scalar(1.0));
+                y.add(changed).add(lora.forward(dropped, None).mul(factor))
+            }
+        }
+    }
+
+    /// `x · Wᵀ` of the frozen weights, quantized ones together.
+    fn frozen_each<const N: usize>(projections: [&Self; N], x: &Tensor<2>) -> [Tensor<2>; N] {
+        let quantized = projections.map(|projection| match &projection.weight {
+            Weight::Quantized(matrix) => Some(matrix),
+            Weight::Dense(_) => None,
+        });
+        if quantized.iter().all(Option::is_some) {
+            return QuantizedMatrix::matmul_each(quantized.map(|matrix| matrix.expect("all are")), x.clone());
+        }
+        projections.map(|projection| match &projection.weight {
+            Weight::Dense(weight) => x.clone().matmul(weight.clone().transpose()),
+            Weight::Quantized(matrix) => matrix.matmul(x.clone()),
+        })
+    }
+
+    /// Puts an adapter beside those that are there; `index` distinguishes the projections of a model.
+    pub(crate) fn attach(&mut self, id: AdapterId, weights: &LoraWeights, config: &LoraConfig, index: u64) {
+        self.adapters.push((id, Lora::new(weights, config, index, || self.weight.to_dense())));
+    }
+
+    /// Removes an adapter.
+    pub(crate) fn detach(&mut self, id: AdapterId) {
+        self.adapters.retain(|(other, _)| *other != id);
+    }
+
+    /// The adapter that was attached first: the one that learns, is saved and merged.
+    pub(crate) fn lora(&self) -> Option<&Lora> {
+        self.adapters.first().map(|(_, lora)| lora)
+    }
+
+    /// As [`Projection::lora`].
+    pub(crate) fn lora_mut(&mut self) -> Option<&mut Lora> {
+        self.adapters.first_mut().map(|(_, lora)| lora)
+    }
+
+    /// Recomputes DoRA's row norms after A and B, or the weight, have changed.
+    pub(crate) fn renew_norms(&mut self) {
+        for (_, lora) in &mut self.adapters {
+            lora.renew_norms(|| self.weight.to_dense());
+        }
+    }
+
+    /// `dx = dy · W` of the frozen weight: `dy [tokens, out]` → `[tokens, in]`.
+    pub(crate) fn backward_input(&self, dy: Tensor<2>) -> Tensor<2> {
+        match &self.weight {
+            Weight::Dense(weight) => dy.matmul(weight.clone()),
+            Weight::Quantized(matrix) => matrix.matmul_transposed(dy),
+        }
+    }
+
+    pub(crate) fn set_arithmetic(&mut self, arithmetic: Arithmetic) {
+        if let Weight::Quantized(matrix) = &self.weight {
+            self.weight = Weight::Quantized(matrix.clone().with_arithmetic(arithmetic));
+        }
+    }
+
+    /// Replaces a dense weight by its quantized form; a quantized one stays as it is.
+    pub(crate) fn quantize(&mut self, format: Format) -> Result<(), EngineError> {
+        if let Weight::Dense(weight) = &self.weight {
+            let (shape, device) = (weight.dims(), weight.device());
+            let values = host_values(weight.clone());
+            self.weight = Weight::Quantized(QuantizedMatrix::quantize(format, shape, &values, &device)?);
+            self.renew_norms();
+        }
+        Ok(())
+    }
+
+    /// Adds the update of [`Projection::lora`] to the weight, which must be dense, and drops all adapters.
+    pub(crate) fn merge(&mut self) -> Result<(), EngineError> {
+        let Some(lora) = self.lora() else { return Ok(()) };
+        let Weight::Dense(weight) = &self.weight else {
+            return Err(EngineError::Adapter(
+                "merging into a quantized weight would lose it: dequantize first".into(),
+            ));
+        };
+        self.weight = Weight::Dense(lora.merged(weight.clone()));
+        self.adapters.clear();
+        Ok(())
+    }
+
+    /// Replaces a quantized weight by the f32 matrix it stands for.
+    pub(crate) fn dequantize(&mut self) {
+        if let Weight::Quantized(_) = &self.weight {
+            self.weight = Weight::Dense(self.weight.to_dense());
+        }
+    }
+}

@@ -1,0 +1,366 @@
+//! The laws of the model, on a random two-layer one: batching, paging and chunking change nothing,
+//! an adapter starts as nothing, training touches nothing else, merging is adding.
+
+use burn::tensor::{Device, Tensor, TensorData};
+
+use crate::linear::quantized_matrix::QuantizedMatrix;
+use crate::ops::host_values::host_values;
+use crate::quant::Format;
+use crate::rng::mix;
+use crate::{
+    AdamWConfig, Arithmetic, Batch, CacheType, EngineError, Example, Finetune, KvCache, Llama, LlamaConfig,
+    LoraConfig, LoraWeights, Outputs, RopeScaling, Weight, WeightSource,
+};
+
+/// f32 sums in another order, through two layers.
+const REORDERED: f32 = 2e-4;
+
+/// Weights by name, pseudo-random.
+pub(crate) struct RandomWeights {
+    format: Option<Format>,
+}
+
+impl RandomWeights {
+    pub(crate) fn values(name: &str, len: usize) -> Vec<f32> {
+        let seed = name.bytes().fold(7, |seed, byte| mix(seed, u64::from(byte)));
+        (0..len as u64).map(|i| ((mix(seed, i) >> 40) as f32 / (1u64 << 24) as f32 - 0.5) * 0.6).collect()
+    }
+}
+
+impl WeightSource for RandomWeights {
+    type Error = EngineError;
+
+    fn contains(&self, _name: &str) -> bool {
+        true
+    }
+
+    fn matrix(&mut self, name: &str, shape: [usize; 2]) -> Result<Weight, EngineError> {
+        let values = Self::values(name, shape[0] * shape[1]);
+        Ok(match self.format {
+            Some(format) => Weight::Quantized(QuantizedMatrix::quantize(format, shape, &values, &device())?),
+            None => Weight::Dense(Tensor::from_data(TensorData::new(values, shape), &device())),
+        })
+    }
+
+    fn vector(&mut self, name: &str, len: usize) -> Result<Tensor<1>, EngineError> {
+        let values = Self::values(name, len).into_iter().map(|value| 1.0 + value).collect();
+        Ok(Tensor::from_data(TensorData::new(values, [len]), &device()))
+    }
+}
+
+pub(crate) fn device() -> Device {
+    Device::flex()
+}
+
+pub(crate) fn config() -> LlamaConfig {
+    LlamaConfig {
+        vocab_size: 61,
+        hidden_size: 64,
+        intermediate_size: 96,
+        num_hidden_layers: 2,
+        num_attention_heads: 4,
+        num_key_value_heads: 2,
+        head_dim: 16,
+        max_position_embeddings: 256,
+        rms_norm_eps: 1e-5,
+        rope_theta: 10000.0,
+        rope_scaling: RopeScaling::None,
+        sliding_window: None,
+        tie_word_embeddings: false,
+    }
+}
+
+pub(crate) fn model(config: LlamaConfig, format: Option<Format>) -> Llama {
+    Llama::load(config, &mut RandomWeights { format }, &device()).unwrap()
+}
+
+pub(crate) fn lora_config(dropout: f32) -> LoraConfig {
+    LoraConfig {
+        r: 4,
+        lora_alpha: 8.0,
+        lora_dropout: dropout,
+        target_modules: vec!["q_proj".into(), "v_proj".into(), "down_proj".into()],
+        ..LoraConfig::default()
+    }
+}
+
+/// An adapter that does something: random A and B.
+pub(crate) fn random_adapter(llama: &Llama) -> Vec<LoraWeights> {
+    let mut fresh = llama.clone();
+    fresh.init_lora(&lora_config(0.0), 1).unwrap();
+    let (_, weights) = fresh.lora().unwrap();
+    let random_b = |weights: LoraWeights| {
+        let values = RandomWeights::values(&weights.module, weights.b.shape().num_elements());
+        let b = Tensor::from_data(TensorData::new(values, weights.b.dims()), &device());
+        LoraWeights { b, ..weights }
+    };
+    weights.into_iter().map(random_b).collect()
+}
+
+pub(crate) fn tokens(len: usize, seed: u64) -> Vec<u32> {
+    (0..len as u64).map(|i| (mix(seed, i) % 61) as u32).collect()
+}
+
+/// Logits of every token, the sequence alone and in one piece.
+pub(crate) fn logits(llama: &Llama, tokens: &[u32]) -> Vec<f32> {
+    let mut cache = KvCache::new(llama.config(), 256, CacheType::F32, &device());
+    let sequence = cache.open(llama.adapter());
+    let mut batch = Batch::new();
+    batch.push(sequence, tokens, Outputs::All);
+    host_values(llama.forward(&batch, &mut cache).unwrap())
+}
+
+pub(crate) fn assert_close(a: &[f32], b: &[f32]) {
+    assert_eq!(a.len(), b.len());
+    let largest = b.iter().fold(0f32, |max, b| max.max(b.abs()));
+    let worst = a.iter().zip(b).fold(0f32, |max, (a, b)| max.max((a - b).abs()));
+    assert!(worst <= REORDERED * largest.max(1.0), "differ by {worst}");
+}
+
+#[test]
+fn chunks_batches_and_fragmented_blocks_change_nothing() {
+    for format in [None, Some(Format::Q8_0)] {
+        let llama = model(config(), format);
+        let (a, b) = (tokens(70, 1), tokens(41, 2));
+        let (alone_a, alone_b) = (logits(&llama, &a), logits(&llama, &b));
+
+        let mut cache = KvCache::new(llama.config(), 256, CacheType::F32, &device());
+        let (first, second) = (cache.open(llama.adapter()), cache.open(None));
+        let mut found = (Vec::new(), Vec::new());
+        // Uneven chunks, both sequences in every batch, so that their blocks interleave.
+        let (mut at_a, mut at_b) = (0, 0);
+        for (len_a, len_b) in [(33, 1), (1, 30), (20, 9), (16, 1)] {
+            let mut batch = Batch::new();
+            batch.push(first, &a[at_a..at_a + len_a], Outputs::All);
+            batch.push(second, &b[at_b..at_b + len_b], Outputs::All);
+            let rows = host_values(llama.forward(&batch, &mut cache).unwrap());
+            let (rows_a, rows_b) = rows.split_at(len_a * 61);
+            found.0.extend_from_slice(rows_a);
+            found.1.extend_from_slice(rows_b);
+            (at_a, at_b) = (at_a + len_a, at_b + len_b);
+        }
+        assert_close(&found.0, &alone_a);
+        assert_close(&found.1, &alone_b);
+    }
+}
+
+#[test]
+fn a_truncated_sequence_continues_as_if_the_rest_had_never_been() {
+    let llama = model(config(), None);
+    let text = tokens(50, 3);
+    let mut cache = KvCache::new(llama.config(), 64, CacheType::F32, &device());
+    let sequence = cache.open(llama.adapter());
+    let step = |cache: &mut KvCache, tokens: &[u32]| {
+        let mut batch = Batch::new();
+        batch.push(sequence, tokens, Outputs::Last);
+        host_values(llama.forward(&batch, cache).unwrap())
+    };
+    step(&mut cache, &text[..40]);
+    step(&mut cache, &[1, 2, 3]);
+    cache.truncate(sequence, 40).unwrap();
+    let found = step(&mut cache, &text[40..]);
+    assert_close(&found, &logits(&llama, &text)[49 * 61..]);
+}
+
+#[test]
+fn a_full_cache_refuses_a_step_and_stays_as_it_was() {
+    let llama = model(config(), None);
+    let mut cache = KvCache::new(llama.config(), 32, CacheType::F32, &device());
+    let sequence = cache.open(llama.adapter());
+    let mut batch = Batch::new();
+    batch.push(sequence, &tokens(33, 4), Outputs::Last);
+    assert!(matches!(llama.forward(&batch, &mut cache), Err(EngineError::CacheFull { needed: 2, free: 1 })));
+    assert_eq!((cache.len(sequence), cache.free()), (0, 32));
+}
+
+#[test]
+fn a_token_outside_the_vocabulary_is_an_error() {
+    let llama = model(config(), None);
+    let mut cache = KvCache::new(llama.config(), 32, CacheType::F32, &device());
+    let mut batch = Batch::new();
+    batch.push(cache.open(llama.adapter()), &[61], Outputs::Last);
+    assert!(matches!(llama.forward(&batch, &mut cache), Err(EngineError::Token { token: 61, .. })));
+}
+
+#[test]
+fn the_training_forward_is_the_inference_forward() {
+    let window = LlamaConfig { sliding_window: Some(7), ..config() };
+    for config in [config(), window] {
+        let llama = model(config, None);
+        let text = tokens(30, 5);
+        let rows = logits(&llama, &text);
+        let expected: f64 = (1..30)
+            .map(|i| {
+                let row = &rows[(i - 1) * 61..i * 61];
+                let sum: f64 = row.iter().map(|x| f64::from(*x).exp()).sum();
+                sum.ln() - f64::from(row[text[i] as usize])
+            })
+            .sum();
+        let example = Example { tokens: text, learned: vec![true; 30] };
+        let found = llama.nll(&[example.clone(), example]).unwrap();
+        assert_eq!(found.tokens, 58);
+        assert!((found.sum / 2.0 - expected).abs() < 1e-3, "{} {expected}", found.sum / 2.0);
+    }
+}
+
+#[test]
+fn a_sliding_window_hides_what_is_further_back() {
+    let windowed = model(LlamaConfig { sliding_window: Some(4), num_hidden_layers: 1, ..config() }, None);
+    let mut text = tokens(12, 6);
+    let before = logits(&windowed, &text);
+    text[7] = (text[7] + 1) % 61; // 4 positions before the last: outside its window of 4
+    let after = logits(&windowed, &text);
+    assert_eq!(before[11 * 61..], after[11 * 61..]);
+    assert_ne!(before[10 * 61..11 * 61], after[10 * 61..11 * 61]);
+}
+
+#[test]
+fn a_fresh_adapter_is_the_identity() {
+    let mut llama = model(config(), None);
+    let before = logits(&llama, &tokens(9, 7));
+    llama.init_lora(&lora_config(0.0), 3).unwrap();
+    assert_eq!(logits(&llama, &tokens(9, 7)), before);
+}
+
+#[test]
+fn merging_is_adding_and_is_idempotent() {
+    let mut llama = model(config(), None);
+    let plain = logits(&llama, &tokens(9, 8));
+    llama.attach_lora(&lora_config(0.0), random_adapter(&llama)).unwrap();
+    let adapted = logits(&llama, &tokens(9, 8));
+    assert!(plain.iter().zip(&adapted).any(|(a, b)| (a - b).abs() > 0.1), "the adapter does nothing");
+    llama.merge_lora().unwrap();
+    let merged = logits(&llama, &tokens(9, 8));
+    assert_close(&merged, &adapted);
+    llama.merge_lora().unwrap();
+    assert_eq!(logits(&llama, &tokens(9, 8)), merged);
+}
+
+#[test]
+fn merging_into_quantized_weights_is_refused() {
+    let mut llama = model(config(), Some(Format::Q8_0));
+    llama.attach_lora(&lora_config(0.0), random_adapter(&llama)).unwrap();
+    assert!(llama.merge_lora().is_err());
+    assert!(llama.lora().is_some());
+    llama.dequantize();
+    llama.merge_lora().unwrap();
+}
+
+#[test]
+fn an_adapter_for_another_model_is_refused() {
+    let mut llama = model(config(), None);
+    let other = model(LlamaConfig { hidden_size: 128, head_dim: 32, ..config() }, None);
+    let error = llama.attach_lora(&lora_config(0.0), random_adapter(&other)).unwrap_err();
+    assert!(error.to_string().contains("q_proj"), "{error}");
+    let missing = LoraConfig { target_modules: vec!["c_attn".into()], ..lora_config(0.0) };
+    assert!(llama.init_lora(&missing, 1).unwrap_err().to_string().contains("c_attn"));
+    assert!(llama.lora().is_none());
+}
+
+pub(crate) fn examples(seed: u64) -> Vec<Example> {
+    let example = |len: usize, seed| Example {
+        tokens: tokens(len, seed),
+        learned: (0..len).map(|i| i >= len / 2).collect(),
+    };
+    vec![example(12, seed), example(7, seed + 1), example(19, seed + 2)]
+}
+
+/// Every adapter tensor, flattened.
+pub(crate) fn parameters(llama: &Llama) -> Vec<f32> {
+    let (_, weights) = llama.lora().unwrap();
+    weights.into_iter().flat_map(|w| [host_values(w.a), host_values(w.b)].concat()).collect()
+}
+
+#[test]
+fn a_step_moves_the_adapter_and_nothing_else() {
+    for format in [None, Some(Format::NF4)] {
+        let mut llama = model(LlamaConfig { intermediate_size: 128, ..config() }, format);
+        llama.set_arithmetic(Arithmetic::Exact);
+        let base = logits(&llama, &tokens(9, 9));
+        llama.init_lora(&lora_config(0.1), 3).unwrap();
+        let before = parameters(&llama);
+        let mut finetune = Finetune::new(llama, AdamWConfig::default(), 1).unwrap();
+        let first = finetune.step(&[examples(1)], 1e-2).unwrap();
+        assert!(first.grad_norm > 0.0 && first.tokens == 6 + 4 + 10);
+        let mut last = first;
+        for _ in 0..30 {
+            last = finetune.step(&[examples(1)], 1e-2).unwrap();
+        }
+        assert!(last.loss < first.loss * 0.7, "{first:?} {last:?}");
+        let mut llama = finetune.into_model();
+        assert_ne!(parameters(&llama), before);
+        // With the adapter zeroed, the base answers as it did.
+        let (config, weights) = llama.lora().unwrap();
+        let zeroed = weights.into_iter().map(|w| LoraWeights { b: w.b.zeros_like(), ..w }).collect();
+        let config = config.clone();
+        llama.attach_lora(&config, zeroed).unwrap();
+        assert_eq!(logits(&llama, &tokens(9, 9)), base);
+    }
+}
+
+#[test]
+fn gradients_are_the_slopes_of_the_loss() {
+    let mut llama = model(config(), None);
+    llama.attach_lora(&lora_config(0.0), random_adapter(&llama)).unwrap();
+    let examples = examples(5);
+    let loss = |llama: &Llama| llama.nll(&examples).unwrap().mean();
+    // Plain gradient descent in disguise: with epsilon far above the gradients, Adam's first step is
+    // lr · g / epsilon.
+    let config = AdamWConfig { epsilon: 1e6, ..AdamWConfig::default() };
+    let before = parameters(&llama);
+    let start = loss(&llama);
+    let mut finetune = Finetune::new(llama, config, 1).unwrap();
+    let report = finetune.step(std::slice::from_ref(&examples), 1e4).unwrap();
+    let llama = finetune.into_model();
+    assert!((report.loss - start).abs() < 1e-4, "{} {start}", report.loss);
+    let moved: f64 = parameters(&llama).iter().zip(&before).map(|(a, b)| f64::from(a - b).powi(2)).sum();
+    let rate = 1e4 / 1e6; // parameters moved by rate · g
+    assert!((moved.sqrt() / rate / report.grad_norm - 1.0).abs() < 1e-2);
+    // First order: the loss falls by rate · |g|².
+    let predicted = rate * report.grad_norm.powi(2);
+    let fell = start - loss(&llama);
+    assert!((fell / predicted - 1.0).abs() < 0.1, "fell {fell}, predicted {predicted}");
+}
+
+#[test]
+fn accumulating_micro_batches_equals_one_batch() {
+    let step = |micro_batches: &[Vec<Example>]| {
+        let mut llama = model(config(), None);
+        llama.attach_lora(&lora_config(0.0), random_adapter(&llama)).unwrap();
+        let mut finetune =
+            Finetune::new(llama, AdamWConfig { epsilon: 1.0, ..AdamWConfig::default() }, 1).unwrap();
+        let report = finetune.step(micro_batches, 0.1).unwrap();
+        (report, parameters(finetune.model()))
+    };
+    let (whole, expected) = step(&[examples(8)]);
+    let (parts, found) = step(&examples(8).into_iter().map(|example| vec![example]).collect::<Vec<_>>());
+    assert!((whole.loss - parts.loss).abs() < 1e-5);
+    assert_eq!(whole.tokens, parts.tokens);
+    assert_close(&found, &expected);
+}
+
+#[test]
+fn gradient_checkpointing_changes_nothing() {
+    let run = |checkpointing| {
+        let mut llama = model(config(), None);
+        llama.init_lora(&lora_config(0.5), 3).unwrap();
+        let finetune = Finetune::new(llama, AdamWConfig::default(), 1).unwrap();
+        let mut finetune = finetune.with_gradient_checkpointing(checkpointing);
+        let reports = [0, 1, 2].map(|_| finetune.step(&[examples(3), examples(2)], 1e-2).unwrap());
+        (reports, parameters(finetune.model()))
+    };
+    assert_eq!(run(true), run(false));
+}
+
+#[test]
+fn dropout_depends_on_seed_and_step_only() {
+    let run = |seed| {
+        let mut llama = model(config(), None);
+        llama.init_lora(&lora_config(0.5), 3).unwrap();
+        let mut finetune = Finetune::new(llama, AdamWConfig::default(), seed).unwrap();
+        let losses = [0, 1, 2].map(|_| finetune.step(&[examples(1)], 1e-2).unwrap().loss);
+        (losses, parameters(finetune.model()))
+    };
+    assert_eq!(run(1), run(1));
+    assert_ne!(run(1).1, run(2).1);
+}

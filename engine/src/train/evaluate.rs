@@ -1,0 +1,28 @@
+//! The likelihood of examples under a model, without learning.
+
+use super::example::{CausalAttention, Packed};
+use super::loss::{Nll, cross_entropy};
+use crate::adapter::row_adapters::RowAdapters;
+use crate::model::forward_context::ForwardContext;
+use crate::{EngineError, Example, Llama};
+
+impl Llama {
+    /// The summed negative log-likelihood of the learned tokens, as it is without dropout.
+    ///
+    /// # Errors
+    /// A token outside the vocabulary.
+    pub fn nll(&self, examples: &[Example]) -> Result<Nll, EngineError> {
+        let packed = Packed::new(examples);
+        self.check_tokens(&packed.tokens)?;
+        if packed.targets.is_empty() {
+            return Ok(Nll::default());
+        }
+        let rotation = self.rope().at(&packed.positions, self.device());
+        let mut attend = CausalAttention::new(&packed.spans, self.config().sliding_window);
+        let adapters = RowAdapters::all(packed.tokens.len(), self.adapter());
+        let mut context = ForwardContext { rotation: &rotation, attend: &mut attend, adapters };
+        let x = self.embed(&packed.tokens); // [tokens, hidden]
+        let h = self.norm.forward(self.decode(x, &mut context, &packed.predictors)); // [targets, hidden]
+        Ok(cross_entropy(h, &packed.targets, &self.lm_head, false).0)
+    }
+}

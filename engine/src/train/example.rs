@@ -1,0 +1,84 @@
+//! Training examples, packed into one flat batch without padding.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use burn::tensor::Tensor;
+
+use crate::model::forward_context::Attend;
+use crate::ops::causal;
+use crate::ops::paged::{BLOCK, PagedSequence, Pages};
+
+/// One sequence with the tokens to learn marked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Example {
+    /// Token ids.
+    pub tokens: Vec<u32>,
+    /// `learned[i]`: token `i` is a target, predicted from the tokens before it. The first is never
+    /// one, whatever it says here.
+    pub learned: Vec<bool>,
+}
+
+/// Examples end to end.
+pub(crate) struct Packed {
+    pub tokens: Vec<u32>,
+    pub positions: Vec<usize>,
+    pub spans: Vec<Range<usize>>,
+    /// Rows whose next token is learned, and that token.
+    pub predictors: Vec<usize>,
+    pub targets: Vec<u32>,
+}
+
+impl Example {
+    /// Number of targets.
+    pub fn learned_tokens(&self) -> usize {
+        self.targets().count()
+    }
+
+    fn targets(&self) -> impl Iterator<Item = usize> {
+        let len = self.tokens.len().min(self.learned.len());
+        (1..len).filter(|i| self.learned[*i])
+    }
+}
+
+impl Packed {
+    pub fn new(examples: &[Example]) -> Self {
+        let mut packed =
+            Self { tokens: vec![], positions: vec![], spans: vec![], predictors: vec![], targets: vec![] };
+        for example in examples.iter().filter(|example| !example.tokens.is_empty()) {
+            let start = packed.tokens.len();
+            packed.tokens.extend(&example.tokens);
+            packed.positions.extend(0..example.tokens.len());
+            packed.spans.push(start..packed.tokens.len());
+            for target in example.targets() {
+                packed.predictors.push(start + target - 1);
+                packed.targets.push(example.tokens[target]);
+            }
+        }
+        packed
+    }
+}
+
+/// Attention within each sequence of a packed batch, without a cache.
+pub(crate) struct CausalAttention {
+    pages: Arc<Pages>,
+}
+
+impl CausalAttention {
+    pub fn new(spans: &[Range<usize>], window: Option<usize>) -> Self {
+        let mut blocks = 0..;
+        let sequences = spans.iter().map(|span| PagedSequence {
+            start: span.start,
+            len: span.len(),
+            past: 0,
+            blocks: blocks.by_ref().take(span.len().div_ceil(BLOCK)).collect(),
+        });
+        Self { pages: Arc::new(Pages { sequences: sequences.collect(), window }) }
+    }
+}
+
+impl Attend for CausalAttention {
+    fn attend(&mut self, _layer: usize, q: Tensor<3>, k: Tensor<3>, v: Tensor<3>) -> Tensor<3> {
+        causal::attention(q, k, v, &self.pages) // [tokens, heads, head_dim]
+    }
+}
