@@ -17,7 +17,7 @@ mod save;
 mod sentencepiece;
 mod stream;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -31,7 +31,7 @@ use crate::gguf::Gguf;
 use companions::Companions;
 use gguf_vocab::GgufVocab;
 use parts::Parts;
-use sentencepiece::SentencePiece;
+use sentencepiece::{Prefix, SentencePiece};
 pub use stream::DecodeStream;
 
 /// Put into the spelling of a control token to make it text; a code point that Unicode keeps out of
@@ -55,6 +55,7 @@ struct Inner {
     bos: Option<u32>,
     eos: Vec<u32>,
     unknown: Option<u32>,
+    unused: BTreeSet<u32>,
     warnings: Vec<String>,
 }
 
@@ -236,9 +237,14 @@ impl Tokenizer {
     }
 
     /// The text of `ids`; without the control tokens if `skip_special`. Ids that the vocabulary does
-    /// not have are left out, and bytes that are no character become U+FFFD.
+    /// not have or does not use are left out, and bytes that are no character become U+FFFD.
     pub fn decode(&self, ids: &[u32], skip_special: bool) -> String {
-        self.inner.model.decode(ids, skip_special).unwrap_or_default()
+        let Inner { model, unused, .. } = &*self.inner;
+        if unused.is_empty() {
+            return model.decode(ids, skip_special).unwrap_or_default();
+        }
+        let used: Vec<u32> = ids.iter().copied().filter(|id| !unused.contains(id)).collect();
+        model.decode(&used, skip_special).unwrap_or_default()
     }
 
     /// Decodes ids one at a time, as the start of a text.
@@ -257,13 +263,35 @@ impl Tokenizer {
         self.inner.bos
     }
 
+    /// The ids of a text that goes on: as [`encode`](Self::encode) with what the model's texts begin with, and
+    /// without what they end with. A prompt is such a text, as an answer follows it.
+    ///
+    /// # Errors
+    /// If the tokenizer cannot write the text.
+    pub fn encode_prompt(&self, text: &str) -> Result<Vec<u32>, TokenizerError> {
+        let (mut ids, _) = self.surroundings()?;
+        ids.extend(self.encode(text, false)?);
+        Ok(ids)
+    }
+
     /// [`bos`](Self::bos), if the model's texts start with it.
     ///
     /// # Errors
-    /// If the tokenizer cannot write the empty text.
+    /// If the tokenizer cannot write a text.
     pub fn leading_bos(&self) -> Result<Option<u32>, TokenizerError> {
-        let around = self.encode("", true)?;
-        Ok(self.bos().filter(|bos| around.first() == Some(bos)))
+        let (before, _) = self.surroundings()?;
+        Ok(self.bos().filter(|bos| before.first() == Some(bos)))
+    }
+
+    /// What the model's whole texts have before and after them. They are told apart by a letter between them: BOS
+    /// and EOS may be one token.
+    pub(crate) fn surroundings(&self) -> Result<(Vec<u32>, Vec<u32>), TokenizerError> {
+        let (bare, around) = (self.encode("x", false)?, self.encode("x", true)?);
+        let places = around.len().saturating_sub(bare.len());
+        let at = (0..=places).find(|at| around[*at..].starts_with(&bare));
+        let at =
+            at.ok_or_else(|| TokenizerError::text("the post-processor changes the text's own tokens"))?;
+        Ok((around[..at].to_vec(), around[at + bare.len()..].to_vec()))
     }
 
     /// All tokens that end a generation, the one that ends a text first.
@@ -307,10 +335,28 @@ impl fmt::Debug for Tokenizer {
 
 fn open_sentencepiece(path: &Path, companions: &Companions) -> Result<Parts, TokenizerError> {
     let open = || {
-        let mut parts = Parts::sentencepiece(&SentencePiece::open(path)?)?;
-        let trained = parts.model.get_vocab_size(false) + parts.added.len();
-        let later = companions.added.iter().filter(|(id, _)| *id as usize >= trained);
-        parts.added.extend(later.cloned());
+        let mut sentencepiece = SentencePiece::open(path)?;
+        if companions.legacy == Some(false) {
+            sentencepiece.prefix = Prefix::Text;
+        }
+        if let Some(adds) = companions.add_prefix_space {
+            sentencepiece.dummy_prefix = adds;
+        }
+        // The pieces come first; what follows them was added after the training.
+        let trained = sentencepiece.pieces.len();
+        let mut parts = Parts::sentencepiece(&sentencepiece)?;
+        for (id, token) in &companions.added {
+            match sentencepiece.pieces.get(*id as usize) {
+                None => parts.added.push((*id, token.clone())),
+                Some(piece) if piece.text == token.content => {}
+                Some(piece) => {
+                    return Err(format!(
+                        "`added_tokens_decoder` calls token {id} `{}`, which is `{}` in its {trained} pieces",
+                        token.content, piece.text
+                    ));
+                }
+            }
+        }
         parts.heed(companions);
         let bos = companions.add_bos.unwrap_or(parts.bos.is_some());
         parts.surround(bos, companions.add_eos.unwrap_or(false))?;

@@ -1,6 +1,7 @@
 //! From what a person says to the tokens that the model continues.
 
-use llama::{ChatTemplate, GROUNDED_STOP, Message, Tokenizer, grounded_prompt};
+use anyhow::anyhow;
+use llama::{ChatTemplate, GROUNDED_STOP, Message, Tokenizer, TokenizerError, grounded_prompt};
 
 use crate::error::ApiError;
 
@@ -44,7 +45,7 @@ impl Prompts {
         if text.is_empty() {
             return Err(ApiError::bad_request("the prompt is empty"));
         }
-        self.tokenizer.encode(text, true).map_err(|error| ApiError::bad_request(error.to_string()))
+        self.tokenizer.encode_prompt(text).map_err(|error| ApiError::bad_request(error.to_string()))
     }
 
     /// A conversation, up to where the assistant's answer begins.
@@ -56,12 +57,30 @@ impl Prompts {
         if messages.is_empty() {
             return Err(ApiError::bad_request("messages is empty").with_param("messages"));
         }
-        let template = self.template.as_ref().ok_or_else(|| {
-            ApiError::bad_request("this model has no chat template; send a raw prompt to /v1/completions")
-        })?;
-        self.tokenizer
-            .encode_chat(template, messages, true)
+        let Some(template) = &self.template else {
+            let message = "this model has no chat template; send a raw prompt to /v1/completions";
+            return Err(ApiError::bad_request(message));
+        };
+        self.rendered(template, messages)
             .map_err(|error| ApiError::bad_request(error.to_string()).with_param("messages"))
+    }
+
+    fn rendered(&self, template: &ChatTemplate, messages: &[Message]) -> Result<Vec<u32>, TokenizerError> {
+        self.tokenizer.encode_chat(template, messages, true)
+    }
+
+    /// Writes a prompt of each kind that the server will have to write.
+    ///
+    /// # Errors
+    /// If the chat template refuses one: better before the first customer comes than to all of them.
+    pub fn check(&self) -> anyhow::Result<()> {
+        let passages = "Orders arrive within three days.";
+        for context in [Some(passages), None] {
+            let what = if context.is_some() { "a question with passages" } else { "a question" };
+            self.grounded("Where is my order?", context)
+                .map_err(|error| anyhow!("the model cannot be asked {what}: {error}"))?;
+        }
+        Ok(())
     }
 
     /// A question with the passages that its answer should rest on.
@@ -77,8 +96,13 @@ impl Prompts {
                 None => WITHOUT_PASSAGES.to_string(),
             }),
         };
+        let Some(template) = &self.template else {
+            return Err(ApiError::internal("the model has no chat template"));
+        };
         let system = system.map(|content| Message::new("system", content));
-        self.chat(&system.into_iter().chain([Message::new("user", question)]).collect::<Vec<_>>())
+        let messages: Vec<Message> = system.into_iter().chain([Message::new("user", question)]).collect();
+        // What is wrong with it is not the client's fault, who sent a question.
+        self.rendered(template, &messages).map_err(|error| ApiError::internal(error.to_string()))
     }
 
     /// Texts at which a grounded answer ends though the model goes on.
@@ -112,6 +136,27 @@ mod tests {
         let prompts = Prompts { grounding: Grounding::AdapterTemplate, ..prompts() };
         assert_eq!(text(prompts.grounded("Where?", Some("Here."))), "system: Here.\nuser: Where?\n");
         assert_eq!(text(prompts.grounded("Where?", None)), "user: Where?\n");
+    }
+
+    #[test]
+    fn a_template_without_system_message_gets_the_passages_before_the_question() {
+        let strict = "{% for message in messages %}{% if (message.role == 'user') != (loop.index0 % 2 == 0) %}\
+             {{ raise_exception('Roles must alternate') }}{% endif %}{{ message.role }}: {{ message.content }}\n{% endfor %}";
+        let silent = "{% for message in messages %}{% if message.role != 'system' %}{{ message.role }}: \
+             {{ message.content }}\n{% endif %}{% endfor %}";
+        for source in [strict, silent] {
+            let template = Some(ChatTemplate::new(source, "", "").unwrap());
+            let prompts = Prompts { template, grounding: Grounding::AdapterTemplate, ..prompts() };
+            prompts.check().unwrap();
+            assert_eq!(text(prompts.grounded("Where?", Some("Here."))), "user: Here.\n\nWhere?\n");
+        }
+    }
+
+    #[test]
+    fn a_template_that_refuses_every_question_is_found_at_the_start() {
+        let template = Some(ChatTemplate::new("{{ raise_exception('No.') }}", "", "").unwrap());
+        let error = Prompts { template, ..prompts() }.check().unwrap_err().to_string();
+        assert_eq!(error, "the model cannot be asked a question with passages: No.");
     }
 
     #[test]

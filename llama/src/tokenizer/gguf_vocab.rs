@@ -5,7 +5,7 @@ use crate::gguf::Gguf;
 use super::parts::{Parts, is_control_name};
 use super::pieces::{Kind, Piece};
 use super::pre_tokenizer::PreTokenizer;
-use super::sentencepiece::{Algorithm, SentencePiece};
+use super::sentencepiece::{Algorithm, Prefix, SentencePiece};
 use super::{byte_level, pieces};
 
 /// The metadata that concern the tokenizer. Absent values are `None`: what they default to depends on
@@ -91,6 +91,7 @@ impl GgufVocab {
             pieces: self.pieces(scores, unknown.ok().flatten(), [bos, eos])?,
             algorithm: Algorithm::Bpe,
             dummy_prefix: self.add_space_prefix.unwrap_or(true),
+            prefix: Prefix::Segments,
             remove_extra_whitespaces: false,
             escape_whitespaces: true,
             charsmap: Vec::new(),
@@ -139,6 +140,7 @@ impl GgufVocab {
             bos,
             eos: eos.into_iter().collect(),
             unknown: None,
+            unused: pieces::unused(&pieces),
             warnings,
         };
         parts.end_of_generation(self.more_ends());

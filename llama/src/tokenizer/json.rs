@@ -1,5 +1,6 @@
 //! Hugging Face's tokenizer.json.
 
+use std::collections::BTreeSet;
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
@@ -96,6 +97,7 @@ pub(super) fn parse(text: &str) -> Result<Parts, String> {
         bos: None,
         eos: Vec::new(),
         unknown: unknown.or(outline.model.unk_id),
+        unused: BTreeSet::new(),
         warnings: Vec::new(),
     })
 }

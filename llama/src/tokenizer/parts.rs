@@ -1,5 +1,6 @@
 //! What every source of a tokenizer is turned into, and how the tokenizer is made of it.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use tokenizers::normalizers::replace::Replace;
@@ -8,7 +9,7 @@ use tokenizers::processors::template::{SpecialToken, TemplateProcessing};
 use tokenizers::{AddedToken, NormalizerWrapper};
 
 use super::companions::Companions;
-use super::pieces::{Kind, added_tokens, added_vocabulary};
+use super::pieces::{Kind, added_tokens, added_vocabulary, unused};
 use super::sentencepiece::SentencePiece;
 use super::{Inner, SHIELD, Tokenizer};
 
@@ -47,6 +48,8 @@ pub(super) struct Parts {
     pub(super) eos: Vec<u32>,
     /// The control token that stands for text the model cannot write.
     pub(super) unknown: Option<u32>,
+    /// Ids whose pieces stand for no text: rows that pad the embedding table.
+    pub(super) unused: BTreeSet<u32>,
     pub(super) warnings: Vec<String>,
 }
 
@@ -61,6 +64,7 @@ impl Parts {
             bos: model.bos,
             eos: model.eos.into_iter().collect(),
             unknown: unknown.and_then(|id| u32::try_from(id).ok()),
+            unused: unused(&model.pieces),
             warnings: Vec::new(),
         })
     }
@@ -143,6 +147,7 @@ impl Parts {
                 bos: self.bos,
                 eos: self.eos,
                 unknown: self.unknown,
+                unused: self.unused,
                 warnings: self.warnings,
             }),
         })

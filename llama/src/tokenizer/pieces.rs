@@ -1,6 +1,6 @@
 //! A vocabulary as sentencepiece and GGUF files list it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use tokenizers::models::wordlevel::WordLevel;
 use tokenizers::{AddedToken, AddedVocabulary, NormalizerWrapper};
@@ -64,6 +64,11 @@ pub(super) fn ids(pieces: &[Piece]) -> Result<HashMap<&str, u32>, String> {
         }
     }
     Ok(ids)
+}
+
+/// The pieces that stand for no text.
+pub(super) fn unused(pieces: &[Piece]) -> BTreeSet<u32> {
+    (0u32..).zip(pieces).filter(|(_, piece)| piece.kind == Kind::Unused).map(|(id, _)| id).collect()
 }
 
 /// The pieces that are matched in a text as a whole: control and user-defined ones.

@@ -89,17 +89,17 @@ impl Tokenizer {
                 put(name, Value::U32(id));
             }
         }
-        let (bos, eos) = self.surroundings()?;
+        let (bos, eos) = self.adds_bos_and_eos()?;
         put("add_bos_token", Value::Bool(bos));
         put("add_eos_token", Value::Bool(eos));
         Ok(metadata)
     }
 
     /// Whether a text gets BOS before it, and EOS after it.
-    pub(crate) fn surroundings(&self) -> Result<(bool, bool), String> {
-        let around = self.encode("", true).map_err(|error| error.to_string())?;
-        let has = |id: Option<u32>| id.is_some_and(|id| around.contains(&id));
-        Ok((has(self.bos()), has(self.eos().first().copied())))
+    pub(crate) fn adds_bos_and_eos(&self) -> Result<(bool, bool), String> {
+        let (before, after) = self.surroundings().map_err(|error| error.to_string())?;
+        let is = |ids: Vec<u32>, id: Option<u32>| id.is_some_and(|id| ids == [id]);
+        Ok((is(before, self.bos()), is(after, self.eos().first().copied())))
     }
 
     /// Whether a space is put before a text.

@@ -17,6 +17,7 @@ use tokenizers::models::unigram::Unigram;
 use tokenizers::normalizers::replace::{Replace, ReplacePattern};
 use tokenizers::normalizers::utils::Sequence as Normalizers;
 use tokenizers::normalizers::{Precompiled, Prepend};
+use tokenizers::pre_tokenizers::metaspace::{Metaspace, PrependScheme};
 use tokenizers::{ModelWrapper, NormalizerWrapper};
 
 use super::charsmap;
@@ -32,6 +33,8 @@ pub(super) struct SentencePiece {
     pub(super) algorithm: Algorithm,
     /// A space is put before the text, so that a word is spelled alike at its start and within it.
     pub(super) dummy_prefix: bool,
+    /// Before what that space is put.
+    pub(super) prefix: Prefix,
     /// Spaces at both ends go, and runs of spaces become one.
     pub(super) remove_extra_whitespaces: bool,
     /// Spaces are written as U+2581.
@@ -40,6 +43,15 @@ pub(super) struct SentencePiece {
     pub(super) charsmap: Vec<u8>,
     pub(super) bos: Option<u32>,
     pub(super) eos: Option<u32>,
+}
+
+/// What gets a space before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Prefix {
+    /// Every part of a text between special tokens, as in llama.cpp and in transformers' `legacy` form.
+    Segments,
+    /// A text that does not begin with a special token.
+    Text,
 }
 
 /// How pieces are chosen.
@@ -88,6 +100,7 @@ impl SentencePiece {
         Ok(Self {
             algorithm,
             dummy_prefix: normalizer.add_dummy_prefix(),
+            prefix: Prefix::Segments,
             remove_extra_whitespaces: normalizer.remove_extra_whitespaces(),
             escape_whitespaces: normalizer.escape_whitespaces(),
             charsmap: normalizer.precompiled_charsmap().to_vec(),
@@ -106,6 +119,13 @@ impl SentencePiece {
         let mut tokenizer = tokenizers::Tokenizer::new(model);
         tokenizer.with_normalizer(Some(self.normalizer()?)).map_err(|error| error.to_string())?;
         tokenizer.with_decoder(Some(self.decoder()?));
+        if self.prefixes_text_only() {
+            if !self.escape_whitespaces {
+                return Err("`legacy` is false, which needs `escape_whitespaces`".into());
+            }
+            let spaces = Metaspace::new('\u{2581}', PrependScheme::First, false);
+            tokenizer.with_pre_tokenizer(Some(spaces));
+        }
         Ok(tokenizer)
     }
 
@@ -170,6 +190,12 @@ impl SentencePiece {
         self.pieces.iter().any(|piece| piece.kind == Kind::Byte)
     }
 
+    /// Whether a space goes before the text alone: normalizers see parts of a text, only a pre-tokenizer is told
+    /// which one is the first.
+    fn prefixes_text_only(&self) -> bool {
+        self.dummy_prefix && self.prefix == Prefix::Text
+    }
+
     fn normalizer(&self) -> Result<NormalizerWrapper, String> {
         let mut steps: Vec<NormalizerWrapper> = Vec::new();
         if !self.charsmap.is_empty() {
@@ -181,7 +207,7 @@ impl SentencePiece {
             steps.push(replace(ReplacePattern::Regex("^ +| +$".into()), "")?);
             steps.push(replace(ReplacePattern::Regex(" {2,}".into()), " ")?);
         }
-        if self.dummy_prefix {
+        if self.dummy_prefix && !self.prefixes_text_only() {
             steps.push(Prepend::new(" ".into()).into());
         }
         if self.escape_whitespaces {

@@ -2,7 +2,7 @@
 
 use super::gguf_vocab::GgufVocab;
 use super::pieces::{Kind, Piece};
-use super::sentencepiece::{Algorithm, SentencePiece};
+use super::sentencepiece::{Algorithm, Prefix, SentencePiece};
 use super::*;
 use crate::chat_template::{ChatTemplate, Message};
 
@@ -24,6 +24,7 @@ fn sentencepiece(words: &[&str]) -> SentencePiece {
         pieces: pieces(words),
         algorithm: Algorithm::Bpe,
         dummy_prefix: true,
+        prefix: Prefix::Segments,
         remove_extra_whitespaces: false,
         escape_whitespaces: true,
         charsmap: Vec::new(),
@@ -476,5 +477,125 @@ proptest! {
             tokenizer.decode(&ids, false);
             tokenizer.encode_with_control(&tokenizer.shield(&text)).ok();
         }
+    }
+}
+
+/// A tokenizer.model of BPE pieces, in Protocol Buffers.
+fn model_file(pieces: &[Piece]) -> Vec<u8> {
+    fn delimited(field: u8, content: &[u8]) -> Vec<u8> {
+        let mut len = content.len();
+        let mut bytes = vec![field << 3 | 2];
+        while len >= 128 {
+            bytes.push(len as u8 | 128);
+            len >>= 7;
+        }
+        bytes.push(len as u8);
+        [bytes, content.to_vec()].concat()
+    }
+    let piece = |piece: &Piece| {
+        let score = [&[2 << 3 | 5][..], &piece.score.to_le_bytes()].concat();
+        let text = delimited(1, piece.text.as_bytes());
+        delimited(1, &[text, score, vec![3 << 3, piece.kind as u8]].concat())
+    };
+    let trainer = delimited(2, &[3 << 3, 2]); // model_type: BPE
+    pieces.iter().flat_map(piece).chain(trainer).collect()
+}
+
+/// The tokenizer of a folder with these files.
+fn folder(files: &[(&str, &[u8])]) -> Result<Tokenizer, String> {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, content) in files {
+        std::fs::write(folder.path().join(name), content).unwrap();
+    }
+    Tokenizer::from_dir(folder.path()).map_err(|error| error.to_string())
+}
+
+#[test]
+fn a_prompt_has_what_texts_begin_with_and_not_what_they_end_with() {
+    for (bos, eos) in [(true, true), (true, false), (false, true), (false, false)] {
+        let mut parts = Parts::sentencepiece(&sentencepiece(&["▁hi"])).unwrap();
+        parts.surround(bos, eos).unwrap();
+        let tokenizer = parts.finish().unwrap();
+        let hi = tokenizer.token_to_id("▁hi").unwrap();
+        let expected: Vec<u32> = bos.then_some(1).into_iter().chain([hi]).collect();
+        assert_eq!(tokenizer.encode_prompt("hi").unwrap(), expected);
+        assert_eq!(tokenizer.leading_bos().unwrap(), bos.then_some(1));
+        assert_eq!(tokenizer.adds_bos_and_eos().unwrap(), (bos, eos));
+    }
+    // One token begins and ends texts, and is put after them only.
+    let mut parts = Parts::sentencepiece(&SentencePiece { eos: Some(1), ..sentencepiece(&["▁hi"]) }).unwrap();
+    parts.surround(false, true).unwrap();
+    let tokenizer = parts.finish().unwrap();
+    assert_eq!(tokenizer.leading_bos().unwrap(), None);
+    assert_eq!(tokenizer.encode_prompt("hi").unwrap().len(), 1);
+}
+
+#[test]
+fn the_first_token_that_was_added_to_a_sentencepiece_model_counts() {
+    let pieces = pieces(&["▁hi"]);
+    let first = pieces.len() as u32;
+    let config = format!(
+        r#"{{"eos_token": "<|im_end|>", "added_tokens_decoder": {{
+            "1": {{"content": "<s>", "special": true}},
+            "{first}": {{"content": "<|im_end|>", "special": true}},
+            "{}": {{"content": "<|im_start|>", "special": true}}}}}}"#,
+        first + 1
+    );
+    let model = model_file(&pieces);
+    let tokenizer =
+        folder(&[("tokenizer.model", &model), ("tokenizer_config.json", config.as_bytes())]).unwrap();
+    assert_eq!(tokenizer.eos()[0], first);
+    let ids = tokenizer.encode_with_control("<|im_start|>hi<|im_end|>").unwrap();
+    assert_eq!(ids, [first + 1, tokenizer.token_to_id("▁hi").unwrap(), first]);
+
+    let by_name = format!(r#"{{"<|im_end|>": {first}}}"#);
+    let older = folder(&[("tokenizer.model", &model), ("added_tokens.json", by_name.as_bytes())]).unwrap();
+    assert_eq!(older.encode_with_control("<|im_end|>").unwrap(), [first]);
+    let error = folder(&[
+        ("tokenizer.model", &model),
+        ("tokenizer_config.json", config.as_bytes()),
+        ("added_tokens.json", by_name.replace("im_end", "end").as_bytes()),
+    ])
+    .unwrap_err();
+    assert!(error.contains(&format!("token {first} is `<|end|>` here and `<|im_end|>`")), "{error}");
+    let other = r#"{"added_tokens_decoder": {"1": {"content": "<bos>", "special": true}}}"#;
+    let error =
+        folder(&[("tokenizer.model", &model), ("tokenizer_config.json", other.as_bytes())]).unwrap_err();
+    assert!(error.contains("calls token 1 `<bos>`, which is `<s>`"), "{error}");
+}
+
+#[test]
+fn without_legacy_a_space_goes_before_the_text_only() {
+    let model = model_file(&pieces(&["▁hi", "hi", "▁"]));
+    let ids = |config: &str| {
+        let files = [("tokenizer.model", model.as_slice()), ("tokenizer_config.json", config.as_bytes())];
+        let tokenizer = folder(&files).unwrap();
+        let spelled = |text| {
+            let ids = tokenizer.encode_with_control(text).unwrap();
+            ids.iter().map(|id| tokenizer.id_to_token(*id).unwrap()).collect::<Vec<_>>().join(" ")
+        };
+        [spelled("hi<s>hi"), spelled("<s>hi hi")]
+    };
+    assert_eq!(ids("{}"), ["▁hi <s> ▁hi", "<s> ▁hi ▁hi"]);
+    assert_eq!(ids(r#"{"legacy": true}"#), ["▁hi <s> ▁hi", "<s> ▁hi ▁hi"]);
+    assert_eq!(ids(r#"{"legacy": false}"#), ["▁hi <s> hi", "<s> hi ▁hi"]);
+    assert_eq!(ids(r#"{"add_prefix_space": false}"#), ["hi <s> hi", "<s> hi ▁hi"]);
+    let sampled = br#"{"sp_model_kwargs": {"enable_sampling": true}}"#;
+    let error = folder(&[("tokenizer.model", &model), ("tokenizer_config.json", sampled)]).unwrap_err();
+    assert!(error.contains("sets enable_sampling to true"), "{error}");
+}
+
+#[test]
+fn unused_pieces_give_no_text() {
+    let mut pieces = pieces(&["▁hi"]);
+    let unused = pieces.len() as u32;
+    pieces.push(Piece { text: "[PAD260]".into(), score: 0.0, kind: Kind::Unused });
+    for algorithm in [Algorithm::Bpe, Algorithm::Unigram] {
+        let tokenizer = built(&SentencePiece { pieces: pieces.clone(), algorithm, ..sentencepiece(&[]) });
+        let hi = tokenizer.token_to_id("▁hi").unwrap();
+        assert_eq!(tokenizer.decode(&[hi, unused, hi], false), "hi hi");
+        let mut stream = tokenizer.stream();
+        let text: Vec<_> = [hi, unused, hi].into_iter().map(|id| stream.push(id)).collect();
+        assert_eq!(text, [Some("hi".into()), None, Some(" hi".into())]);
     }
 }
