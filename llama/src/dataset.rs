@@ -13,8 +13,10 @@ use crate::{LlamaError, Message};
 
 mod columns;
 mod csv_records;
+mod distinct_keys;
 mod encode;
 mod fields;
+mod file_kind;
 mod json_objects;
 mod lengths;
 mod listed;
@@ -76,8 +78,10 @@ enum Kind {
 }
 
 impl Dataset {
-    /// Reads the file `path`, or every `.csv`, `.jsonl`, `.ndjson` and `.json` file of the folder
-    /// `path` in the order of their names. A file of another name is read as CSV.
+    /// Reads the file `path`, or every `.csv`, `.tsv`, `.jsonl`, `.ndjson` and `.json` file of the folder
+    /// `path` in the order of their names, but those that are hidden: whose name begins with a dot, or with `~$` as
+    /// Office's locks do. A file of another name is read as CSV. Fields of a CSV are separated by what its first
+    /// line has most of: commas, tabs or semicolons.
     ///
     /// A row is a question and its answer (`instruction` or `prompt`; `response`, `output` or
     /// `completion`; and, where there are any, `input`, `system`, `context`, `category`) or, in JSON,
@@ -117,7 +121,10 @@ impl Dataset {
             false => vec![path.to_owned()],
         };
         if files.is_empty() {
-            return Err(LlamaError::file(path, "there is no .csv, .jsonl or .json file in this folder"));
+            return Err(LlamaError::file(
+                path,
+                "there is no .csv, .tsv, .jsonl or .json file in this folder itself (hidden files and subfolders are not read)",
+            ));
         }
         let (rows, skipped) = (self.rows.len(), self.skipped.count);
         for file in files {
@@ -138,6 +145,9 @@ impl Dataset {
         let mut file = BufReader::with_capacity(1 << 16, File::open(&path).map_err(LlamaError::io(&path))?);
         if file.fill_buf().map_err(LlamaError::io(&path))?.starts_with(BYTE_ORDER_MARK) {
             file.consume(BYTE_ORDER_MARK.len());
+        }
+        if let Some(reason) = file_kind::not_text(file.buffer()) {
+            return Err(LlamaError::file(&path, reason));
         }
         self.files.push(path.clone());
         let mut sink = Sink { index: self.files.len() - 1, path: &path, options, dataset: self };
@@ -194,18 +204,25 @@ fn too_long(bytes: u64) -> String {
 fn kind(path: &Path) -> Option<Kind> {
     let extension = path.extension()?.to_str()?.to_ascii_lowercase();
     match extension.as_str() {
-        "csv" => Some(Kind::Csv),
+        "csv" | "tsv" => Some(Kind::Csv),
         "jsonl" | "ndjson" => Some(Kind::JsonLines),
         "json" => Some(Kind::Json),
         _ => None,
     }
 }
 
+/// Whether a file of a folder is not meant to be read: its name begins with a dot (`.DS_Store`, `._table.csv` of a
+/// Mac's archive), or with `~$`, as Office calls its locks.
+pub fn is_hidden(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    name.starts_with('.') || name.starts_with("~$")
+}
+
 fn data_files(folder: &Path) -> io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
-        if kind(&path).is_some() && path.is_file() {
+        if kind(&path).is_some() && !is_hidden(&path) && path.is_file() {
             files.push(path);
         }
     }

@@ -31,7 +31,7 @@ fn check(template: &str, file: &str, ending: &str) {
     for message in dataset.rows[0].messages.iter_mut().filter(|message| message.role == "assistant") {
         message.content += ending;
     }
-    let prompts = PromptFormat::Jinja(template.into()).prompts(&tokenizer, None).unwrap();
+    let prompts = PromptFormat::Jinja(template.into()).prompts(&tokenizer, None, None).unwrap();
     let rows: Vec<&Row> = dataset.rows.iter().collect();
     let eos = tokenizer.eos()[0];
     let encoded = encode(&rows, &tokenizer, &prompts, eos, Learn::Response, 4096).unwrap();
@@ -82,7 +82,7 @@ fn support_chats(file: &str, rows: usize, learn: Learn) -> Option<Encoded> {
     let gguf = Gguf::open(&variable("SMOLLM2_GGUF")?).unwrap();
     let tokenizer = Tokenizer::from_gguf(&gguf).unwrap();
     let template = ChatTemplate::from_gguf(&gguf, "<|im_start|>", "<|im_end|>").unwrap();
-    let prompts = PromptFormat::Chat.prompts(&tokenizer, template.as_ref()).unwrap();
+    let prompts = PromptFormat::Chat.prompts(&tokenizer, template.as_ref(), None).unwrap();
     let dataset = Dataset::open(&path, &ReadOptions::default()).unwrap();
     assert!(dataset.conversations && dataset.blank.count == 0);
     let rows: Vec<&Row> = dataset.rows.iter().take(rows).collect();

@@ -91,13 +91,35 @@ pub struct Columns {
 }
 
 impl Columns {
-    /// Which of `present` is the field.
-    pub fn find<'a>(&self, field: Field, present: impl Iterator<Item = &'a str> + Clone) -> Option<usize> {
-        let position =
-            |name: &str| present.clone().position(|column| column.trim().eq_ignore_ascii_case(name));
-        match self.named(field) {
-            Some(name) => position(name),
-            None => field.names().iter().find_map(|name| position(name)),
+    /// Which of `present` is the field: the one of its name, whatever the case.
+    ///
+    /// # Errors
+    /// If several could be: with a name that is given, none of them spelled exactly so.
+    pub fn find<'a>(
+        &self,
+        field: Field,
+        present: impl Iterator<Item = &'a str> + Clone,
+    ) -> Result<Option<usize>, String> {
+        let named = self.named(field);
+        let is = |column: &str| match named {
+            Some(name) => column.trim().eq_ignore_ascii_case(name),
+            None => field.names().iter().any(|name| column.trim().eq_ignore_ascii_case(name)),
+        };
+        let found: Vec<(usize, &str)> = present.enumerate().filter(|(_, column)| is(column)).collect();
+        let exact: Vec<_> = found.iter().filter(|(_, column)| named == Some(*column)).collect();
+        match (found.as_slice(), exact.as_slice()) {
+            ([], _) => Ok(None),
+            ([(index, _)], _) | (_, [(index, _)]) => Ok(Some(*index)),
+            _ => {
+                let names: Vec<String> = found
+                    .iter()
+                    .map(|(_, name)| format!("`{}`", name.replace(char::is_control, " ")))
+                    .collect();
+                let names = names.join(" and ");
+                Err(format!(
+                    "{names} could both be the {field}; rename one, or say which one it is with --columns {field}=…"
+                ))
+            }
         }
     }
 
@@ -121,12 +143,31 @@ mod tests {
         let present = ["prompt", " Output ", "response", "frage"];
         let find = |columns: &Columns, field| columns.find(field, present.into_iter());
         let usual = Columns::default();
-        assert_eq!(find(&usual, Field::Instruction), Some(0));
-        assert_eq!(find(&usual, Field::Response), Some(2), "the first of the usual names");
-        assert_eq!(find(&usual, Field::Input), None);
+        assert_eq!(find(&usual, Field::Instruction), Ok(Some(0)));
+        let error = find(&usual, Field::Response).unwrap_err();
+        assert!(error.contains("` Output ` and `response` could both be the response"), "{error}");
+        assert!(error.contains("--columns response="), "{error}");
+        assert_eq!(find(&usual, Field::Input), Ok(None));
         let named =
             Columns { named: vec!["instruction=Frage".parse().unwrap(), "response=x".parse().unwrap()] };
-        assert_eq!((find(&named, Field::Instruction), find(&named, Field::Response)), (Some(3), None));
+        assert_eq!(
+            (find(&named, Field::Instruction), find(&named, Field::Response)),
+            (Ok(Some(3)), Ok(None))
+        );
+        let output = Columns { named: vec!["response=output".parse().unwrap()] };
+        assert_eq!(find(&output, Field::Response), Ok(Some(1)));
+    }
+
+    #[test]
+    fn columns_that_differ_in_case_are_told_apart_by_their_exact_name() {
+        let present = ["Response", "instruction", "response"];
+        let find = |columns: &Columns| columns.find(Field::Response, present.into_iter());
+        assert!(find(&Columns::default()).unwrap_err().contains("`Response` and `response`"));
+        let named = |name: &str| Columns { named: vec![format!("response={name}").parse().unwrap()] };
+        assert_eq!((find(&named("Response")), find(&named("response"))), (Ok(Some(0)), Ok(Some(2))));
+        assert!(find(&named("RESPONSE")).is_err());
+        let twice = ["response", "response"];
+        assert!(named("response").find(Field::Response, twice.into_iter()).is_err());
     }
 
     #[test]

@@ -11,6 +11,8 @@ use super::{MAX_ROW, too_long};
 /// The records of a file.
 pub(super) struct CsvRecords<R> {
     reader: BufReader<R>,
+    /// Between fields.
+    separator: u8,
     /// Bytes that were read.
     offset: u64,
     /// The line, from 1, of the next byte.
@@ -26,6 +28,22 @@ pub(super) struct CsvRecord<'a> {
     pub bytes: Result<&'a [u8], String>,
 }
 
+/// A separator as messages call it.
+pub(super) fn separator_name(separator: u8) -> &'static str {
+    match separator {
+        b'\t' => "a tab",
+        b';' => "a semicolon",
+        _ => "a comma",
+    }
+}
+
+/// How many lines end in `text`: with LF, CR LF or CR.
+pub(super) fn line_ends(text: &[u8]) -> u64 {
+    let ends =
+        |(at, byte): (usize, &u8)| *byte == b'\n' || *byte == b'\r' && text.get(at + 1) != Some(&b'\n');
+    text.iter().enumerate().filter(|at| ends(*at)).count() as u64
+}
+
 enum At {
     FieldStart,
     Unquoted,
@@ -37,17 +55,19 @@ enum At {
 }
 
 impl<R: Read + Seek> CsvRecords<R> {
-    /// Starts at the reader's place.
-    pub fn new(reader: BufReader<R>) -> Self {
-        Self { reader, offset: 0, line: 1, record: Vec::new() }
+    /// Starts at the reader's place, where line number `line` begins.
+    pub fn new(reader: BufReader<R>, separator: u8, line: u64) -> Self {
+        Self { reader, separator, offset: 0, line, record: Vec::new() }
     }
 
-    fn byte(&mut self) -> io::Result<Option<u8>> {
+    /// The next byte, and whether it ends a line.
+    fn byte(&mut self) -> io::Result<Option<(u8, bool)>> {
         let Some(&byte) = self.reader.fill_buf()?.first() else { return Ok(None) };
         self.reader.consume(1);
         self.offset += 1;
-        self.line += u64::from(byte == b'\n');
-        Ok(Some(byte))
+        let ends = byte == b'\n' || byte == b'\r' && self.reader.fill_buf()?.first() != Some(&b'\n');
+        self.line += u64::from(ends);
+        Ok(Some((byte, ends)))
     }
 
     /// The next record that is not blank; `None` at the end of the file.
@@ -72,13 +92,13 @@ impl<R: Read + Seek> CsvRecords<R> {
         let mut second = None;
         let fault = loop {
             let (offset, line) = (self.offset, self.line);
-            let Some(byte) = self.byte()? else {
+            let Some((byte, ends)) = self.byte()? else {
                 match at {
                     At::Quoted => break format!("the quote that opens on line {opened} is never closed"),
                     _ => return Ok(self.within_limit(offset - start)),
                 }
             };
-            if byte == b'\n' && second.is_none() {
+            if ends && second.is_none() {
                 second = Some((self.offset, self.line));
             }
             at = match (at, byte) {
@@ -89,11 +109,12 @@ impl<R: Read + Seek> CsvRecords<R> {
                 (At::Quoted, b'"') => At::Quote,
                 (At::Quoted, _) | (At::Quote, b'"') => At::Quoted,
                 (_, b'\n' | b'\r') => return Ok(self.within_limit(offset - start)),
-                (_, b',') => At::FieldStart,
+                (_, byte) if byte == self.separator => At::FieldStart,
                 (At::Quote | At::Closed, b' ' | b'\t') => At::Closed,
                 (At::Quote | At::Closed, _) => {
                     break format!(
-                        "a quoted field ends within line {line}, but neither a comma nor the line's end follows"
+                        "a quoted field ends within line {line}, but neither {} nor the line's end follows",
+                        separator_name(self.separator)
                     );
                 }
                 (At::FieldStart | At::Unquoted, _) => At::Unquoted,
@@ -107,7 +128,7 @@ impl<R: Read + Seek> CsvRecords<R> {
                 self.reader.seek_relative(-i64::try_from(self.offset - offset).unwrap_or(0))?;
                 (self.offset, self.line) = (offset, line);
             }
-            None => while !matches!(self.byte()?, None | Some(b'\n')) {},
+            None => while !matches!(self.byte()?, None | Some((_, true))) {},
         }
         Ok(Err(fault))
     }
@@ -126,7 +147,7 @@ mod tests {
     /// `line: record` or `line! what is wrong` of each record.
     fn records(text: &[u8]) -> Vec<String> {
         // A buffer smaller than a record, as 64 KiB is to the longest.
-        let mut records = CsvRecords::new(BufReader::with_capacity(4, Cursor::new(text)));
+        let mut records = CsvRecords::new(BufReader::with_capacity(4, Cursor::new(text)), b',', 1);
         let mut found = Vec::new();
         while let Some(CsvRecord { line, bytes }) = records.next().unwrap() {
             found.push(match bytes {
@@ -140,7 +161,8 @@ mod tests {
     #[test]
     fn records_end_with_their_line_but_not_within_quotes() {
         assert_eq!(records(b"a,b\r\n\r\n\"1\n2\" ,3\n\n4,5"), ["1: a,b", "3: \"1\n2\" ,3", "6: 4,5"]);
-        assert_eq!(records(b"a,b\r1,2\r"), ["1: a,b", "1: 1,2"]);
+        assert_eq!(records(b"a,b\r1,2\r\"3\r4\",5\r6,7"), ["1: a,b", "2: 1,2", "3: \"3\r4\",5", "5: 6,7"]);
+        assert_eq!(records(b"a,b\r\r1,2\n\r3,4"), ["1: a,b", "3: 1,2", "5: 3,4"]);
         assert_eq!(records(b"5\" pipe,\"say \"\"hi\"\"\""), ["1: 5\" pipe,\"say \"\"hi\"\"\""]);
         assert_eq!(records(b""), [""; 0]);
         assert_eq!(records(b"\n\r\n"), [""; 0]);
@@ -154,13 +176,22 @@ mod tests {
         let found = records(b"a,b\nc,\"d\ne,f\n");
         assert_eq!(found, ["1: a,b", "2! the quote that opens on line 2 is never closed", "3: e,f"]);
         assert_eq!(records(b"\"a\"b,c\nd,e")[1], "2: d,e");
+        for end in ["\n", "\r", "\r\n"] {
+            let text = ["a,b", "c,\"d", "e,f", "g\" x", "h,i"].join(end);
+            let found = records(text.as_bytes());
+            assert!(found[1].starts_with("2! a quoted field ends within line"), "{found:?}");
+            assert_eq!(
+                (&found[0], &found[2], &found[4]),
+                (&"1: a,b".into(), &"3: e,f".into(), &"5: h,i".into())
+            );
+        }
     }
 
     #[test]
     fn a_huge_record_is_passed_over_in_little_memory() {
         let huge = "x\n".repeat(MAX_ROW);
         let text = format!("a,b\n\"{huge}\",c\nd,e\n");
-        let mut records = CsvRecords::new(BufReader::new(Cursor::new(text.as_bytes())));
+        let mut records = CsvRecords::new(BufReader::new(Cursor::new(text.as_bytes())), b',', 1);
         assert!(records.next().unwrap().unwrap().bytes.is_ok());
         let error = records.next().unwrap().unwrap().bytes.unwrap_err();
         assert!(error.starts_with("the row has 2097156 bytes"), "{error}");

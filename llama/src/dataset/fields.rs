@@ -55,20 +55,48 @@ fn joined(first: &str, between: &str, second: &str) -> String {
 
 /// The row of a JSON object; `None` if it is blank.
 pub(super) fn of_object(object: &Map<String, Value>, columns: &Columns) -> Result<Option<Fields>, String> {
+    for name in ["tools", "functions"] {
+        if object.get(name).is_some_and(|tools| !is_empty(tools)) {
+            return Err(format!("`{name}` is given; calls of tools cannot be learned yet"));
+        }
+    }
     let find = |field| {
         let index = columns.find(field, object.keys().map(String::as_str))?;
-        object.iter().nth(index).filter(|(_, value)| !value.is_null())
+        Ok::<_, String>(index.and_then(|index| object.iter().nth(index)))
     };
-    let text = |field| match find(field) {
-        None => Ok(""),
+    let text = |field| match find(field)? {
+        // A field that is null says as little as an empty one.
+        None | Some((_, Value::Null)) => Ok(""),
         Some((_, Value::String(text))) => Ok(text.as_str()),
         Some((name, value)) => Err(format!("`{name}` is {}, not a text", kind(value))),
     };
-    let need = |field| match find(field) {
+    let need = |field| match find(field)? {
         Some(_) => text(field),
         None => Err(missing(field, columns, object)),
     };
-    let chat = find(Field::Messages).filter(|_| columns.named(Field::Instruction).is_none());
+    let chat = find(Field::Messages)?.filter(|(_, value)| !value.is_null());
+    let chat = chat.filter(|_| columns.named(Field::Instruction).is_none());
+    if let Some((name, _)) = chat
+        && let (Some((one, _)), Some((two, _))) = (find(Field::Instruction)?, find(Field::Response)?)
+        && columns.named(Field::Messages).is_none()
+    {
+        return Err(format!(
+            "there are `{name}` and `{one}` with `{two}`; say which to learn with --columns messages={name} or \
+             --columns instruction={one}"
+        ));
+    }
+    if chat.is_none()
+        && let (Some((one, Value::Array(asked))), Some((two, Value::Array(answered)))) =
+            (find(Field::Instruction)?, find(Field::Response)?)
+    {
+        // TRL's conversational form of prompt and completion.
+        let list: Vec<Value> = asked.iter().chain(answered).cloned().collect();
+        let texts = Texts { category: text(Field::Category)?, ..Texts::default() };
+        return match messages(&format!("{one}` and `{two}"), &list)? {
+            Some(messages) => texts.conversation(messages, true),
+            None => Ok(None),
+        };
+    }
     let (instruction, response) = match chat {
         Some(_) => ("", ""),
         None => (need(Field::Instruction)?, need(Field::Response)?),
@@ -124,21 +152,67 @@ fn messages(name: &str, list: &[Value]) -> Result<Option<Vec<Message>>, String> 
 /// One message, as OpenAI and Hugging Face write it or as ShareGPT does.
 fn message(value: &Value) -> Result<Message, String> {
     let object = value.as_object().ok_or_else(|| format!("it is {}, not an object", kind(value)))?;
-    let text = |names: [&str; 2]| {
-        let value = names.iter().find_map(|name| object.get(*name));
-        match value {
-            Some(Value::String(text)) => Ok(text.as_str()),
-            Some(value) => Err(format!("its `{}` is {}, not a text", names[0], kind(value))),
-            None => Err(format!("it has no `{}`", names[0])),
+    for name in ["tool_calls", "function_call"] {
+        if object.get(name).is_some_and(|calls| !is_empty(calls)) {
+            return Err(format!("it has `{name}`; calls of tools cannot be learned yet"));
         }
+    }
+    let learned = |name: &str| {
+        object.get(name).is_none_or(|value| !matches!(value.as_f64(), Some(0.0)) && *value != false)
     };
-    let role = match text(["role", "from"])? {
-        "system" => "system",
+    if let Some(name) = ["weight", "train", "training"].into_iter().find(|name| !learned(name)) {
+        return Err(format!(
+            "its `{name}` leaves it out of what is learned, which is not supported; take it out"
+        ));
+    }
+    let value = |names: [&str; 2]| {
+        let found = names.iter().find_map(|name| object.get(*name));
+        found.ok_or_else(|| format!("it has no `{}`", names[0]))
+    };
+    let role = match value(["role", "from"])? {
+        Value::String(role) => role.as_str(),
+        other => return Err(format!("its `role` is {}, not a text", kind(other))),
+    };
+    let role = match role {
+        "system" | "developer" => "system",
         "user" | "human" => "user",
         "assistant" | "gpt" => "assistant",
+        "tool" | "function" | "ipython" => {
+            return Err(format!("its role is `{role}`; calls of tools cannot be learned yet"));
+        }
         other => return Err(format!("its role `{other}` is not system, user or assistant")),
     };
-    Ok(Message::new(role, text(["content", "value"])?))
+    Ok(Message::new(role, content(value(["content", "value"])?)?))
+}
+
+/// A message's text, as one or in OpenAI's parts; null is an empty one.
+fn content(value: &Value) -> Result<String, String> {
+    match value {
+        Value::Null => Ok(String::new()),
+        Value::String(text) => Ok(text.clone()),
+        Value::Array(parts) => parts.iter().map(part).collect(),
+        other => Err(format!("its `content` is {}, not a text", kind(other))),
+    }
+}
+
+fn part(part: &Value) -> Result<&str, String> {
+    match (&part["type"], &part["text"]) {
+        (Value::String(kind), Value::String(text)) if kind == "text" => Ok(text),
+        (Value::String(kind), _) => {
+            Err(format!("its `content` has a part of type `{kind}`; only text can be learned"))
+        }
+        _ => Err("its `content` has a part without `type` and `text`".into()),
+    }
+}
+
+/// Whether a value says nothing.
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Array(list) => list.is_empty(),
+        Value::String(text) => text.trim().is_empty(),
+        _ => false,
+    }
 }
 
 fn kind(value: &Value) -> &'static str {
@@ -197,11 +271,36 @@ mod tests {
         assert_eq!(row(json!({"instruction": " ", "input": "I", "response": "A"})), Ok(None));
         let messages = json!([{"role": "user", "content": "Q"}, {"role": "assistant", "content": ""}]);
         assert_eq!(row(json!({"messages": messages})), Ok(None));
+        for nothing in [json!(null), json!(""), json!(" ")] {
+            assert_eq!(row(json!({"instruction": "Q", "response": nothing})), Ok(None));
+            let messages =
+                json!([{"role": "user", "content": "Q"}, {"role": "assistant", "content": nothing}]);
+            assert_eq!(row(json!({"messages": messages})), Ok(None));
+        }
+    }
+
+    #[test]
+    fn rows_are_what_the_chat_endpoint_takes() {
+        let parts = json!([{"type": "text", "text": "Hello "}, {"type": "text", "text": "there"}]);
+        let messages = json!([
+            {"role": "developer", "content": "S"}, {"role": "user", "content": parts, "name": "Ann"},
+            {"role": "assistant", "content": "A", "tool_calls": null, "weight": 1},
+        ]);
+        assert_eq!(
+            said(json!({"messages": messages, "tools": []})),
+            ["system: S", "user: Hello there", "assistant: A"]
+        );
+        let prompt = json!([{"role": "user", "content": "Q"}]);
+        let completion = json!([{"role": "assistant", "content": "A"}]);
+        assert_eq!(said(json!({"prompt": prompt, "completion": completion})), ["user: Q", "assistant: A"]);
     }
 
     #[test]
     fn what_is_wrong_is_said() {
-        let call = json!([{"role": "user", "content": "Q"}, {"role": "assistant", "content": null}]);
+        let call = json!([{"role": "user", "content": "Q"}, {"role": "assistant", "content": null, "tool_calls": [{}]}]);
+        let weighed =
+            json!([{"role": "user", "content": "Q"}, {"role": "assistant", "content": "A", "weight": 0}]);
+        let image = json!([{"role": "user", "content": [{"type": "image_url", "image_url": {}}]}]);
         for (value, reason) in [
             (
                 json!({"q": "Q", "response": "A"}),
@@ -212,8 +311,23 @@ mod tests {
             (json!({}), "the object is empty"),
             (json!({"messages": "Q"}), "`messages` is a text, not a list of messages"),
             (json!({"messages": []}), "`messages` holds no question with an answer"),
-            (json!({"messages": [{"role": "tool", "content": "x"}]}), "message 1: its role `tool`"),
-            (json!({"messages": call}), "`messages`, message 2: its `content` is null"),
+            (
+                json!({"messages": [{"role": "tool", "content": "x"}]}),
+                "message 1: its role is `tool`; calls of tools",
+            ),
+            (json!({"messages": [{"role": "clown", "content": "x"}]}), "message 1: its role `clown`"),
+            (json!({"messages": call}), "`messages`, message 2: it has `tool_calls`; calls of tools"),
+            (json!({"messages": weighed}), "message 2: its `weight` leaves it out"),
+            (json!({"messages": image}), "message 1: its `content` has a part of type `image_url`"),
+            (json!({"instruction": "Q", "response": "A", "tools": [{}]}), "`tools` is given"),
+            (
+                json!({"instruction": "Q", "response": "A", "output": "B"}),
+                "`response` and `output` could both be",
+            ),
+            (
+                json!({"instruction": "Q", "response": "A", "messages": []}),
+                "there are `messages` and `instruction`",
+            ),
             (json!({"messages": [{"content": "x"}]}), "message 1: it has no `role`"),
             (json!({"messages": [7]}), "message 1: it is a number"),
             (json!({"instruction": "Q\u{0}", "response": "A"}), "NUL"),

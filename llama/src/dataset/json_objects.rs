@@ -4,12 +4,17 @@ use std::io::{self, BufRead, Read};
 
 use serde_json::{Map, Value};
 
+use super::distinct_keys::DistinctKeys;
 use super::fields::of_object;
 use super::{MAX_ROW, Sink, too_long};
 use crate::LlamaError;
 
 /// Reads all rows into `sink`.
 pub(super) fn read(reader: impl BufRead, by_line: bool, sink: &mut Sink<'_>) -> Result<(), LlamaError> {
+    let mut reader = reader;
+    // A program that calls an array "lines" is understood all the same.
+    let start = reader.fill_buf().map_err(sink.io())?;
+    let by_line = by_line && start.trim_ascii_start().first() != Some(&b'[');
     let mut rows = RawRows { reader, line: 1, row: Vec::new(), length: 0 };
     let mut any = false;
     loop {
@@ -43,7 +48,7 @@ impl<R: BufRead> RawRows<R> {
         }
         let text = std::str::from_utf8(&self.row).map_err(|_| "not UTF-8; save the file as UTF-8")?;
         match serde_json::from_str(text) {
-            Ok(Value::Object(object)) => Ok(object),
+            Ok(DistinctKeys(Value::Object(object))) => Ok(object),
             Ok(_) => Err("a JSON object is wanted".into()),
             Err(error) => Err(format!("no JSON object: {}", without_line(&error))),
         }

@@ -47,7 +47,8 @@ impl PromptFormat {
         PairTemplate::from_chat_template(source).map_or_else(|| Self::Jinja(source.into()), Self::Pair)
     }
 
-    /// Takes what the format needs of a model: its tokenizer's special tokens and its chat template.
+    /// Takes what the format needs of a model: its tokenizer's special tokens and its chat template, which takes
+    /// `moment` (in seconds since 1970) for now, or the present if there is none.
     ///
     /// # Errors
     /// If a template is no Jinja, or the model has none where the chat format is asked for.
@@ -55,6 +56,7 @@ impl PromptFormat {
         &self,
         tokenizer: &Tokenizer,
         chat_template: Option<&ChatTemplate>,
+        moment: Option<u64>,
     ) -> Result<Prompts, TemplateError> {
         let spelled = |id: Option<u32>| id.and_then(|id| tokenizer.id_to_token(id)).unwrap_or_default();
         let template = match self {
@@ -65,6 +67,7 @@ impl PromptFormat {
                 ChatTemplate::new(source, &spelled(tokenizer.bos()), &spelled(eos))?
             }
         };
+        let template = moment.into_iter().fold(template, ChatTemplate::at);
         Ok(Prompts::Chat(Transcriber::new(template)?))
     }
 }

@@ -40,7 +40,7 @@ fn tokenizer() -> Tokenizer {
 fn encoded(row: &Row, format: &str, learn: Learn, max_length: usize) -> Encoded {
     let tokenizer = tokenizer();
     let chat_ml = ChatTemplate::new(CHAT_ML, "", EOS).unwrap();
-    let prompts = format.parse::<PromptFormat>().unwrap().prompts(&tokenizer, Some(&chat_ml)).unwrap();
+    let prompts = format.parse::<PromptFormat>().unwrap().prompts(&tokenizer, Some(&chat_ml), None).unwrap();
     let eos = tokenizer.eos()[0];
     encode(&[row], &tokenizer, &prompts, eos, learn, max_length).unwrap()
 }
@@ -88,7 +88,7 @@ fn many_rows_come_out_as_one_by_one_in_their_order() {
         .collect();
     let rows: Vec<&Row> = rows.iter().collect();
     let tokenizer = tokenizer();
-    let prompts = "plain".parse::<PromptFormat>().unwrap().prompts(&tokenizer, None).unwrap();
+    let prompts = "plain".parse::<PromptFormat>().unwrap().prompts(&tokenizer, None, None).unwrap();
     let encode =
         |rows: &[&Row]| encode(rows, &tokenizer, &prompts, tokenizer.eos()[0], Learn::Response, 120).unwrap();
     let together = encode(&rows);
@@ -208,7 +208,8 @@ fn the_chat_template_beside_an_adapter_writes_the_same_prompt() {
         "{% for m in messages %}{{ m.content }}<|stop|>{% endfor %}",
     ] {
         let chat_ml = ChatTemplate::new(CHAT_ML, "", EOS).unwrap();
-        let prompts = format.parse::<PromptFormat>().unwrap().prompts(&tokenizer, Some(&chat_ml)).unwrap();
+        let prompts =
+            format.parse::<PromptFormat>().unwrap().prompts(&tokenizer, Some(&chat_ml), None).unwrap();
         let template = ChatTemplate::new(&prompts.chat_template(false), "", EOS).unwrap();
         let prompt = tokenizer.encode_chat(&template, &row.messages[..1], true).unwrap();
         let Example { tokens, learned } = &encoded(&row, format, Learn::Response, 512).examples[0];

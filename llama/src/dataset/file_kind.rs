@@ -1,0 +1,53 @@
+//! What a file is that is no text.
+
+/// What is wrong with a file that starts so and is no text in UTF-8, and what to do.
+pub(super) fn not_text(start: &[u8]) -> Option<&'static str> {
+    const KINDS: [(&[u8], &str); 13] = [
+        (b"PAR1", "is a Parquet file; convert it to JSON lines"),
+        (b"ARROW1", "is an Arrow file; convert it to JSON lines"),
+        (
+            b"PK\x03\x04",
+            "is a ZIP archive, as .xlsx workbooks are; unpack it, or save the sheet as CSV in UTF-8",
+        ),
+        (b"\xd0\xcf\x11\xe0", "is an old Office file (.xls); save the sheet as CSV in UTF-8"),
+        (b"\x1f\x8b", "is compressed with gzip; unpack it first"),
+        (b"\x28\xb5\x2f\xfd", "is compressed with zstd; unpack it first"),
+        (b"BZh", "is compressed with bzip2; unpack it first"),
+        (b"\xfd7zXZ", "is compressed with xz; unpack it first"),
+        (b"7z\xbc\xaf", "is a 7-Zip archive; unpack it first"),
+        (b"SQLite format 3\0", "is an SQLite database; export the table as CSV"),
+        (b"%PDF", "is a PDF file; questions and answers are wanted as CSV or JSON lines"),
+        (b"\xff\xfe", "is text in UTF-16; save it as UTF-8"),
+        (b"\xfe\xff", "is text in UTF-16; save it as UTF-8"),
+    ];
+    let kind = KINDS.iter().find(|(magic, _)| start.starts_with(magic));
+    // UTF-16 without a mark: every other byte of plain letters is zero.
+    let wide = || {
+        let zeros =
+            |odd: usize| start.iter().take(64).skip(odd).step_by(2).filter(|byte| **byte == 0).count();
+        start.len() >= 8 && (zeros(0) >= 4 && zeros(1) == 0 || zeros(1) >= 4 && zeros(0) == 0)
+    };
+    kind.map(|(_, reason)| *reason).or_else(|| wide().then_some("is text in UTF-16; save it as UTF-8"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn other_files_are_called_what_they_are() {
+        for (start, word) in [
+            (&b"PAR1\x15"[..], "Parquet"),
+            (b"PK\x03\x04\x14", "xlsx"),
+            (b"\x1f\x8b\x08", "gzip"),
+            (b"\xff\xfei\0n\0", "UTF-16"),
+            (b"i\0n\0s\0t\0r\0u\0", "UTF-16"),
+            (b"\0i\0n\0s\0t\0r\0u", "UTF-16"),
+        ] {
+            assert!(not_text(start).unwrap().contains(word), "{start:?}");
+        }
+        for text in ["", "instruction,response\n", "{\"a\": 1}", "Über uns"] {
+            assert_eq!(not_text(text.as_bytes()), None);
+        }
+    }
+}
