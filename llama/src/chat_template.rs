@@ -11,6 +11,7 @@ mod source;
 mod strftime;
 mod transcript;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
@@ -75,6 +76,9 @@ pub struct ChatTemplate {
     source: Arc<str>,
     bos: String,
     eos: String,
+    /// What `strftime_now` takes for now, in seconds since 1970; the moment of rendering if there is none.
+    moment: Option<u64>,
+    takes_system: bool,
 }
 
 /// The one template of an environment.
@@ -98,16 +102,48 @@ impl ChatTemplate {
         jinja2::install(&mut environment);
         environment.add_filter("tojson", python_json::tojson);
         environment.add_function("raise_exception", raise_exception);
-        environment.add_function("strftime_now", strftime_now);
         environment
             .add_template_owned(NAME, generation::as_conditions(source))
             .map_err(|error| TemplateError::Syntax(described(&error)))?;
-        Ok(Self {
+        let mut template = Self {
             environment: Arc::new(environment),
             source: source.into(),
             bos: bos.into(),
             eos: eos.into(),
-        })
+            moment: None,
+            takes_system: true,
+        };
+        template.takes_system = template.prints_system();
+        Ok(template)
+    }
+
+    /// The template with a moment for which `strftime_now` takes every now, in seconds since 1970: what it writes is
+    /// then a function of the conversation alone.
+    #[must_use]
+    pub fn at(self, moment: u64) -> Self {
+        Self { moment: Some(moment), ..self }
+    }
+
+    /// Whether a system message stands in what the template writes. Some refuse it (Mistral's first ones, Gemma),
+    /// some leave it out without a word.
+    fn prints_system(&self) -> bool {
+        let messages = [Message::new("system", "\u{fdd2}"), Message::new("user", "x")];
+        // A template that writes no user's message either is not judged by this.
+        match (self.render(&messages, true), self.render(&messages[1..], true)) {
+            (Ok(text), _) => text.contains('\u{fdd2}'),
+            (Err(_), plain) => plain.is_err(),
+        }
+    }
+
+    /// The messages as the template takes them: where it has no system message, its text goes before that of the
+    /// first user's, as Mistral does it.
+    fn fitted<'m>(&self, messages: &'m [Message]) -> Cow<'m, [Message]> {
+        let [system, user, rest @ ..] = messages else { return messages.into() };
+        if self.takes_system || system.role != "system" || user.role != "user" {
+            return messages.into();
+        }
+        let both = [system.content.as_str(), user.content.as_str()].map(str::trim).join("\n\n");
+        [Message::new("user", both)].into_iter().chain(rest.iter().cloned()).collect()
     }
 
     /// The template of a model's folder: chat_template.jinja, or tokenizer_config.json's
@@ -153,8 +189,11 @@ impl ChatTemplate {
         add_generation_prompt: bool,
         variables: impl Serialize,
     ) -> Result<String, TemplateError> {
+        let messages = self.fitted(messages);
+        let moment = self.moment.unwrap_or_else(now);
         let context = minijinja::context! {
-            messages => Value::from(Serde(messages)),
+            messages => Value::from(Serde(&*messages)),
+            strftime_now => Value::from_function(move |format: &str| strftime::format(moment, format)),
             add_generation_prompt,
             bos_token => self.bos.as_str(),
             eos_token => self.eos.as_str(),
@@ -182,10 +221,10 @@ fn raise_exception(message: String) -> Result<Value, minijinja::Error> {
     Err(minijinja::Error::new(ErrorKind::InvalidOperation, message.clone()).with_source(Raised(message)))
 }
 
-/// Hugging Face gives the local time; this gives UTC, which is the same wherever the server stands.
-fn strftime_now(format: &str) -> String {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    strftime::format(now.as_secs(), format)
+/// Seconds since 1970. Hugging Face's `strftime_now` gives the local time; here it is UTC, which is the same wherever
+/// the server stands.
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
 /// An error while rendering: what the template raised, or what went wrong in it.

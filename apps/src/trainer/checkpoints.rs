@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
+use engine::device::Device;
 use llama::LlamaError;
 use llama::training_checkpoint::{
     TrainingCheckpoint, checkpoint_path, checkpoint_steps, read_state, remove_checkpoint,
@@ -11,9 +12,29 @@ use llama::training_checkpoint::{
 use crate::trainer_state::TrainerState;
 
 /// The step and the state of the latest checkpoint, if there is one.
-pub fn latest(output: &Path) -> Result<Option<TrainerState>, LlamaError> {
-    let step = checkpoint_steps(output)?.pop();
-    step.map(|step| read_state(&checkpoint_path(output, step))).transpose()
+///
+/// # Errors
+/// If it is damaged: the message names the last one that is whole.
+pub fn latest(output: &Path, device: &Device) -> Result<Option<TrainerState>> {
+    let whole = |step: u64| {
+        let path = checkpoint_path(output, step);
+        TrainingCheckpoint::<TrainerState>::load(&path, device)?;
+        read_state(&path)
+    };
+    let mut steps = checkpoint_steps(output)?;
+    let Some(latest) = steps.pop() else { return Ok(None) };
+    whole(latest).map(Some).map_err(|error| {
+        let damaged = checkpoint_path(output, latest);
+        let (damaged, earlier) = (damaged.display(), steps.into_iter().rev().find(|step| whole(*step).is_ok()));
+        match earlier {
+            Some(step) => anyhow!(
+                "--resume: {damaged} is damaged ({error}); checkpoint-{step} is whole: remove {damaged} to go on from there"
+            ),
+            None => anyhow!(
+                "--resume: {damaged} is damaged ({error}), and there is no whole one before it; remove {damaged} to begin anew"
+            ),
+        }
+    })
 }
 
 /// Writes a checkpoint, and then removes those that are neither the best nor among the `limit` latest.

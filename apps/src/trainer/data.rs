@@ -40,12 +40,14 @@ pub fn open(args: &TrainArgs) -> Result<Dataset> {
 }
 
 impl Data {
-    /// Splits and encodes the rows, and says on stderr what became of them.
+    /// Splits and encodes the rows, and says on stderr what became of them. A template that writes the date writes that
+    /// of `moment`, in seconds since 1970.
     pub fn prepare(
         dataset: &Dataset,
         tokenizer: &Tokenizer,
         chat_template: Option<&ChatTemplate>,
         model: &LlamaConfig,
+        moment: u64,
         args: &TrainArgs,
     ) -> Result<Self> {
         let eos = *tokenizer.eos().first().context("the model's tokenizer has no end-of-sequence token")?;
@@ -56,7 +58,7 @@ impl Data {
             true => PromptFormat::Chat,
             false => PromptFormat::Pair(PairTemplate::grounded()),
         });
-        let prompts = format.prompts(tokenizer, chat_template).context("--prompt-format")?;
+        let prompts = format.prompts(tokenizer, chat_template, Some(moment)).context("--prompt-format")?;
         let split = dataset.split(&SplitOptions {
             validation: args.validation_split,
             test: args.test_split,

@@ -35,7 +35,7 @@ pub fn run(args: &EvalArgs) -> Result<()> {
         None if dataset.conversations && chat_template.is_some() => PromptFormat::Chat,
         None => PromptFormat::Pair(PairTemplate::grounded()),
     };
-    let prompts = format.prompts(&tokenizer, chat_template.as_ref())?;
+    let prompts = format.prompts(&tokenizer, chat_template.as_ref(), None)?;
     let eos = *tokenizer.eos().first().context("the model's tokenizer has no end-of-sequence token")?;
     let rows = &dataset.rows[..args.limit.unwrap_or(usize::MAX).min(dataset.rows.len())];
     let (questions, counts) =

@@ -17,7 +17,8 @@ pub const RUN_FILE: &str = "run.json";
 
 /// Flags that may change when a run goes on: they say where things are and what is kept, or others
 /// stand for what they mean.
-const FREE: [&str; 15] = [
+const FREE: [&str; 16] = [
+    "began",
     "model", // its fingerprint is compared, as is that of the data
     "data",
     "validation_data",
@@ -50,6 +51,8 @@ pub struct Resolved<'a> {
     pub chat_template: &'a str,
     pub model_fingerprint: String,
     pub data_fingerprint: String,
+    /// When the run began, in seconds since 1970: the date that its prompts give, where they give one.
+    pub began: u64,
 }
 
 impl RunConfig {
@@ -70,11 +73,17 @@ impl RunConfig {
             ("prompt_format", json!(resolved.chat_template)),
             ("model_fingerprint", json!(resolved.model_fingerprint)),
             ("data_fingerprint", json!(resolved.data_fingerprint)),
+            ("began", json!(resolved.began)),
         ] {
             fields.insert(name.into(), value);
         }
         // Through text, so that numbers compare equal with those that were read from a file.
         Ok(serde_json::from_str(&Value::Object(fields).to_string())?)
+    }
+
+    /// When the run began, in seconds since 1970; runs of older builds do not say.
+    pub fn began(&self) -> Option<u64> {
+        self.0.get("began")?.as_u64()
     }
 
     /// Writes the file.
@@ -164,6 +173,7 @@ mod tests {
             chat_template: "{{ messages }}",
             model_fingerprint: model.into(),
             data_fingerprint: data.into(),
+            began: 0,
         };
         RunConfig::new(&args, &resolved).unwrap()
     }

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail, ensure};
 use engine::quant::Format;
@@ -31,9 +32,11 @@ pub fn run(args: &TrainArgs) -> Result<ExitCode> {
     let dataset = data::open(args)?;
     let device = engine::device::parse(&args.device)?;
     record::check(&args.output, args.run.resume)?;
-    let latest = if args.run.resume { checkpoints::latest(&args.output)? } else { None };
+    let latest = if args.run.resume { checkpoints::latest(&args.output, &device)? } else { None };
     let Model { llama, tokenizer, chat_template, path, .. } = Model::open(&args.model, &device)?;
-    let data = Data::prepare(&dataset, &tokenizer, chat_template.as_ref(), llama.config(), args)?;
+    // A run that goes on asks as it did when it began, whatever day it is.
+    let began = latest.as_ref().and_then(|state| state.run.began()).unwrap_or_else(seconds_since_1970);
+    let data = Data::prepare(&dataset, &tokenizer, chat_template.as_ref(), llama.config(), began, args)?;
     let base = args.base.map_or_else(|| default_base(&path), Ok)?;
     let plain = with_base(llama, base)?; // its weights are shared with the model in training
     let llama = with_adapter(plain.clone(), args)?;
@@ -57,6 +60,7 @@ pub fn run(args: &TrainArgs) -> Result<ExitCode> {
             chat_template: &chat_template,
             model_fingerprint: Checkpoint::open(&path)?.fingerprint()?,
             data_fingerprint: data_fingerprint(&data.train, &data.validation),
+            began,
         },
     )?;
     if args.run.eval_steps.is_some() {
@@ -149,6 +153,10 @@ fn resume(
     run.write(&args.output)?;
     eprintln!("going on after step {}, from {}", state.global_step, path.display());
     Ok((finetune, TrainerState { run, ..state }, log))
+}
+
+fn seconds_since_1970() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
 /// Says where the run is, and how to go on with it.

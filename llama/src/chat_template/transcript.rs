@@ -44,9 +44,15 @@ impl Transcriber {
     /// # Errors
     /// If the template is no Jinja.
     pub fn new(template: ChatTemplate) -> Result<Self, TemplateError> {
+        // Renderings are compared, so all of them are of one moment.
+        let template = match template.moment {
+            Some(_) => template,
+            None => template.at(super::now()),
+        };
         let marked = generation::as_marks(template.source())
             .map(|source| ChatTemplate::new(&source, &template.bos, &template.eos))
-            .transpose()?;
+            .transpose()?
+            .map(|marked| ChatTemplate { moment: template.moment, ..marked });
         let question = [Message::new("user", "x")];
         let rendered = |prompt| template.render(&question, prompt).unwrap_or_default();
         let generation_prompt = rendered(true).strip_prefix(&rendered(false)).unwrap_or_default().to_owned();
