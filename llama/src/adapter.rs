@@ -7,11 +7,13 @@ use std::io;
 use std::path::Path;
 
 use burn::tensor::Device;
-use engine::{EngineError, Llama, LoraConfig, LoraWeights};
+use engine::{EngineError, Llama, LlamaConfig, LoraConfig, LoraWeights};
 
 use crate::LlamaError;
+use crate::checkpoint::names;
 use crate::safetensors::Safetensors;
 use crate::staged::Staged;
+use crate::training_checkpoint;
 
 mod config;
 mod weights;
@@ -44,13 +46,25 @@ impl Adapter {
     /// not have.
     pub fn load(dir: &Path, device: &Device) -> Result<Self, LlamaError> {
         let path = dir.join(CONFIG_FILE);
-        let text = fs::read_to_string(&path).map_err(LlamaError::io(&path))?;
+        let text = match fs::read_to_string(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(LlamaError::file(dir, no_adapter(dir)));
+            }
+            text => text.map_err(LlamaError::io(&path))?,
+        };
         let config = config::parse(&text).map_err(|reason| LlamaError::file(&path, reason))?;
 
         let path = dir.join(WEIGHTS_FILE);
+        if !path.exists() && dir.join("adapter_model.bin").exists() {
+            let reason = "holds adapter_model.bin, a pickle, which can run programs and is not read; load it with \
+                 Python's peft and save it with safe_serialization=True";
+            return Err(LlamaError::file(dir, reason));
+        }
         let weights = weights::read(&Safetensors::open(&path)?, &config.lora, device)?;
-        let config::PeftConfig { mut lora, targets, base_model } = config;
-        lora.target_modules = targets.resolve(&weights).map_err(|reason| LlamaError::file(&path, reason))?;
+        let config::PeftConfig { mut lora, targets, some_layers, base_model } = config;
+        lora.target_modules = targets
+            .resolve(&weights, some_layers.as_deref())
+            .map_err(|reason| LlamaError::file(&path, reason))?;
 
         let path = dir.join(TEMPLATE_FILE);
         let chat_template = match fs::read_to_string(&path) {
@@ -68,18 +82,27 @@ impl Adapter {
     pub fn load_onto(dir: &Path, llama: &mut Llama) -> Result<Self, LlamaError> {
         let adapter = Self::load(dir, llama.device())?;
         let fit = |error| LlamaError::file(dir, format!("does not fit the model: {error}"));
-        let layers = llama.config().num_hidden_layers;
-        let targets = &adapter.config.target_modules;
-        if layers.checked_mul(targets.len()) != Some(adapter.weights.len()) {
-            // The engine would leave the layers that an adapter of a shallower model lacks without one.
-            return Err(fit(EngineError::Adapter(format!(
-                "it has {} projections; {} in each of the model's {layers} layers are wanted",
-                adapter.weights.len(),
-                targets.join(", "),
-            ))));
-        }
+        adapter.check_complete(llama.config()).map_err(|reason| fit(EngineError::Adapter(reason)))?;
         llama.attach_lora(&adapter.config, adapter.weights.clone()).map_err(fit)?;
         Ok(adapter)
+    }
+
+    /// Checks that every projection which the targets name has weights: the engine would leave the layers that an
+    /// adapter of a shallower model lacks without one. (An adapter of some layers names each of its projections.)
+    pub(crate) fn check_complete(&self, model: &LlamaConfig) -> Result<(), String> {
+        let tensors = names::tensors(model);
+        let projections = tensors.iter().filter(|(name, _)| names::is_projection(name));
+        let named = projections.filter_map(|(name, _)| name.strip_suffix(".weight"));
+        let wanted = named.filter(|module| self.config.targets(module)).count();
+        match self.weights.len() == wanted {
+            true => Ok(()),
+            false => Err(format!(
+                "it has {} projections; {} in the model's {} layers are {wanted}",
+                self.weights.len(),
+                self.config.target_modules.join(", "),
+                model.num_hidden_layers
+            )),
+        }
     }
 
     /// Writes the adapter to the folder `dir`, which is made if it is missing. An adapter that is
@@ -114,6 +137,23 @@ impl Adapter {
             }
         }
         staged.into_iter().try_for_each(Staged::commit)
+    }
+}
+
+/// Why a folder without configuration is no adapter.
+fn no_adapter(dir: &Path) -> String {
+    let checkpoint = || training_checkpoint::checkpoint_steps(dir).ok()?.pop();
+    if !dir.exists() {
+        "there is no such folder".into()
+    } else if !dir.is_dir() {
+        format!("is a file; an adapter is a folder with {CONFIG_FILE} and {WEIGHTS_FILE}")
+    } else if let Some(step) = checkpoint() {
+        let latest = training_checkpoint::checkpoint_path(dir, step);
+        format!("is a run that has not ended; its latest adapter is in {}", latest.display())
+    } else if dir.join("config.json").exists() {
+        format!("holds a model, not an adapter: there is no {CONFIG_FILE}")
+    } else {
+        format!("holds no adapter in PEFT's files: there is no {CONFIG_FILE}")
     }
 }
 
@@ -226,7 +266,14 @@ mod tests {
     #[test]
     fn a_missing_or_truncated_file_is_named() {
         let dir = tempfile::tempdir().unwrap();
-        assert!(message(dir.path()).contains(CONFIG_FILE));
+        assert!(
+            message(dir.path()).contains("holds no adapter in PEFT's files: there is no adapter_config.json")
+        );
+        assert!(message(&dir.path().join("absent")).contains("absent: there is no such folder"));
+        fs::create_dir(dir.path().join("checkpoint-4")).unwrap();
+        fs::write(dir.path().join("checkpoint-4/trainer_state.json"), "{}").unwrap();
+        assert!(message(dir.path()).contains("a run that has not ended; its latest adapter is in"));
+        fs::remove_dir_all(dir.path().join("checkpoint-4")).unwrap();
         adapter().save(dir.path()).unwrap();
 
         let path = dir.path().join(WEIGHTS_FILE);
@@ -237,15 +284,17 @@ mod tests {
         }
         fs::remove_file(&path).unwrap();
         assert!(message(dir.path()).contains(WEIGHTS_FILE));
+        fs::write(dir.path().join("adapter_model.bin"), "PK").unwrap();
+        assert!(message(dir.path()).contains("adapter_model.bin, a pickle"), "{}", message(dir.path()));
     }
 
     #[test]
-    fn a_target_without_weights_is_named() {
+    fn a_target_without_weights_is_a_wish() {
         let dir = tempfile::tempdir().unwrap();
-        let mut adapter = adapter();
-        adapter.config.target_modules.push("k_proj".into());
-        adapter.save(dir.path()).unwrap();
-        assert!(message(dir.path()).contains("`k_proj`"), "{}", message(dir.path()));
+        let mut wishing = adapter();
+        wishing.config.target_modules.push("w1".into());
+        wishing.save(dir.path()).unwrap();
+        assert_eq!(Adapter::load(dir.path(), &device()).unwrap().config, adapter().config);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Floating-point numbers as files store them.
 
 use half::{bf16, f16};
+use rayon::prelude::*;
 
 /// A floating-point type of a checkpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +40,20 @@ impl Float {
         }
     }
 
+    /// Whether all numbers are: no infinity, no NaN. Those have all bits of the exponent set.
+    pub fn is_finite(self, bytes: &[u8]) -> bool {
+        fn all<const N: usize>(bytes: &[u8], finite: impl Fn([u8; N]) -> bool + Sync) -> bool {
+            let part = |part: &[[u8; N]]| part.iter().fold(true, |all, &chunk| all & finite(chunk));
+            bytes.as_chunks().0.par_chunks(1 << 16).all(part)
+        }
+        let half = |exponent: u16| move |pair| u16::from_le_bytes(pair) & exponent != exponent;
+        match self {
+            Float::F32 => all(bytes, |word| u32::from_le_bytes(word) & 0x7f80_0000 != 0x7f80_0000),
+            Float::F16 => all(bytes, half(0x7c00)),
+            Float::BF16 => all(bytes, half(0x7f80)),
+        }
+    }
+
     /// The values as little-endian numbers, each rounded to the nearest, ties to even.
     pub fn encode(self, values: &[f32]) -> Vec<u8> {
         match self {
@@ -66,6 +81,18 @@ mod tests {
             assert_eq!(float.decode(&bytes), values);
         }
         assert_eq!(Float::BF16.decode(&[0x80, 0x3f, 0x00, 0xc0]), [1.0, -2.0]);
+    }
+
+    #[test]
+    fn a_number_that_is_none_is_found() {
+        for float in [Float::F32, Float::F16, Float::BF16] {
+            let mut values = vec![1.0, -0.0, 6e4, -3e-5];
+            assert!(float.is_finite(&float.encode(&values)) && float.is_finite(&[]));
+            for none in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+                values[2] = none;
+                assert!(!float.is_finite(&float.encode(&values)), "{float:?} {none}");
+            }
+        }
     }
 
     #[test]

@@ -20,6 +20,19 @@ pub(crate) trait Block<const LEN: usize>: Pod + Send + Sync {
     fn dequantize(&self) -> [f32; LEN];
 }
 
+/// Whether the scale and the minimum of every GGUF block are finite numbers, so that all values are.
+pub fn has_finite_scales(format: Format, blocks: &[u8]) -> bool {
+    let scale = if format == Format::Q6_K { 208 } else { 0 };
+    let halves = if format.has_minimum() { 2 } else { 1 };
+    let finite = |block: &[u8]| {
+        let halves = block[scale..].as_chunks::<2>().0[..halves].iter();
+        halves.fold(true, |all, half| all & (u16::from_le_bytes(*half) & 0x7c00 != 0x7c00))
+    };
+    let blocks = blocks.par_chunks_exact(format.block_bytes() * (GRAIN / format.block_len()));
+    blocks.remainder().chunks_exact(format.block_bytes()).all(finite)
+        && blocks.all(|some| some.chunks_exact(format.block_bytes()).all(finite))
+}
+
 /// Quantizes `values` to GGUF blocks, byte for byte as ggml's reference quantizers do
 /// (`quantize_row_*_ref`; no importance matrix, no fused multiply-add).
 ///

@@ -33,7 +33,7 @@ mod conformance;
 #[cfg(test)]
 mod laws;
 
-pub use blocks::{dequantize, quantize};
+pub use blocks::{dequantize, has_finite_scales, quantize};
 pub(crate) use dynamic_map::DynamicMap;
 pub use dynamic_map::dynamic_map;
 pub use format::Format;

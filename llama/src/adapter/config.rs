@@ -8,6 +8,8 @@ use serde_json::{Map, Value, json};
 pub(super) struct PeftConfig {
     pub lora: LoraConfig,
     pub targets: Targets,
+    /// The layers that have an adapter, if not all: `layers_to_transform`.
+    pub some_layers: Option<Vec<u64>>,
     pub base_model: Option<String>,
 }
 
@@ -21,18 +23,15 @@ pub(super) enum Targets {
 /// Fields of LoRA variants that the engine does not have; each must be null, false or empty.
 const UNSUPPORTED: &[&str] = &[
     "alora_invocation_tokens",
-    "alpha_pattern",
     "arrow_config",
     "corda_config",
     "fan_in_fan_out",
     "kasa_config",
     "layer_replication",
-    "layers_to_transform",
     "lora_bias",
     "megatron_config",
     "modules_to_save",
     "monteclora_config",
-    "rank_pattern",
     "target_parameters",
     "trainable_token_indices",
     "use_bdlora",
@@ -100,6 +99,22 @@ pub(super) fn parse(text: &str) -> Result<PeftConfig, String> {
         Value::Bool(value) => Ok(*value),
         other => Err(format!("{name} is {other}; true or false is wanted")),
     };
+    // Ranks and scales of their own: without an effect as long as they name nothing else than r and lora_alpha, and
+    // where they do, the weights' shapes would tell of the ranks only.
+    for (name, all) in [("rank_pattern", json!(r)), ("alpha_pattern", get("lora_alpha").clone())] {
+        let differs = |value: &&Value| value.as_f64() != all.as_f64();
+        match get(name) {
+            Value::Null => {}
+            Value::Object(patterns) => {
+                if let Some((pattern, value)) = patterns.iter().find(|(_, value)| differs(value)) {
+                    return Err(format!(
+                        "{name} gives `{pattern}` {value}; one for all is supported, here {all}"
+                    ));
+                }
+            }
+            other => return Err(format!("{name} is {other}; names with numbers are wanted")),
+        }
+    }
     Ok(PeftConfig {
         lora: LoraConfig {
             r,
@@ -110,8 +125,23 @@ pub(super) fn parse(text: &str) -> Result<PeftConfig, String> {
             use_dora: flag("use_dora")?,
         },
         targets: Targets::parse(get("target_modules"))?,
+        some_layers: layers(get("layers_to_transform"))?,
         base_model: get("base_model_name_or_path").as_str().map(str::to_owned),
     })
+}
+
+/// Layers by number: one, a list, or none named.
+fn layers(value: &Value) -> Result<Option<Vec<u64>>, String> {
+    let wrong = || format!("layers_to_transform is {value}; numbers of layers are wanted");
+    match value {
+        Value::Null => Ok(None),
+        Value::Number(one) => Ok(Some(vec![one.as_u64().ok_or_else(wrong)?])),
+        Value::Array(all) => {
+            let all: Option<Vec<u64>> = all.iter().map(Value::as_u64).collect();
+            all.ok_or_else(wrong).map(Some)
+        }
+        _ => Err(wrong()),
+    }
 }
 
 impl Targets {
@@ -128,19 +158,32 @@ impl Targets {
         }
     }
 
-    /// The projections' names (`q_proj`) that `weights` cover: the weights are what was trained, and
-    /// a list must agree with them.
-    pub(super) fn resolve(&self, weights: &[LoraWeights]) -> Result<Vec<String>, String> {
+    /// The names (`q_proj`) of the projections that `weights` cover: the weights are what was trained, and
+    /// a list must agree with them. Of a pattern, or of `some_layers`, each projection's whole name.
+    pub(super) fn resolve(
+        &self,
+        weights: &[LoraWeights],
+        some_layers: Option<&[u64]>,
+    ) -> Result<Vec<String>, String> {
         let named = |module: &str, name: &str| {
             module.strip_suffix(name).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
         };
+        // The list is what was wished for: PEFT is content where one of its names is a module's. What was trained has
+        // weights, and all that have any must be on it.
         if let Self::Names(names) = self {
-            if let Some(name) = names.iter().find(|name| !weights.iter().any(|w| named(&w.module, name))) {
-                return Err(format!("no weights for `{name}`, which target_modules names"));
-            }
             if let Some(w) = weights.iter().find(|w| !names.iter().any(|name| named(&w.module, name))) {
                 return Err(format!("weights for {}, which target_modules does not name", w.module));
             }
+        }
+        let layer = |module: &str| module.split('.').find_map(|part| part.parse::<u64>().ok());
+        let other = |layers: &&[u64]| {
+            weights.iter().find(|w| layer(&w.module).is_none_or(|layer| !layers.contains(&layer)))
+        };
+        if let Some(w) = some_layers.as_ref().and_then(other) {
+            return Err(format!("weights for {}, whose layer layers_to_transform does not name", w.module));
+        }
+        if some_layers.is_some() || *self == Self::Pattern {
+            return Ok(weights.iter().map(|pair| pair.module.clone()).collect());
         }
         let mut names: Vec<String> = Vec::new();
         for pair in weights {
@@ -241,10 +284,10 @@ mod tests {
             ("use_qalora", json!(true)),
             ("use_rslora", json!("yes")),
             ("modules_to_save", json!(["lm_head"])),
-            ("layers_to_transform", json!(3)),
-            ("layers_to_transform", json!([0, 1])),
-            ("rank_pattern", json!({"q_proj": 4})),
-            ("alpha_pattern", json!({"q_proj": 4})),
+            ("layers_to_transform", json!("3")),
+            ("layers_to_transform", json!([0, -1])),
+            ("rank_pattern", json!([4])),
+            ("alpha_pattern", json!(4)),
             ("r", json!(0)),
             ("r", json!(-8)),
             ("r", json!("8")),
@@ -257,6 +300,15 @@ mod tests {
             let error = parse(&with(field, value.clone())).unwrap_err();
             assert!(error.starts_with(&format!("{field} is {value}")), "{error}");
         }
+        for (field, value) in
+            [("rank_pattern", json!({"q_proj": 4})), ("alpha_pattern", json!({"k_proj": 4}))]
+        {
+            let error = parse(&with(field, value)).unwrap_err();
+            assert!(
+                error.contains(&format!("{field} gives `")) && error.contains("` 4; one for all"),
+                "{error}"
+            );
+        }
         assert!(parse("[]").unwrap_err().contains("JSON"));
         assert!(parse("{").unwrap_err().contains("JSON"));
     }
@@ -268,6 +320,9 @@ mod tests {
             ("modules_to_save", json!([])),
             ("task_type", json!(null)),
             ("some_future_field", json!(3)),
+            ("rank_pattern", json!({"up_proj": 8})),
+            ("alpha_pattern", json!({"up_proj": 16})),
+            ("layers_to_transform", json!([0, 1])),
         ] {
             parse(&with(field, value)).unwrap();
         }
@@ -285,9 +340,20 @@ mod tests {
             }
         });
         let names = |names: &[&str]| Targets::Names(names.iter().map(|&name| name.into()).collect());
-        assert_eq!(Targets::Pattern.resolve(&weights).unwrap(), ["q_proj", "v_proj"]);
-        assert_eq!(names(&["self_attn.q_proj", "v_proj"]).resolve(&weights).unwrap(), ["q_proj", "v_proj"]);
-        assert!(names(&["q_proj"]).resolve(&weights).unwrap_err().contains("v_proj"));
-        assert!(names(&["proj"]).resolve(&weights).is_err(), "a name is whole components");
+        let resolved = |targets: &Targets| targets.resolve(&weights, None);
+        assert_eq!(resolved(&names(&["self_attn.q_proj", "v_proj"])).unwrap(), ["q_proj", "v_proj"]);
+        assert_eq!(
+            resolved(&names(&["q_proj", "v_proj", "w1"])).unwrap(),
+            ["q_proj", "v_proj"],
+            "a wish list"
+        );
+        assert!(resolved(&names(&["q_proj"])).unwrap_err().contains("v_proj"));
+        assert!(resolved(&names(&["proj"])).is_err(), "a name is whole components");
+
+        let whole = ["model.layers.0.self_attn.v_proj", "model.layers.0.self_attn.q_proj"];
+        assert_eq!(resolved(&Targets::Pattern).unwrap(), whole);
+        let both = names(&["q_proj", "v_proj"]);
+        assert_eq!(both.resolve(&weights, Some(&[3, 0])).unwrap(), whole);
+        assert!(both.resolve(&weights, Some(&[1])).unwrap_err().contains("whose layer layers_to_transform"));
     }
 }

@@ -13,6 +13,15 @@ use crate::safetensors::Safetensors;
 
 /// PEFT's wrapper (`base_model`) around the Hugging Face model (`model`).
 const PREFIX: &str = "base_model.model.";
+/// The name that PEFT gives an adapter in memory; some programs save it with the weights.
+const IN_MEMORY: &str = ".default";
+/// What PEFT saves whole where it takes the vocabulary for resized.
+const WHOLE: [&str; 4] = [
+    "model.embed_tokens.weight",
+    "lm_head.weight",
+    "model.embed_tokens.base_layer.weight",
+    "lm_head.base_layer.weight",
+];
 const A: &str = ".lora_A.weight";
 const B: &str = ".lora_B.weight";
 const MAGNITUDE: &str = ".lora_magnitude_vector";
@@ -24,11 +33,20 @@ pub(super) fn read(
     device: &Device,
 ) -> Result<Vec<LoraWeights>, LlamaError> {
     let r = config.r;
-    let mut adapters: BTreeMap<&str, [Option<Tensor<2>>; 3]> = BTreeMap::new();
+    let mut adapters: BTreeMap<String, [Option<Tensor<2>>; 3]> = BTreeMap::new();
     for name in file.names() {
         let error = |reason: String| LlamaError::tensor(file.path(), name, reason);
         let inner = name.strip_prefix(PREFIX).unwrap_or_default();
-        let ending = |(part, suffix): (usize, &&str)| Some((part, inner.strip_suffix(*suffix)?));
+        if WHOLE.contains(&inner) {
+            return Err(error(
+                "is a whole matrix of the base model, as PEFT saves where it takes the vocabulary for resized; \
+                 save the adapter with save_embedding_layers=False if it was not trained"
+                    .into(),
+            ));
+        }
+        let spelled = inner.replacen(&format!("{IN_MEMORY}.weight"), ".weight", 1);
+        let spelled = spelled.strip_suffix(IN_MEMORY).unwrap_or(&spelled);
+        let ending = |(part, suffix): (usize, &&str)| Some((part, spelled.strip_suffix(*suffix)?.to_owned()));
         let Some((part, module)) = [A, B, MAGNITUDE].iter().enumerate().find_map(ending) else {
             return Err(error("is not a projection's lora_A, lora_B or lora_magnitude_vector".into()));
         };
@@ -50,7 +68,9 @@ pub(super) fn read(
             return Err(error("holds values that are not finite".into()));
         }
         let tensor = Tensor::from_data(TensorData::new(values, shape), device);
-        adapters.entry(module).or_default()[part] = Some(tensor);
+        if adapters.entry(module).or_default()[part].replace(tensor).is_some() {
+            return Err(error("comes twice, with the adapter's name and without it".into()));
+        }
     }
     if adapters.is_empty() {
         return Err(LlamaError::file(file.path(), "holds no tensors"));
@@ -64,7 +84,7 @@ pub(super) fn read(
                 [None, ..] => Err(missing(A)),
                 [_, None, _] => Err(missing(B)),
                 [.., None] if config.use_dora => Err(missing(MAGNITUDE)),
-                [Some(a), Some(b), magnitude] => Ok(LoraWeights { module: module.into(), a, b, magnitude }),
+                [Some(a), Some(b), magnitude] => Ok(LoraWeights { module, a, b, magnitude }),
             }
         })
         .collect()
@@ -78,6 +98,9 @@ pub(super) fn serialize(weights: &[LoraWeights]) -> Result<Vec<u8>, String> {
         for (suffix, tensor) in [(A, a), (B, b)].into_iter().chain(magnitude) {
             let data = tensor.to_data().convert::<f32>();
             let values = data.as_slice::<f32>().map_err(|error| format!("{module}: {error:?}"))?;
+            if !values.iter().all(|value| value.is_finite()) {
+                return Err(format!("`{module}{suffix}` is not saved: it holds values that are not finite"));
+            }
             let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
             let [rows, columns] = tensor.dims();
             let shape = if suffix == MAGNITUDE { vec![columns] } else { vec![rows, columns] };

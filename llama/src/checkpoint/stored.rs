@@ -40,6 +40,17 @@ impl Deref for Bytes<'_> {
 }
 
 impl Stored<'_> {
+    /// Whether every number is finite: of blocks, every scale and minimum.
+    pub fn is_finite(&self) -> bool {
+        match self {
+            Stored::Plain(Storage::Float(float), bytes) => float.is_finite(bytes),
+            Stored::Plain(Storage::Blocks(format), bytes) => quant::has_finite_scales(*format, bytes),
+            Stored::Nf4(nf4) => {
+                nf4.offset().is_finite() && nf4.absmax2().iter().all(|scale| scale.is_finite())
+            }
+        }
+    }
+
     /// The numbers that it stands for.
     ///
     /// # Errors
@@ -54,11 +65,20 @@ impl Stored<'_> {
 }
 
 impl Checkpoint {
-    /// The tensor `name`, which must have this shape.
+    /// The tensor `name`, which must have this shape. All that is done with a model's weights begins here.
     ///
     /// # Errors
-    /// If it is missing, or has another shape, or a type that cannot be loaded.
+    /// If it is missing, or has another shape, or a type that cannot be loaded, or holds what is no finite number:
+    /// that spoils all that a model says, or is quantized away and goes unnoticed.
     pub(crate) fn stored(&self, name: &str, shape: &[usize]) -> Result<Stored<'_>, LlamaError> {
+        let stored = self.found(name, shape)?;
+        match stored.is_finite() {
+            true => Ok(stored),
+            false => Err(LlamaError::tensor(self.path(), name, "holds values that are not finite")),
+        }
+    }
+
+    fn found(&self, name: &str, shape: &[usize]) -> Result<Stored<'_>, LlamaError> {
         match &self.tensors {
             Tensors::Gguf(gguf) => stored_in_gguf(gguf, name, shape, &self.config),
             Tensors::Safetensors(file) => match (shape, nf4::is_stored(file, name)) {

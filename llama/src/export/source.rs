@@ -115,9 +115,6 @@ fn load(dir: &Path, checkpoint: &Checkpoint, device: &Device) -> Result<Adapter,
             return Err(unfit(format!("`{}` is {shape:?} and the adapter's [{out}, {inputs}]", pair.module)));
         }
     }
-    let wanted = config.num_hidden_layers * adapter.config.target_modules.len();
-    if adapter.weights.len() != wanted {
-        return Err(unfit(format!("it has {} projections where {wanted} are wanted", adapter.weights.len())));
-    }
+    adapter.check_complete(config).map_err(unfit)?;
     Ok(adapter)
 }
