@@ -39,6 +39,12 @@ pub enum EngineError {
     /// An adapter that does not fit the model.
     #[error("adapter: {0}")]
     Adapter(String),
+    /// A training step whose loss or gradient is infinite or NaN. It was not taken: weights and optimizer are as before.
+    #[error("the {what} of this step is not finite")]
+    NotFinite {
+        /// `loss` or `gradient`.
+        what: &'static str,
+    },
     /// Data whose length does not match its shape or format.
     #[error("{what}: {reason}")]
     Shape {

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result, ensure};
-use engine::{Example, Finetune, Llama, Nll};
+use anyhow::{Context, Result, anyhow, ensure};
+use engine::{EngineError, Example, Finetune, Llama, Nll};
 use llama::Adapter;
 use llama::training_checkpoint::{TrainingCheckpoint, checkpoint_path};
 
@@ -89,10 +89,15 @@ impl TrainingLoop<'_> {
         let batches: Vec<Vec<Example>> = batches.iter().map(|batch| self.data.examples(batch)).collect();
         let lr = self.lr_schedule.at(self.state.global_step);
         progress.begin();
-        let report = self.finetune.step(&batches, lr)?;
-        self.state.global_step += 1;
-        let step = self.state.global_step;
-        ensure!(report.loss.is_finite(), "the loss of step {step} is {}; try a lower --lr", report.loss);
+        let step = self.state.global_step + 1;
+        let report = self.finetune.step(&batches, lr).map_err(|error| match error {
+            EngineError::NotFinite { .. } => anyhow!(
+                "step {step}: {error}; the run stops before it, and what was saved before is whole. Try a lower --lr or \
+                 --max-grad-norm"
+            ),
+            error => error.into(),
+        })?;
+        self.state.global_step = step;
         self.state.epoch = step as f64 / self.schedule.steps_per_epoch().max(1) as f64;
         self.log.write(Line::step(step, &report, lr))?;
         progress.step(&report, batches.iter().flatten().map(|example| example.tokens.len()).sum());

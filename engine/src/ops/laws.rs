@@ -85,6 +85,47 @@ fn pages(chunks: &[(usize, usize, &[u32])], window: Option<usize>) -> Arc<Pages>
     Arc::new(Pages { sequences: sequences.collect(), window })
 }
 
+/// Numbers bit by bit, so that NaN is compared too.
+fn bits<const D: usize>(tensor: Tensor<D>) -> Vec<u32> {
+    host_values(tensor).into_iter().map(f32::to_bits).collect()
+}
+
+#[test]
+fn what_others_left_in_a_block_changes_nothing() {
+    let (heads, kv_heads, head_dim) = (4, 2, 24);
+    for dtype in [DType::F32, DType::F16] {
+        // A prompt that ends within a block, then three tokens in it, the last of which is forgotten again.
+        let answer = |memory: LayerCache| {
+            let mut memory = memory;
+            let mut found = Vec::new();
+            for (past, len) in [(0, 37), (37, 3), (39, 1)] {
+                let [k, v] = [1, 2].map(|seed| random([len, kv_heads, head_dim], past as u64 + seed));
+                let pages = pages(&[(past, len, &[2, 0])], None);
+                memory = paged::write(memory, k, v, &pages);
+                let q = random([len, heads, head_dim], past as u64);
+                found.extend(bits(paged::attention(q, &memory, &pages)));
+            }
+            found
+        };
+        let clean = answer(cache(3, kv_heads, head_dim, dtype));
+        for left in [f32::INFINITY, f32::NEG_INFINITY, f32::NAN] {
+            let (keys, values) = cache(3, kv_heads, head_dim, dtype);
+            let dirty = (keys.add_scalar(left), values.add_scalar(left));
+            assert!(answer(dirty) == clean, "{dtype:?} {left}");
+        }
+    }
+}
+
+#[test]
+fn a_cache_of_16_bits_keeps_large_numbers_finite() {
+    let pages = pages(&[(0, 4, &[0])], None);
+    let k = random([4, 1, 8], 1);
+    let v = random([4, 1, 8], 2).mul_scalar(1e6);
+    let memory = paged::write(cache(1, 1, 8, DType::F16), k.clone(), v, &pages);
+    let found = host_values(paged::attention(random([4, 1, 8], 3), &memory, &pages));
+    assert!(found.iter().all(|y| y.is_finite() && y.abs() <= 65504.0), "{found:?}");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 

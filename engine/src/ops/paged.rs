@@ -46,7 +46,14 @@ pub trait PagedOps: Backend {
         let [_, kv_heads, head_dim] = k.shape().dims();
         let all = |len: usize| Slice::from(0..len as isize);
         let dtype = FloatDType::from(keys.dtype());
-        let (k, v) = (Self::float_cast(k, dtype), Self::float_cast(v, dtype));
+        // What 16 bits cannot hold becomes the largest that they can, not an infinity, which would spoil the sums of
+        // all that see its block, be its weight 0.
+        let largest = 65504.0;
+        let kept = |x| match dtype {
+            FloatDType::F16 => Self::float_clamp(x, Scalar::from(-largest), Scalar::from(largest)),
+            _ => x,
+        };
+        let (k, v) = (Self::float_cast(kept(k), dtype), Self::float_cast(kept(v), dtype));
         let (mut keys, mut values) = (keys, values);
         for chunk in &pages.sequences {
             let mut position = chunk.past;
@@ -96,6 +103,11 @@ pub trait PagedOps: Backend {
             let k = Self::float_reshape(k, Shape::new([kv_heads, head_dim, places]));
             let v = Self::float_permute(near(&values), &[1, 0, 2, 3]); // [kv_heads, blocks, 32, head_dim]
             let v = Self::float_reshape(v, Shape::new([kv_heads, places, head_dim]));
+            // Places that the sequence has not written may hold infinities, which a weight of 0 does not remove.
+            let stale: Vec<bool> = (0..places).map(|place| place >= chunk.past + len).collect();
+            let stale = Self::bool_from_data(TensorData::new(stale, [1, places, 1]), &device);
+            let stale = Self::bool_expand(stale, Shape::new([kv_heads, places, head_dim]));
+            let v = Self::float_mask_fill(v, stale, Scalar::from(0.0));
 
             let all = |len: usize| Slice::from(0..len as isize);
             let tokens = Slice::from(chunk.start as isize..(chunk.start + len) as isize);
@@ -106,17 +118,19 @@ pub trait PagedOps: Backend {
 
             let scale = Scalar::from(1.0 / (head_dim as f32).sqrt());
             let scores = Self::float_mul_scalar(Self::float_matmul(q, k), scale);
-            let mut unseen = vec![0f32; len * places];
+            let mut unseen = vec![false; len * places];
             for (token, row) in unseen.chunks_exact_mut(places).enumerate() {
                 let position = chunk.past + token;
                 let first = pages.window.map_or(0, |window| (position + 1).saturating_sub(window));
                 for (other, unseen) in row.iter_mut().enumerate() {
-                    *unseen = if (first..=position).contains(&other) { 0.0 } else { f32::NEG_INFINITY };
+                    *unseen = !(first..=position).contains(&other);
                 }
             }
-            let unseen = Self::float_from_data(TensorData::new(unseen, [1, 1, len, places]), &device);
+            let unseen = Self::bool_from_data(TensorData::new(unseen, [1, 1, len, places]), &device);
+            let unseen = Self::bool_expand(unseen, Shape::new([kv_heads, group, len, places]));
             let scores = Self::float_reshape(scores, Shape::new([kv_heads, group, len, places]));
-            let weights = Self::softmax(Self::float_add(scores, unseen), 3);
+            let scores = Self::float_mask_fill(scores, unseen, Scalar::from(f32::NEG_INFINITY));
+            let weights = Self::softmax(scores, 3);
             let weights = Self::float_reshape(weights, Shape::new([kv_heads, group * len, places]));
             let y = Self::float_matmul(weights, v); // [kv_heads, group * len, head_dim]
             let y = Self::float_reshape(y, Shape::new([kv_heads, group, len, head_dim]));

@@ -75,7 +75,7 @@ impl Finetune {
     /// normalised by the number of learned tokens over all of them.
     ///
     /// # Errors
-    /// A token outside the vocabulary, or nothing to learn.
+    /// A token outside the vocabulary, nothing to learn, or [`EngineError::NotFinite`]; nothing has changed then.
     pub fn step(&mut self, micro_batches: &[Vec<Example>], lr: f64) -> Result<StepReport, EngineError> {
         let tokens: usize = micro_batches.iter().flatten().map(Example::learned_tokens).sum();
         if tokens == 0 {
@@ -101,6 +101,11 @@ impl Finetune {
         }
         let squares = gradients.iter().flatten().map(square_sum);
         let grad_norm = squares.sum::<f64>().sqrt();
+        for (what, value) in [("loss", loss.sum), ("gradient", grad_norm)] {
+            if !value.is_finite() {
+                return Err(EngineError::NotFinite { what });
+            }
+        }
         let mut parameters: Vec<&mut Tensor<2>> = Vec::new();
         for layer in &mut self.llama.layers {
             for (_, projection) in layer.projections_mut() {

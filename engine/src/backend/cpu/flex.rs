@@ -121,7 +121,7 @@ pub(crate) fn cache_write(
     let (k, v) = (values(k), values(v));
     match keys.dtype() {
         DType::F16 => {
-            let [k, v] = [k, v].map(|values| Vec::<f16>::from_f32_slice(&values));
+            let [k, v] = [k, v].map(|values| Vec::<f16>::from_f32_slice(&saturated(&values)));
             paged::write(keys.storage_mut(), values_.storage_mut(), &k, &v, shape, pages);
         }
         _ => paged::write(keys.storage_mut(), values_.storage_mut(), &k, &v, shape, pages),
@@ -173,6 +173,13 @@ pub(crate) fn cross_entropy(mut logits: FlexTensor, targets: &[u32]) -> (FlexTen
     let nll = elementwise::cross_entropy(logits.storage_mut(), targets);
     let rows = nll.len();
     (FlexTensor::from_data(TensorData::new(nll, [rows])), logits)
+}
+
+/// The values within what 16 bits can hold: one that is rounded to an infinity would spoil the sums of all that see its
+/// block, be its weight 0.
+fn saturated(values: &[f32]) -> Vec<f32> {
+    let largest = f16::MAX.to_f32();
+    values.iter().map(|value| value.clamp(-largest, largest)).collect()
 }
 
 /// The values in row-major order, without a copy where they lie so.

@@ -128,6 +128,27 @@ mod tests {
     }
 
     #[test]
+    fn a_step_that_is_not_finite_is_not_taken() {
+        let mut run = begin(false, false);
+        run.step(&[examples(1)], 1e-2).unwrap();
+        let (config, mut weights) = run.model().lora().map(|(config, w)| (config.clone(), w)).unwrap();
+        let broken = weights.last_mut().unwrap();
+        broken.a = broken.a.clone().mul_scalar(f32::INFINITY);
+        run.llama.attach_lora(&config, weights).unwrap();
+        let bits =
+            |values: &[Vec<f32>]| -> Vec<u32> { values.iter().flatten().map(|v| v.to_bits()).collect() };
+        let moments = |run: &Finetune| -> Vec<Vec<f32>> {
+            run.state().moments.into_values().map(host_values).collect()
+        };
+        let before = (bits(&adapter(run.model())), bits(&moments(&run)), run.state().steps);
+        for _ in 0..2 {
+            let error = run.step(&[examples(2)], 1e-2).unwrap_err();
+            assert!(matches!(error, crate::EngineError::NotFinite { what: "loss" }), "{error}");
+            assert!((bits(&adapter(run.model())), bits(&moments(&run)), run.state().steps) == before);
+        }
+    }
+
+    #[test]
     fn the_state_of_another_adapter_is_refused() {
         let mut run = begin(false, false);
         run.step(&[examples(1)], 1e-2).unwrap();

@@ -247,17 +247,20 @@ fn attend_block<const FMA: bool, const N: usize>(
             *out *= shrink;
         }
     }
+    // What no query sees may be infinite (see `BlockPool`), and 0 · ∞ is no number.
+    let seen =
+        rows.map(|row| row.end.saturating_sub(block * BLOCK)).into_iter().max().unwrap_or(0).min(BLOCK);
     let weights: [&[f32]; N] = std::array::from_fn(|n| &scores[n][..]);
     let whole = head_dim / LANES * LANES;
     for column in (0..whole).step_by(LANES) {
         let sums = std::array::from_fn(|n| *out[n * head_dim + column..].first_chunk().expect("16 columns"));
-        let sums = product::<FMA, N>(BLOCK, (weights, 1), (&values[column..], head_dim), sums);
+        let sums = product::<FMA, N>(seen, (weights, 1), (&values[column..], head_dim), sums);
         for n in 0..N {
             out[n * head_dim + column..][..LANES].copy_from_slice(&sums[n]);
         }
     }
     for n in 0..N {
-        for (position, weight) in scores[n].iter().enumerate() {
+        for (position, weight) in scores[n][..seen].iter().enumerate() {
             let values = &values[position * head_dim..(position + 1) * head_dim];
             for column in whole..head_dim {
                 let out = &mut out[n * head_dim + column];
