@@ -5,8 +5,8 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use engine::QuantizedMatrix;
 use engine::quant::Format;
 use engine::{
-    Batch, CacheType, EngineError, KvCache, Llama, LlamaConfig, Outputs, RopeScaling, SequenceId, Weight,
-    WeightSource,
+    AttentionBias, Batch, CacheType, EngineError, KvCache, Llama, LlamaConfig, Outputs, RopeScaling,
+    SequenceId, Weight, WeightSource,
 };
 
 const PROMPT: usize = 128;
@@ -25,6 +25,8 @@ fn config() -> LlamaConfig {
         rope_theta: 1e5,
         rope_scaling: RopeScaling::None,
         sliding_window: None,
+        attention_bias: AttentionBias::None,
+        mlp_bias: false,
         tie_word_embeddings: true,
     }
 }

@@ -28,6 +28,14 @@ pub enum EngineError {
         /// The vocabulary's size.
         vocab_size: usize,
     },
+    /// A position that the model's rotation does not cover.
+    #[error("position {position} is beyond the model's context of {limit}")]
+    Position {
+        /// The position, from 0.
+        position: usize,
+        /// Positions that there are.
+        limit: usize,
+    },
     /// A device this build does not have.
     #[error("device `{name}` is not available: {reason}")]
     Device {

@@ -28,7 +28,7 @@ pub use backend::cpu::memory::heap::keep_freed_memory;
 pub use cache::batch::{Batch, Outputs};
 pub use cache::kv_cache::{CacheType, KvCache};
 pub use cache::ledger::SequenceId;
-pub use config::{LlamaConfig, RopeScaling};
+pub use config::{AttentionBias, LlamaConfig, RopeScaling};
 pub use error::EngineError;
 pub use linear::projection::Projection;
 pub use linear::quantized_matrix::QuantizedMatrix;

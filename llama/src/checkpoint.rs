@@ -1,6 +1,7 @@
 //! Model checkpoints on disk: a configuration and named tensors, whatever the files' format.
 
 mod fingerprint;
+mod inventory;
 pub(crate) mod names;
 pub(crate) mod nf4;
 mod permutation;
@@ -13,16 +14,18 @@ use std::path::{Path, PathBuf};
 use burn::tensor::Device;
 use engine::LlamaConfig;
 
+use crate::LlamaError;
+use crate::config::{self, Architecture};
 use crate::gguf::{Gguf, Storage};
 use crate::safetensors::{INDEX, Safetensors};
-use crate::{LlamaError, config};
 
-pub use weights::Weights;
+pub use weights::{Form, Weights};
 
 /// An open checkpoint. Nothing but headers has been read; tensors are read one by one through
 /// [`weights`](Self::weights).
 #[derive(Debug)]
 pub struct Checkpoint {
+    architecture: Architecture,
     config: LlamaConfig,
     tensors: Tensors,
 }
@@ -39,22 +42,35 @@ impl Checkpoint {
     /// that holds one or the other.
     ///
     /// # Errors
-    /// If there is no model, or it cannot be read, or it is not a Llama or Mistral.
+    /// If there is no model, or it cannot be read, or it is of no [`Architecture`] that is known, or its
+    /// tensors are not those that its configuration describes.
     pub fn open(path: &Path) -> Result<Self, LlamaError> {
         let file = if path.is_dir() { find_in(path)? } else { path.to_path_buf() };
-        match file.extension().and_then(OsStr::to_str) {
+        let (architecture, config, tensors) = match file.extension().and_then(OsStr::to_str) {
             Some("gguf") => {
                 let gguf = Gguf::open(&file)?;
-                Ok(Self { config: config::from_gguf(&gguf)?, tensors: Tensors::Gguf(gguf) })
+                let (architecture, config) = config::from_gguf(&gguf)?;
+                (architecture, config, Tensors::Gguf(gguf))
             }
             Some("safetensors" | "json") => {
                 let tensors = Safetensors::open(&file)?;
-                let config = config::from_json(&file.with_file_name("config.json"))?;
-                Ok(Self { config, tensors: Tensors::Safetensors(tensors) })
+                let (architecture, config) = config::from_json(&file.with_file_name("config.json"))?;
+                (architecture, config, Tensors::Safetensors(tensors))
             }
-            _ if !file.exists() => Err(LlamaError::file(&file, "no such file or directory")),
-            _ => Err(LlamaError::file(&file, "is neither a .gguf nor a .safetensors file nor a directory")),
-        }
+            _ if !file.exists() => return Err(LlamaError::file(&file, "no such file or directory")),
+            _ => {
+                let reason = "is neither a .gguf nor a .safetensors file nor a directory";
+                return Err(LlamaError::file(&file, reason));
+            }
+        };
+        let checkpoint = Self { architecture, config, tensors };
+        checkpoint.check()?;
+        Ok(checkpoint)
+    }
+
+    /// The model's architecture.
+    pub fn architecture(&self) -> Architecture {
+        self.architecture
     }
 
     /// The model's shape.

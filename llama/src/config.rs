@@ -1,5 +1,6 @@
 //! Model configurations as checkpoints store them, turned into the engine's [`LlamaConfig`].
 
+mod architecture;
 mod gguf;
 mod hugging_face;
 
@@ -9,8 +10,9 @@ use engine::LlamaConfig;
 
 use crate::LlamaError;
 
+pub use architecture::Architecture;
 pub use gguf::from_gguf;
-pub(crate) use gguf::{ROPE_FACTORS, rope_factors};
+pub(crate) use gguf::rope::{ROPE_FACTORS, rope_factors, rope_keys};
 pub use hugging_face::from_json;
 
 /// Beyond any model there is. Files are untrusted: with every size under this, no product of two
@@ -46,4 +48,11 @@ fn checked_factor(factor: f64, path: &Path, field: &str) -> Result<f32, LlamaErr
         return Ok(factor);
     }
     Err(LlamaError::config(path, field, format!("is {factor}, not a positive number")))
+}
+
+/// Yarn's own magnitude of sine and cosine: `0.1 · mscale · ln(factor) + 1`.
+///
+/// Source: Peng et al. 2023, arXiv:2309.00071, eq. 22; `get_mscale` of transformers and llama.cpp.
+fn yarn_magnitude(factor: f64, mscale: f64) -> f64 {
+    if factor > 1.0 { 0.1 * mscale * factor.ln() + 1.0 } else { 1.0 }
 }

@@ -18,7 +18,6 @@ mod source;
 use std::path::{Path, PathBuf};
 
 use crate::checkpoint::names::gguf_name;
-use crate::checkpoint::stored::gguf_order;
 use crate::config::{ROPE_FACTORS, rope_factors};
 use crate::float::Float;
 use crate::gguf::{GgufWriter, Storage, TensorEntry, TensorType};
@@ -85,7 +84,7 @@ impl Export {
             match &planned.from {
                 Some((name, shape, storage)) => {
                     let bytes = self.source.encoded(name, shape, *storage)?;
-                    writer.write(&gguf_order(&bytes, name, shape[0], config))?;
+                    writer.write(&checkpoint.gguf_order(&bytes, name, shape[0])?)?;
                 }
                 None => writer.write(factors.as_deref().unwrap_or_default())?,
             }

@@ -1,6 +1,7 @@
 //! Comparisons with other implementations, on the data in the folder that `CONFORMANCE_DATA` names.
 //! Without it every test says that it was skipped.
 
+mod architectures;
 mod chat_templates;
 mod logits;
 mod lora_curve;
@@ -15,6 +16,7 @@ use std::path::PathBuf;
 
 use engine::Llama;
 use llama::Checkpoint;
+use llama::checkpoint::Form;
 use serde::de::DeserializeOwned;
 
 /// A path in the reference data, or `None` after saying that the test is skipped.
@@ -82,6 +84,7 @@ fn same<T: PartialEq + std::fmt::Debug>(actual: &T, expected: &T) -> Result<(), 
 fn smollm2(dequantized: bool) -> Option<Llama> {
     let checkpoint = Checkpoint::open(&variable("SMOLLM2_GGUF")?).unwrap();
     let device = engine::device::parse(engine::device::AVAILABLE[0]).unwrap();
-    let mut weights = checkpoint.weights(&device).dequantized(dequantized);
+    let form = if dequantized { Form::F32 } else { Form::Stored };
+    let mut weights = checkpoint.weights(&device).with_form(form);
     Some(Llama::load(checkpoint.config().clone(), &mut weights, &device).unwrap())
 }

@@ -101,7 +101,7 @@ impl Memory {
 
 #[cfg(test)]
 mod tests {
-    use engine::RopeScaling;
+    use engine::{AttentionBias, RopeScaling};
 
     use super::*;
 
@@ -135,6 +135,8 @@ mod tests {
             rope_theta: 100_000.0,
             rope_scaling: RopeScaling::None,
             sliding_window: None,
+            attention_bias: AttentionBias::None,
+            mlp_bias: false,
             tie_word_embeddings: true,
         };
         let estimate = |shape, weights: usize, requantized| {

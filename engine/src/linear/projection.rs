@@ -10,19 +10,44 @@ use crate::linear::quantized_matrix::QuantizedMatrix;
 use crate::ops::host_values::host_values;
 use crate::ops::quantized::Arithmetic;
 use crate::quant::Format;
-use crate::{EngineError, LoraConfig, LoraWeights, Weight};
+use crate::{EngineError, LoraConfig, LoraWeights, Weight, WeightSource};
 
-/// `y = x · Wᵀ (+ adapter)`.
+/// `y = x · Wᵀ (+ adapter) (+ bias)`.
 #[derive(Debug, Clone)]
 pub struct Projection {
-    weight: Weight, // [out, in]
+    weight: Weight,          // [out, in]
+    bias: Option<Tensor<1>>, // [out]
     adapters: Vec<(AdapterId, Lora)>,
 }
 
 impl Projection {
     /// A projection by `weight [out, in]`.
     pub fn new(weight: Weight) -> Self {
-        Self { weight, adapters: Vec::new() }
+        Self { weight, bias: None, adapters: Vec::new() }
+    }
+
+    /// The same with a bias `[out]`, in 32 bits, which is added to every row as it is, whatever becomes of
+    /// the weight and whatever adapter there is.
+    ///
+    /// # Panics
+    /// If it is not of the weight's rows.
+    pub fn with_bias(self, bias: Tensor<1>) -> Self {
+        assert_eq!(bias.dims(), [self.weight.shape()[0]], "a bias for other outputs");
+        Self { bias: Some(bias), ..self }
+    }
+
+    /// Reads the projection `module`, as `model.layers.0.self_attn.q_proj`, of `shape` `[out, in]`.
+    pub(crate) fn load<S: WeightSource>(
+        source: &mut S,
+        module: &str,
+        shape: [usize; 2],
+        has_bias: bool,
+    ) -> Result<Self, S::Error> {
+        let projection = Self::new(source.matrix(&format!("{module}.weight"), shape)?);
+        Ok(match has_bias {
+            true => projection.with_bias(source.vector(&format!("{module}.bias"), shape[0])?),
+            false => projection,
+        })
     }
 
     /// The frozen weight `[out, in]`.
@@ -30,10 +55,15 @@ impl Projection {
         &self.weight
     }
 
+    /// The frozen bias `[out]`.
+    pub fn bias(&self) -> Option<&Tensor<1>> {
+        self.bias.as_ref()
+    }
+
     /// `x [tokens, in]` → `[tokens, out]`, without any adapter.
     pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
         let [y] = Self::frozen_each([self], &x);
-        y
+        self.biased(y)
     }
 
     /// `x [tokens, in]` → `[tokens, out]`, each row under its adapter.
@@ -51,8 +81,17 @@ impl Projection {
         let mut frozen = Self::frozen_each(projections, &x).into_iter();
         projections.map(|projection| {
             let y = frozen.next().expect("one for each");
-            projection.adapted(y, &x, adapters)
+            projection.biased(projection.adapted(y, &x, adapters))
         })
+    }
+
+    /// `y + bias`. It comes last: DoRA's magnitudes scale what W and the adapter make, and not the bias, as
+    /// in PEFT.
+    fn biased(&self, y: Tensor<2>) -> Tensor<2> {
+        match &self.bias {
+            Some(bias) => y.add(bias.clone().unsqueeze()),
+            None => y,
+        }
     }
 
     /// `y = x · Wᵀ` with what the adapters add to their rows.

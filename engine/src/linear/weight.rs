@@ -7,7 +7,7 @@ use crate::linear::quantized_matrix::QuantizedMatrix;
 /// A matrix `[out, in]` as a checkpoint stores it.
 #[derive(Debug, Clone)]
 pub enum Weight {
-    /// Floating point, `[out, in]`.
+    /// Floating point, `[out, in]`: 32 bits, in an embedding table perhaps 16.
     Dense(Tensor<2>),
     /// Block-quantized, `[out, in]`.
     Quantized(QuantizedMatrix),
@@ -46,6 +46,15 @@ pub trait WeightSource {
     /// # Errors
     /// If it is missing, has another shape, or cannot be read.
     fn matrix(&mut self, name: &str, shape: [usize; 2]) -> Result<Weight, Self::Error>;
+
+    /// The embedding table `name`, which must have the shape `[vocab, hidden]`, of a model whose head is
+    /// another matrix. Its rows are looked up and never multiplied, so it may be of 16-bit floats.
+    ///
+    /// # Errors
+    /// As [`matrix`](Self::matrix).
+    fn table(&mut self, name: &str, shape: [usize; 2]) -> Result<Weight, Self::Error> {
+        self.matrix(name, shape)
+    }
 
     /// The vector `name`, which must have `len` elements, as f32.
     ///

@@ -25,7 +25,7 @@ impl Attention {
         let queries = config.num_attention_heads * config.head_dim;
         let keys = config.num_key_value_heads * config.head_dim;
         let mut projection = |name: &str, shape| {
-            source.matrix(&format!("{prefix}.self_attn.{name}.weight"), shape).map(Projection::new)
+            Projection::load(source, &format!("{prefix}.self_attn.{name}"), shape, config.has_bias(name))
         };
         Ok(Self {
             q_proj: projection("q_proj", [queries, hidden])?,

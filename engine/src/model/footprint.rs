@@ -5,7 +5,7 @@ use crate::{Llama, Weight};
 /// Numbers and bytes of a model's weights.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Footprint {
-    /// Numbers of the model itself, norms and all; a tied head counts once.
+    /// Numbers of the model itself, norms, biases and all; a tied head counts once.
     pub parameters: usize,
     /// Numbers of its adapter.
     pub trainable: usize,
@@ -21,6 +21,7 @@ impl Llama {
         if !self.config().tie_word_embeddings {
             footprint.add(self.lm_head.weight());
         }
+        let mut vectors = (2 * self.layers.len() + 1) * self.config().hidden_size; // norms and biases
         let mut layers = self.layers.clone(); // handles only; the weights are shared
         for (_, projection) in layers.iter_mut().flat_map(|layer| layer.projections_mut()) {
             if let Some(lora) = projection.lora_mut() {
@@ -28,10 +29,10 @@ impl Llama {
                     lora.parameters_mut().map(|tensor| tensor.shape().num_elements()).sum::<usize>();
             }
             footprint.add(projection.weight());
+            vectors += projection.bias().map_or(0, |bias| bias.shape().num_elements());
         }
-        let norms = (2 * self.layers.len() + 1) * self.config().hidden_size;
-        footprint.parameters += norms;
-        footprint.bytes += (norms + footprint.trainable) * size_of::<f32>();
+        footprint.parameters += vectors;
+        footprint.bytes += (vectors + footprint.trainable) * size_of::<f32>();
         footprint
     }
 }
@@ -41,7 +42,7 @@ impl Footprint {
         let parameters: usize = weight.shape().iter().product();
         self.parameters += parameters;
         self.bytes += match weight {
-            Weight::Dense(_) => parameters * size_of::<f32>(),
+            Weight::Dense(tensor) => parameters * tensor.dtype().size(),
             Weight::Quantized(matrix) => matrix.bytes(),
         };
     }

@@ -8,8 +8,8 @@ use crate::ops::host_values::host_values;
 use crate::quant::Format;
 use crate::rng::mix;
 use crate::{
-    AdamWConfig, Arithmetic, Batch, CacheType, EngineError, Example, Finetune, KvCache, Llama, LlamaConfig,
-    LoraConfig, LoraWeights, Outputs, RopeScaling, Weight, WeightSource,
+    AdamWConfig, Arithmetic, AttentionBias, Batch, CacheType, EngineError, Example, Finetune, KvCache, Llama,
+    LlamaConfig, LoraConfig, LoraWeights, Outputs, RopeScaling, Weight, WeightSource,
 };
 
 /// f32 sums in another order, through two layers.
@@ -21,6 +21,10 @@ pub(crate) struct RandomWeights {
 }
 
 impl RandomWeights {
+    pub(crate) fn dense() -> Self {
+        Self { format: None }
+    }
+
     pub(crate) fn values(name: &str, len: usize) -> Vec<f32> {
         let seed = name.bytes().fold(7, |seed, byte| mix(seed, u64::from(byte)));
         (0..len as u64).map(|i| ((mix(seed, i) >> 40) as f32 / (1u64 << 24) as f32 - 0.5) * 0.6).collect()
@@ -66,8 +70,15 @@ pub(crate) fn config() -> LlamaConfig {
         rope_theta: 10000.0,
         rope_scaling: RopeScaling::None,
         sliding_window: None,
+        attention_bias: AttentionBias::None,
+        mlp_bias: false,
         tie_word_embeddings: false,
     }
+}
+
+/// The same with a bias on every projection.
+pub(crate) fn biased() -> LlamaConfig {
+    LlamaConfig { attention_bias: AttentionBias::All, mlp_bias: true, ..config() }
 }
 
 pub(crate) fn model(config: LlamaConfig, format: Option<Format>) -> Llama {

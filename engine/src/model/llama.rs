@@ -1,6 +1,6 @@
 //! The model.
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{DType, Device, Tensor};
 
 use crate::adapter::AdapterId;
 use crate::adapter::row_adapters::RowAdapters;
@@ -12,7 +12,9 @@ use crate::model::rope::Rope;
 use crate::ops::gather::{index_tensor, select_rows};
 use crate::ops::quantized::Arithmetic;
 use crate::quant::Format;
-use crate::{Batch, EngineError, KvCache, LlamaConfig, LoraConfig, Projection, Weight, WeightSource};
+use crate::{
+    Batch, EngineError, KvCache, LlamaConfig, LoraConfig, Projection, RopeScaling, Weight, WeightSource,
+};
 
 /// A Llama-architecture model. Cloning shares the weights.
 #[derive(Debug, Clone)]
@@ -41,10 +43,15 @@ impl Llama {
     ) -> Result<Self, S::Error> {
         config.validate()?;
         let table = [config.vocab_size, config.hidden_size];
-        let embed_tokens = source.matrix("model.embed_tokens.weight", table)?;
-        let lm_head = match config.tie_word_embeddings {
-            true => embed_tokens.clone(),
-            false => source.matrix("lm_head.weight", table)?,
+        let (embed_tokens, lm_head) = match config.tie_word_embeddings {
+            true => {
+                let shared = source.matrix("model.embed_tokens.weight", table)?;
+                (shared.clone(), shared)
+            }
+            false => {
+                let embed_tokens = source.table("model.embed_tokens.weight", table)?;
+                (embed_tokens, source.matrix("lm_head.weight", table)?)
+            }
         };
         let layers = (0..config.num_hidden_layers).map(|index| DecoderLayer::load(&config, index, source));
         Ok(Self {
@@ -77,12 +84,14 @@ impl Llama {
     /// `[outputs, vocab_size]` of the tokens that asked for them, in the batch's order.
     ///
     /// # Errors
-    /// A token outside the vocabulary, or a cache without room; the cache is then as it was.
+    /// A token outside the vocabulary, a position beyond what [`RopeScaling::Dynamic`] covers, or a cache
+    /// without room; the cache is then as it was.
     ///
     /// # Panics
     /// If a sequence of the batch is not open in `cache`, or the batch asks for no output.
     pub fn forward(&self, batch: &Batch, cache: &mut KvCache) -> Result<Tensor<2>, EngineError> {
         self.check_tokens(&batch.tokens)?;
+        self.check_positions(batch.sequences.iter().map(|part| cache.len(part.sequence) + part.len))?;
         let plan = cache.plan(batch)?;
         let rotation = self.rope.at(&plan.positions, &self.device);
         let x = self.embed(&batch.tokens); // [tokens, hidden]
@@ -108,7 +117,8 @@ impl Llama {
     pub(crate) fn embed(&self, tokens: &[u32]) -> Tensor<2> {
         match &self.embed_tokens {
             Weight::Dense(table) => {
-                table.clone().select(0, index_tensor(tokens.iter().copied(), &self.device))
+                let rows = table.clone().select(0, index_tensor(tokens.iter().copied(), &self.device));
+                if rows.dtype() == DType::F32 { rows } else { rows.cast(DType::F32) }
             }
             Weight::Quantized(table) => table.rows(tokens),
         }
@@ -122,6 +132,16 @@ impl Llama {
         let vocab_size = self.config.vocab_size;
         match tokens.iter().find(|token| **token as usize >= vocab_size) {
             Some(token) => Err(EngineError::Token { token: *token, vocab_size }),
+            None => Ok(()),
+        }
+    }
+
+    /// Checks that texts of these lengths have positions.
+    pub(crate) fn check_positions(&self, lengths: impl Iterator<Item = usize>) -> Result<(), EngineError> {
+        let RopeScaling::Dynamic { .. } = self.config.rope_scaling else { return Ok(()) };
+        let limit = self.config.max_position_embeddings;
+        match lengths.max().filter(|&longest| longest > limit) {
+            Some(longest) => Err(EngineError::Position { position: longest - 1, limit }),
             None => Ok(()),
         }
     }
@@ -149,12 +169,96 @@ impl Llama {
     pub fn dequantize(&mut self) {
         self.projections_mut().for_each(|(_, projection)| projection.dequantize());
         self.lm_head.dequantize();
-        if let Weight::Quantized(table) = &self.embed_tokens {
-            self.embed_tokens = Weight::Dense(table.dequantize());
+        match &self.embed_tokens {
+            Weight::Quantized(_) if self.config.tie_word_embeddings => {
+                self.embed_tokens = self.lm_head.weight().clone(); // one table for both, as before
+            }
+            Weight::Quantized(table) => self.embed_tokens = Weight::Dense(table.dequantize()),
+            Weight::Dense(_) => {}
         }
     }
 
     pub(super) fn projections_mut(&mut self) -> impl Iterator<Item = (String, &mut Projection)> {
         self.layers.iter_mut().flat_map(|layer| layer.projections_mut())
+    }
+}
+
+#[cfg(all(test, feature = "flex"))]
+mod tests {
+    use burn::backend::TensorMetadata;
+
+    use super::*;
+    use crate::model::laws::{RandomWeights, config, device, logits, model, tokens};
+    use crate::{CacheType, Example, Outputs};
+
+    #[test]
+    fn a_tied_head_shares_the_table_after_dequantizing() {
+        let tied = LlamaConfig { tie_word_embeddings: true, ..config() };
+        let mut llama = model(tied, Some(Format::Q8_0));
+        let before = logits(&llama, &tokens(9, 9));
+        llama.dequantize();
+        let near = |(a, b): (&f32, &f32)| (a - b).abs() < 0.05;
+        assert!(logits(&llama, &tokens(9, 9)).iter().zip(&before).all(near));
+        let Llama { embed_tokens: Weight::Dense(table), lm_head, .. } = llama else { panic!("quantized") };
+        let table = table.into_dispatch();
+        assert!(!table.can_mut(), "the head has a table of its own");
+        drop(lm_head);
+        assert!(table.can_mut());
+    }
+
+    #[test]
+    fn dynamic_frequencies_end_with_the_context() {
+        let dynamic = LlamaConfig {
+            rope_scaling: RopeScaling::Dynamic { factor: 4.0 },
+            max_position_embeddings: 12,
+            ..config()
+        };
+        let llama = model(dynamic, None);
+        assert_eq!(logits(&llama, &tokens(12, 4)), logits(&model(config(), None), &tokens(12, 4)));
+        let mut cache = KvCache::new(llama.config(), 64, CacheType::F32, &device());
+        let sequence = cache.open(None);
+        let mut batch = Batch::new();
+        batch.push(sequence, &tokens(13, 4), Outputs::Last);
+        let refused = llama.forward(&batch, &mut cache).unwrap_err();
+        assert!(matches!(refused, EngineError::Position { position: 12, limit: 12 }), "{refused}");
+        assert_eq!(cache.len(sequence), 0, "the cache is as it was");
+        let example = Example { tokens: tokens(13, 4), learned: vec![true; 13] };
+        assert!(matches!(llama.nll(&[example]), Err(EngineError::Position { .. })));
+    }
+
+    /// Random weights whose embedding table is rounded to bf16, and kept so or not.
+    struct Rounded {
+        kept: bool,
+    }
+
+    impl WeightSource for Rounded {
+        type Error = EngineError;
+
+        fn contains(&self, _name: &str) -> bool {
+            true
+        }
+
+        fn matrix(&mut self, name: &str, shape: [usize; 2]) -> Result<Weight, EngineError> {
+            RandomWeights::dense().matrix(name, shape)
+        }
+
+        fn table(&mut self, name: &str, shape: [usize; 2]) -> Result<Weight, EngineError> {
+            let Weight::Dense(table) = self.matrix(name, shape)? else { panic!("quantized") };
+            let rounded = table.cast(DType::BF16);
+            Ok(Weight::Dense(if self.kept { rounded } else { rounded.cast(DType::F32) }))
+        }
+
+        fn vector(&mut self, name: &str, len: usize) -> Result<Tensor<1>, EngineError> {
+            RandomWeights::dense().vector(name, len)
+        }
+    }
+
+    #[test]
+    fn a_table_of_16_bits_gives_the_bits_of_32() {
+        let load = |kept| Llama::load(config(), &mut Rounded { kept }, &device()).unwrap();
+        let (kept, converted) = (load(true), load(false));
+        assert_eq!(logits(&kept, &tokens(9, 9)), logits(&converted, &tokens(9, 9)));
+        let half = 2 * config().vocab_size * config().hidden_size;
+        assert_eq!(converted.footprint().bytes - kept.footprint().bytes, half);
     }
 }

@@ -22,7 +22,7 @@ impl Mlp {
     ) -> Result<Self, S::Error> {
         let (hidden, intermediate) = (config.hidden_size, config.intermediate_size);
         let mut projection = |name: &str, shape| {
-            source.matrix(&format!("{prefix}.mlp.{name}.weight"), shape).map(Projection::new)
+            Projection::load(source, &format!("{prefix}.mlp.{name}"), shape, config.has_bias(name))
         };
         Ok(Self {
             gate_proj: projection("gate_proj", [intermediate, hidden])?,

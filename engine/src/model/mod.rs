@@ -2,6 +2,8 @@
 
 mod adapters;
 mod attention;
+#[cfg(all(test, feature = "flex"))]
+mod bias_laws;
 pub(crate) mod footprint;
 pub(crate) mod forward_context;
 #[cfg(all(test, feature = "flex"))]

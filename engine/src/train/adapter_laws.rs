@@ -8,7 +8,8 @@ use crate::adapter::AdapterId;
 use crate::adapter::lora::Dropout;
 use crate::adapter::row_adapters::RowAdapters;
 use crate::model::laws::{
-    RandomWeights, assert_close, config, device, examples, logits, lora_config, model, random_adapter, tokens,
+    RandomWeights, assert_close, biased, config, device, examples, logits, lora_config, model,
+    random_adapter, tokens,
 };
 use crate::ops::host_values::host_values;
 use crate::quant::Format;
@@ -208,9 +209,12 @@ fn a_step_of_each_variant_is_pefts() {
     let fixture: Value =
         serde_json::from_str(include_str!("../../../tests/fixtures/peft_variants.json")).unwrap();
     for (variant, expected) in fixture.as_object().unwrap() {
-        let lora =
-            LoraConfig { use_rslora: variant == "rslora", use_dora: variant == "dora", ..lora_config(0.0) };
-        let llama = adapted(config(), None, &lora);
+        let (use_rslora, use_dora) = (variant == "rslora", variant.starts_with("dora"));
+        let lora = LoraConfig { use_rslora, use_dora, ..lora_config(0.0) };
+        let llama = match variant.ends_with("with biases") {
+            true => adapted(biased(), None, &lora),
+            false => adapted(config(), None, &lora),
+        };
         let text: Vec<u32> = (0..12).map(|i| (mix(5, i) % 61) as u32).collect();
 
         let found = logits(&llama, &text);

@@ -14,6 +14,7 @@ impl Llama {
     pub fn nll(&self, examples: &[Example]) -> Result<Nll, EngineError> {
         let packed = Packed::new(examples);
         self.check_tokens(&packed.tokens)?;
+        self.check_positions(packed.spans.iter().map(ExactSizeIterator::len))?;
         if packed.targets.is_empty() {
             return Ok(Nll::default());
         }

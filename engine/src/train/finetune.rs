@@ -131,6 +131,7 @@ impl Finetune {
     ) -> Result<(Nll, Vec<Option<Tensor<2>>>), EngineError> {
         let packed = Packed::new(examples);
         self.llama.check_tokens(&packed.tokens)?;
+        self.llama.check_positions(packed.spans.iter().map(ExactSizeIterator::len))?;
         if packed.targets.is_empty() {
             return Ok((Nll::default(), Vec::new()));
         }

@@ -52,6 +52,12 @@ pub(super) fn is_any_stored(file: &Safetensors) -> bool {
     file.names().any(|name| name.ends_with(QUANT_STATE))
 }
 
+/// Checks that the matrix `name` has codes for this shape, without reading them.
+pub(super) fn check(file: &Safetensors, name: &str, shape: [usize; 2]) -> Result<(), LlamaError> {
+    let codes = [shape[0].saturating_mul(shape[1]).div_ceil(2), 1];
+    file.bytes(name, Dtype::U8, &codes).map(|_| ())
+}
+
 /// Reads the matrix `name`.
 pub(super) fn read(file: &Safetensors, name: &str, shape: [usize; 2]) -> Result<Nf4, LlamaError> {
     let part = |suffix: &str| format!("{name}{suffix}");

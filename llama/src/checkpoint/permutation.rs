@@ -11,32 +11,47 @@
 //!
 //! A row of a block format is a whole number of blocks, so rows move as bytes and stay quantized.
 
-/// The rows of a projection whose output is `rows / head_dim` heads, in Hugging Face's order, from
-/// GGUF's. Rows that are no whole heads are left as they are, as are `bytes` that are no whole rows.
-pub(super) fn undo(bytes: &[u8], rows: usize, head_dim: usize) -> Vec<u8> {
+/// The rows of a projection whose output is `rows / head_dim` heads, in Hugging Face's order, from GGUF's.
+/// A bias is a matrix of one column.
+///
+/// # Errors
+/// If they are not whole rows of whole heads.
+pub(super) fn undo(bytes: &[u8], rows: usize, head_dim: usize) -> Result<Vec<u8>, String> {
     reordered(bytes, rows, head_dim, |place, half| (place % half) * 2 + place / half)
 }
 
 /// The inverse of [`undo`]: GGUF's order from Hugging Face's.
-pub(super) fn apply(bytes: &[u8], rows: usize, head_dim: usize) -> Vec<u8> {
+///
+/// # Errors
+/// As [`undo`].
+pub(super) fn apply(bytes: &[u8], rows: usize, head_dim: usize) -> Result<Vec<u8>, String> {
     reordered(bytes, rows, head_dim, |place, half| (place % 2) * half + place / 2)
 }
 
 /// Every head's rows in another order: the row at `place` is the one that was at `source(place, half)`.
-fn reordered(bytes: &[u8], rows: usize, head_dim: usize, source: fn(usize, usize) -> usize) -> Vec<u8> {
+fn reordered(
+    bytes: &[u8],
+    rows: usize,
+    head_dim: usize,
+    source: fn(usize, usize) -> usize,
+) -> Result<Vec<u8>, String> {
     let row_bytes = bytes.len().checked_div(rows).unwrap_or(0);
-    let head_bytes = row_bytes.saturating_mul(head_dim);
-    if head_bytes == 0 || !bytes.len().is_multiple_of(head_bytes) || !head_dim.is_multiple_of(2) {
-        return bytes.to_vec();
+    let is_whole = rows.checked_mul(row_bytes) == Some(bytes.len());
+    let heads = rows.checked_div(head_dim).unwrap_or(0);
+    if row_bytes == 0 || !is_whole || heads * head_dim != rows || !head_dim.is_multiple_of(2) {
+        return Err(format!(
+            "has {} bytes in {rows} rows, which are no whole heads of {head_dim} rows",
+            bytes.len()
+        ));
     }
     let mut out = Vec::with_capacity(bytes.len());
-    for head in bytes.chunks_exact(head_bytes) {
+    for head in bytes.chunks_exact(row_bytes * head_dim) {
         for place in 0..head_dim {
             let start = source(place, head_dim / 2) * row_bytes;
             out.extend_from_slice(&head[start..start + row_bytes]);
         }
     }
-    out
+    Ok(out)
 }
 
 #[cfg(test)]
@@ -61,14 +76,26 @@ mod tests {
 
     #[test]
     fn interleaved_rows_become_two_halves() {
-        assert_eq!(undo(&[0, 3, 1, 4, 2, 5, 6, 9, 7, 10, 8, 11], 12, 6), (0..12).collect::<Vec<u8>>());
+        let rows = undo(&[0, 3, 1, 4, 2, 5, 6, 9, 7, 10, 8, 11], 12, 6).unwrap();
+        assert_eq!(rows, (0..12).collect::<Vec<u8>>());
     }
 
     #[test]
-    fn what_is_no_whole_heads_is_left_alone() {
-        assert_eq!(undo(&[1, 2, 3], 3, 2), [1, 2, 3]);
-        assert_eq!(undo(&[1, 2, 3], 0, 2), [1, 2, 3]);
-        assert_eq!(undo(&[], 4, 2), [0; 0]);
+    fn what_is_no_whole_heads_is_an_error() {
+        let cases: [(&[u8], usize, usize); 6] = [
+            (&[1, 2, 3], 3, 2),
+            (&[1, 2, 3], 0, 2),
+            (&[], 4, 2),
+            (&[1, 2, 3], 2, 2),
+            (&[1; 6], 6, 3),
+            (&[1; 4], 4, 0),
+        ];
+        for (bytes, rows, head_dim) in cases {
+            for reorder in [undo, apply] {
+                let error = reorder(bytes, rows, head_dim).unwrap_err();
+                assert!(error.contains(&format!("no whole heads of {head_dim} rows")), "{error}");
+            }
+        }
     }
 
     proptest! {
@@ -77,8 +104,8 @@ mod tests {
             let rows = heads * half * 2;
             let bytes: Vec<u8> = (0..rows * row_bytes).map(|byte| byte as u8).collect();
             let permuted = permute(&bytes, rows, half * 2);
-            prop_assert_eq!(undo(&permuted, rows, half * 2), bytes.as_slice());
-            prop_assert_eq!(apply(&bytes, rows, half * 2), permuted);
+            prop_assert_eq!(undo(&permuted, rows, half * 2).unwrap(), bytes.as_slice());
+            prop_assert_eq!(apply(&bytes, rows, half * 2).unwrap(), permuted);
         }
     }
 }

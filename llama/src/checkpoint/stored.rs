@@ -3,13 +3,12 @@
 use std::borrow::Cow;
 use std::ops::Deref;
 
-use engine::LlamaConfig;
 use engine::quant::{self, Nf4};
 
 use super::names::gguf_name;
 use super::{Checkpoint, Tensors, nf4, permutation};
 use crate::LlamaError;
-use crate::gguf::{Gguf, Storage};
+use crate::gguf::{Gguf, Storage, TensorInfo};
 use crate::mapped::Pages;
 
 /// A tensor as its file stores it, its rows in Hugging Face's order.
@@ -80,7 +79,7 @@ impl Checkpoint {
 
     fn found(&self, name: &str, shape: &[usize]) -> Result<Stored<'_>, LlamaError> {
         match &self.tensors {
-            Tensors::Gguf(gguf) => stored_in_gguf(gguf, name, shape, &self.config),
+            Tensors::Gguf(gguf) => self.stored_in_gguf(gguf, name, shape),
             Tensors::Safetensors(file) => match (shape, nf4::is_stored(file, name)) {
                 (&[rows, cols], true) => Ok(Stored::Nf4(nf4::read(file, name, [rows, cols])?)),
                 _ => {
@@ -90,14 +89,60 @@ impl Checkpoint {
             },
         }
     }
+
+    fn stored_in_gguf<'a>(
+        &self,
+        gguf: &'a Gguf,
+        name: &str,
+        shape: &[usize],
+    ) -> Result<Stored<'a>, LlamaError> {
+        let (info, storage) = found_in_gguf(gguf, name, shape)?;
+        let pages = gguf.pages(info)?;
+        let bytes = match self.architecture.is_interleaved_in_gguf() && is_rotary(name) {
+            true => Bytes::Reordered(
+                permutation::undo(&pages, shape[0], self.config.head_dim)
+                    .map_err(|reason| LlamaError::tensor(gguf.path(), name, reason))?,
+            ),
+            false => Bytes::Mapped(pages),
+        };
+        Ok(Stored::Plain(storage, bytes))
+    }
+
+    /// Rows in Hugging Face's order as GGUF files of this architecture store them.
+    ///
+    /// # Errors
+    /// If they are no whole heads.
+    pub(crate) fn gguf_order<'a>(
+        &self,
+        bytes: &'a [u8],
+        name: &str,
+        rows: usize,
+    ) -> Result<Cow<'a, [u8]>, LlamaError> {
+        if !(self.architecture.is_interleaved_in_gguf() && is_rotary(name)) {
+            return Ok(bytes.into());
+        }
+        let reordered = permutation::apply(bytes, rows, self.config.head_dim);
+        Ok(reordered.map_err(|reason| LlamaError::tensor(self.path(), name, reason))?.into())
+    }
+
+    /// Checks that the tensor `name` is there with this shape, without reading it.
+    pub(super) fn check_stored(&self, name: &str, shape: &[usize]) -> Result<(), LlamaError> {
+        match &self.tensors {
+            Tensors::Gguf(gguf) => found_in_gguf(gguf, name, shape).map(|_| ()),
+            Tensors::Safetensors(file) => match (shape, nf4::is_stored(file, name)) {
+                (&[rows, cols], true) => nf4::check(file, name, [rows, cols]),
+                _ => file.floats(name, shape).map(|_| ()),
+            },
+        }
+    }
 }
 
-fn stored_in_gguf<'a>(
+/// A tensor of a GGUF by Hugging Face's name, and how its numbers are stored.
+fn found_in_gguf<'a>(
     gguf: &'a Gguf,
     name: &str,
     shape: &[usize],
-    config: &LlamaConfig,
-) -> Result<Stored<'a>, LlamaError> {
+) -> Result<(&'a TensorInfo, Storage), LlamaError> {
     let missing = |name: &str| LlamaError::tensor(gguf.path(), name, "is missing");
     let gguf_name = gguf_name(name).ok_or_else(|| missing(name))?;
     let info = gguf.tensor(&gguf_name).ok_or_else(|| missing(&gguf_name))?;
@@ -110,28 +155,12 @@ fn stored_in_gguf<'a>(
     let storage = tensor_type
         .storage()
         .ok_or_else(|| error(format!("has the type {}, which cannot be loaded", tensor_type.name())))?;
-    let pages = gguf.pages(info)?;
-    let bytes = match is_rotary(name) {
-        true => Bytes::Reordered(permutation::undo(&pages, shape[0], config.head_dim)),
-        false => Bytes::Mapped(pages),
-    };
-    Ok(Stored::Plain(storage, bytes))
+    Ok((info, storage))
 }
 
-/// The rows of a matrix in the order in which GGUF stores them.
-pub(crate) fn gguf_order<'a>(
-    bytes: &'a [u8],
-    name: &str,
-    rows: usize,
-    config: &LlamaConfig,
-) -> Cow<'a, [u8]> {
-    match is_rotary(name) {
-        true => permutation::apply(bytes, rows, config.head_dim).into(),
-        false => bytes.into(),
-    }
-}
-
-/// Whether rotary embeddings turn what a projection puts out, so that GGUF has its rows in another order.
+/// Whether rotary embeddings turn what a projection puts out, so that GGUF may have its rows in another
+/// order.
 fn is_rotary(name: &str) -> bool {
-    [".q_proj.weight", ".k_proj.weight"].iter().any(|suffix| name.ends_with(suffix))
+    let module = name.strip_suffix(".weight").or_else(|| name.strip_suffix(".bias"));
+    module.is_some_and(|module| module.ends_with(".q_proj") || module.ends_with(".k_proj"))
 }

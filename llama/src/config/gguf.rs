@@ -1,21 +1,19 @@
-//! The `llama.*` metadata of GGUF files.
+//! The metadata of GGUF files: `llama.*`, `qwen2.*`.
 
-use engine::{LlamaConfig, RopeScaling};
+pub(super) mod rope;
 
-use super::{checked, checked_factor};
+use engine::{AttentionBias, LlamaConfig, RopeScaling};
+
+use super::{Architecture, checked};
 use crate::LlamaError;
-use crate::float::Float;
-use crate::gguf::{Array, Gguf, Storage, Value};
-
-/// Architectures whose tensors and arithmetic are Llama's. Mistral 7B files say `llama`.
-const ARCHITECTURES: [&str; 2] = ["llama", "mistral3"];
+use crate::gguf::{Array, Gguf, Value};
 
 /// The configuration that a GGUF file's metadata describes.
 ///
 /// # Errors
 /// If a key is missing or has a wrong type, or the model is one that the engine cannot run.
-pub fn from_gguf(gguf: &Gguf) -> Result<LlamaConfig, LlamaError> {
-    let keys = Keys::new(gguf)?;
+pub fn from_gguf(gguf: &Gguf) -> Result<(Architecture, LlamaConfig), LlamaError> {
+    let (architecture, keys) = Keys::new(gguf)?;
     keys.refuse_what_the_engine_lacks()?;
     let num_attention_heads = keys.required("attention.head_count")?;
     let hidden_size = keys.required("embedding_length")?;
@@ -28,7 +26,6 @@ pub fn from_gguf(gguf: &Gguf) -> Result<LlamaConfig, LlamaError> {
             return Err(keys.error(key, format!("is {size}, not the head width {head_dim}; not supported")));
         }
     }
-    let rope_theta = keys.number("rope.freq_base")?.unwrap_or(10_000.0);
     let config = LlamaConfig {
         vocab_size: match keys.size("vocab_size")? {
             Some(vocab_size) => vocab_size,
@@ -45,37 +42,38 @@ pub fn from_gguf(gguf: &Gguf) -> Result<LlamaConfig, LlamaError> {
             .number("attention.layer_norm_rms_epsilon")?
             .ok_or_else(|| keys.error("attention.layer_norm_rms_epsilon", "is missing"))?
             as f32,
-        rope_theta: rope_theta as f32,
+        rope_theta: keys.number("rope.freq_base")?.unwrap_or(10_000.0) as f32,
         rope_scaling: RopeScaling::None,
         sliding_window: keys.size("attention.sliding_window")?.filter(|&window| window > 0),
+        attention_bias: match architecture {
+            Architecture::Qwen2 => AttentionBias::Qkv,
+            _ if gguf.tensor("blk.0.attn_output.bias").is_some() => AttentionBias::All,
+            _ if gguf.tensor("blk.0.attn_q.bias").is_some() => AttentionBias::Qkv,
+            _ => AttentionBias::None,
+        },
+        mlp_bias: gguf.tensor("blk.0.ffn_gate.bias").is_some(),
         tie_word_embeddings: gguf.tensor("output.weight").is_none(),
     };
     let mut config = checked(config, gguf.path())?;
-    config.rope_scaling = keys.rope_scaling(rope_theta, config.head_dim)?;
-    Ok(config)
+    config.rope_scaling = keys.rope_scaling(&config)?;
+    Ok((architecture, checked(config, gguf.path())?))
 }
 
 /// The metadata of one architecture.
 struct Keys<'a> {
     gguf: &'a Gguf,
-    architecture: &'static str,
+    architecture: &'a str,
 }
 
 impl<'a> Keys<'a> {
-    fn new(gguf: &'a Gguf) -> Result<Self, LlamaError> {
+    fn new(gguf: &'a Gguf) -> Result<(Architecture, Self), LlamaError> {
         let name = "general.architecture";
-        let found = gguf
-            .metadata(name)
-            .and_then(Value::as_str)
-            .ok_or_else(|| LlamaError::config(gguf.path(), name, "is missing"))?;
-        match ARCHITECTURES.into_iter().find(|&architecture| architecture == found) {
-            Some(architecture) => Ok(Self { gguf, architecture }),
-            None => Err(LlamaError::config(
-                gguf.path(),
-                name,
-                format!("is {found}; {} are supported", ARCHITECTURES.join(" and ")),
-            )),
-        }
+        let refused = |reason: String| LlamaError::config(gguf.path(), name, reason);
+        let found =
+            gguf.metadata(name).and_then(Value::as_str).ok_or_else(|| refused("is missing".into()))?;
+        let architecture = Architecture::of_gguf(found)
+            .ok_or_else(|| refused(format!("is {found}; llama, mistral3 and qwen2 are supported")))?;
+        Ok((architecture, Self { gguf, architecture: found }))
     }
 
     fn value(&self, key: &str) -> Option<&'a Value> {
@@ -120,102 +118,27 @@ impl<'a> Keys<'a> {
         if self.size("expert_count")?.is_some_and(|experts| experts > 0) {
             return Err(self.error("expert_count", "is not 0; mixtures of experts are not supported"));
         }
-        if self.value("attention.temperature_scale").is_some() {
-            return Err(self.error("attention.temperature_scale", "is set; this is not supported"));
+        // What other models of these files' graph have, with the value that changes nothing.
+        for (key, neutral) in [
+            ("attention.temperature_scale", 0.0),
+            ("attention.scale", 0.0),
+            ("attention.clamp_kqv", 0.0),
+            ("attention.max_alibi_bias", 0.0),
+            ("attn_logit_softcapping", 0.0),
+            ("final_logit_softcapping", 0.0),
+            ("logit_scale", 1.0),
+            ("residual_scale", 1.0),
+            ("embedding_scale", 1.0),
+        ] {
+            if let Some(number) = self.number(key)?.filter(|&number| number != 0.0 && number != neutral) {
+                return Err(self.error(key, format!("is {number}; this is not supported")));
+            }
+        }
+        if self.value("attention.causal").and_then(Value::as_bool) == Some(false) {
+            return Err(self.error("attention.causal", "is false; this is not supported"));
         }
         Ok(())
     }
-
-    fn rope_scaling(&self, theta: f64, head_dim: usize) -> Result<RopeScaling, LlamaError> {
-        if self.gguf.tensor(ROPE_FACTORS).is_some() {
-            return self.llama3(theta, head_dim);
-        }
-        let key = "rope.scaling.type";
-        // Before there was a type, the one factor meant linear scaling.
-        let old = self.number("rope.scale_linear")?;
-        match self.value(key).map(|value| value.as_str().unwrap_or("no text")) {
-            Some("none") => Ok(RopeScaling::None),
-            Some("linear") | None => match self.number("rope.scaling.factor")?.or(old) {
-                Some(factor) if factor != 1.0 && factor != 0.0 => {
-                    let key = format!("{}.rope.scaling.factor", self.architecture);
-                    Ok(RopeScaling::Linear { factor: checked_factor(factor, self.gguf.path(), &key)? })
-                }
-                _ => Ok(RopeScaling::None),
-            },
-            Some(other) => Err(self.error(key, format!("is {other}; none and linear are supported"))),
-        }
-    }
-
-    /// Llama 3.1 files carry no parameters of their scaling, only its result: a divisor for every
-    /// frequency. All of them were made with the same parameters but for `factor`, which is the
-    /// largest divisor; that the others follow from it is checked.
-    fn llama3(&self, theta: f64, head_dim: usize) -> Result<RopeScaling, LlamaError> {
-        let error = |reason: &str| LlamaError::tensor(self.gguf.path(), ROPE_FACTORS, reason);
-        let info = self.gguf.tensor(ROPE_FACTORS).ok_or_else(|| error("is missing"))?;
-        if info.tensor_type().storage() != Some(Storage::Float(Float::F32)) {
-            return Err(error("is not F32"));
-        }
-        let factors = Float::F32.decode(self.gguf.data(info));
-        if factors.len() != head_dim / 2 {
-            return Err(error("does not have one factor for each pair of a head"));
-        }
-        let largest = factors.iter().copied().fold(1.0, f32::max);
-        let [low, high] = [LOW_FREQ_FACTOR, HIGH_FREQ_FACTOR];
-        let expected = (0..factors.len())
-            .map(|pair| llama3_divisor(pair, head_dim, theta, [largest.into(), low, high], ORIGINAL_CONTEXT));
-        if !expected
-            .zip(&factors)
-            .all(|(expected, &found)| (expected - f64::from(found)).abs() <= 1e-3 * expected)
-        {
-            return Err(error("does not hold the factors of Llama 3's scaling; others are not supported"));
-        }
-        if largest == 1.0 {
-            return Ok(RopeScaling::None);
-        }
-        Ok(RopeScaling::Llama3 {
-            factor: largest,
-            low_freq_factor: LOW_FREQ_FACTOR as f32,
-            high_freq_factor: HIGH_FREQ_FACTOR as f32,
-            original_max_position_embeddings: ORIGINAL_CONTEXT,
-        })
-    }
-}
-
-/// The name of the tensor that holds the divisors of Llama 3's scaling.
-pub(crate) const ROPE_FACTORS: &str = "rope_freqs.weight";
-const LOW_FREQ_FACTOR: f64 = 1.0;
-const HIGH_FREQ_FACTOR: f64 = 4.0;
-const ORIGINAL_CONTEXT: usize = 8192;
-
-/// What [`ROPE_FACTORS`] holds for a model whose positions are stretched as Llama 3's.
-pub(crate) fn rope_factors(config: &LlamaConfig) -> Option<Vec<f32>> {
-    let RopeScaling::Llama3 {
-        factor,
-        low_freq_factor,
-        high_freq_factor,
-        original_max_position_embeddings: original,
-    } = config.rope_scaling
-    else {
-        return None;
-    };
-    let factors = [factor, low_freq_factor, high_freq_factor].map(f64::from);
-    let divisor = |pair| llama3_divisor(pair, config.head_dim, config.rope_theta.into(), factors, original);
-    Some((0..config.head_dim / 2).map(|pair| divisor(pair) as f32).collect())
-}
-
-/// By what Llama 3.1's scaling divides the frequency of rotary pair `pair`: long wavelengths by
-/// `factor`, short ones by 1, and between them the frequency goes from one to the other smoothly.
-fn llama3_divisor(
-    pair: usize,
-    head_dim: usize,
-    theta: f64,
-    [factor, low_freq_factor, high_freq_factor]: [f64; 3],
-    original_context: usize,
-) -> f64 {
-    let wavelength = std::f64::consts::TAU * theta.powf(2.0 * pair as f64 / head_dim as f64);
-    let turns = original_context as f64 / wavelength;
-    let smooth = ((turns - low_freq_factor) / (high_freq_factor - low_freq_factor)).clamp(0.0, 1.0);
-    1.0 / ((1.0 - smooth) / factor + smooth)
 }
 
 #[cfg(test)]
@@ -226,7 +149,7 @@ mod tests {
     use crate::gguf::TensorType;
     use crate::gguf::sample::GgufSample;
 
-    fn small() -> GgufSample {
+    pub(super) fn small() -> GgufSample {
         GgufSample::new()
             .with("general.architecture", Value::String("llama".into()))
             .with("llama.block_count", Value::U32(5))
@@ -238,11 +161,12 @@ mod tests {
             .with("tokenizer.ggml.tokens", Value::Array(Array::String(vec!["a".into(); 7])))
     }
 
-    fn read(sample: GgufSample) -> Result<LlamaConfig, String> {
+    pub(super) fn read(sample: GgufSample) -> Result<LlamaConfig, String> {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("model.gguf");
         std::fs::write(&path, sample.bytes()).unwrap();
-        from_gguf(&Gguf::open(&path).unwrap()).map_err(|error| error.to_string())
+        let read = from_gguf(&Gguf::open(&path).unwrap());
+        read.map(|(_, config)| config).map_err(|error| error.to_string())
     }
 
     #[test]
@@ -260,6 +184,8 @@ mod tests {
             rope_theta: 10_000.0,
             rope_scaling: RopeScaling::None,
             sliding_window: None,
+            attention_bias: AttentionBias::None,
+            mlp_bias: false,
             tie_word_embeddings: true,
         };
         assert_eq!(read(small()), Ok(expected.clone()));
@@ -287,51 +213,36 @@ mod tests {
     }
 
     #[test]
-    fn llama_3_scaling_is_recovered_from_its_factors() {
-        let sample = |factors: Vec<f32>| {
-            let bytes: Vec<u8> = factors.iter().flat_map(|factor| factor.to_le_bytes()).collect();
-            small()
-                .with("llama.attention.key_length", Value::U32(64))
-                .with("llama.rope.freq_base", Value::F32(5e5))
-                .tensor("rope_freqs.weight", TensorType::F32, &[factors.len() as u64], &bytes)
-        };
-        let scaling = |factor| RopeScaling::Llama3 {
-            factor,
-            low_freq_factor: 1.0,
-            high_freq_factor: 4.0,
-            original_max_position_embeddings: 8192,
-        };
-        let plain = read(small().with("llama.attention.key_length", Value::U32(64))).unwrap();
-        let factors = |factor| {
-            let scaled = LlamaConfig { rope_theta: 5e5, rope_scaling: scaling(factor), ..plain.clone() };
-            rope_factors(&scaled).unwrap()
-        };
-        assert_eq!(read(sample(factors(32.0))).unwrap().rope_scaling, scaling(32.0));
-        assert_eq!(read(sample(factors(1.0))).unwrap().rope_scaling, RopeScaling::None);
-        let mut other: Vec<f32> = factors(8.0);
-        other[17] *= 1.1;
-        assert!(read(sample(other)).unwrap_err().contains("`rope_freqs.weight` does not hold the factors"));
-        assert!(read(sample(vec![f32::NAN; 32])).is_err());
-        assert!(read(sample(vec![1.0; 3])).unwrap_err().contains("one factor for each pair"));
+    fn a_qwen2_has_keys_of_its_own_name_and_biases() {
+        let sample = [
+            ("block_count", 5),
+            ("context_length", 512),
+            ("embedding_length", 64),
+            ("feed_forward_length", 172),
+            ("attention.head_count", 8),
+            ("vocab_size", 7),
+        ]
+        .into_iter()
+        .fold(
+            GgufSample::new().with("general.architecture", Value::String("qwen2".into())),
+            |sample, (key, size)| sample.with(&format!("qwen2.{key}"), Value::U32(size)),
+        )
+        .with("qwen2.attention.layer_norm_rms_epsilon", Value::F32(1e-5));
+        let expected = LlamaConfig { attention_bias: AttentionBias::Qkv, ..read(small()).unwrap() };
+        assert_eq!(read(sample), Ok(expected));
     }
 
-    /// The divisors that llama.cpp's converter writes for Llama 3.2 1B (head width 64, factor 32),
-    /// computed as it does: by wavelength, with no clamp.
     #[test]
-    fn the_divisor_is_that_of_the_converter() {
-        for pair in 0..32 {
-            let wavelength = std::f64::consts::TAU / 5e5f64.powf(-(2.0 * f64::from(pair)) / 64.0);
-            let expected = if wavelength < 8192.0 / 4.0 {
-                1.0
-            } else if wavelength > 8192.0 {
-                32.0
-            } else {
-                let smooth = (8192.0 / wavelength - 1.0) / (4.0 - 1.0);
-                1.0 / ((1.0 - smooth) / 32.0 + smooth)
-            };
-            let divisor = llama3_divisor(pair as usize, 64, 5e5, [32.0, 1.0, 4.0], 8192);
-            assert!((divisor - expected).abs() < 1e-9);
-        }
+    fn a_llama_has_the_biases_that_its_file_holds() {
+        let biases = |names: &[&str]| {
+            let sample = names.iter().fold(small(), |sample, name| {
+                sample.tensor(&format!("blk.0.{name}.bias"), TensorType::F32, &[1], &[0; 4])
+            });
+            read(sample).map(|config| (config.attention_bias, config.mlp_bias)).unwrap()
+        };
+        assert_eq!(biases(&["attn_q"]), (AttentionBias::Qkv, false));
+        assert_eq!(biases(&["attn_q", "attn_output"]), (AttentionBias::All, false));
+        assert_eq!(biases(&["ffn_gate"]), (AttentionBias::None, true));
     }
 
     #[test]
@@ -339,13 +250,17 @@ mod tests {
         let text = |text: &str| Value::String(text.into());
         let cases = [
             (GgufSample::new(), "`general.architecture` is missing"),
-            (GgufSample::new().with("general.architecture", text("qwen2")), "is qwen2; llama and mistral3"),
+            (
+                GgufSample::new().with("general.architecture", text("qwen3")),
+                "is qwen3; llama, mistral3 and qwen2",
+            ),
             (
                 GgufSample::new().with("general.architecture", text("llama")),
                 "`llama.attention.head_count` is missing",
             ),
             (small().with("llama.rope.dimension_count", Value::U32(4)), "is 4, not the head width 8"),
-            (small().with("llama.rope.scaling.type", text("yarn")), "`llama.rope.scaling.type` is yarn"),
+            (small().with("llama.logit_scale", Value::F32(0.1)), "`llama.logit_scale` is 0.1"),
+            (small().with("llama.attention.causal", Value::Bool(false)), "`llama.attention.causal` is false"),
             (small().with("llama.expert_count", Value::U32(8)), "mixtures of experts"),
             (small().with("llama.vocab_size", text("many")), "`llama.vocab_size` is not a size"),
             (
@@ -373,7 +288,7 @@ mod tests {
             }
             let mut file = tempfile::Builder::new().suffix(".gguf").tempfile().unwrap();
             std::io::Write::write_all(&mut file, &bytes).unwrap();
-            if let Ok(config) = Gguf::open(file.path()).and_then(|gguf| from_gguf(&gguf)) {
+            if let Ok((_, config)) = Gguf::open(file.path()).and_then(|gguf| from_gguf(&gguf)) {
                 prop_assert!(config.validate().is_ok());
             }
         }

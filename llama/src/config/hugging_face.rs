@@ -1,15 +1,21 @@
 //! `config.json` of Hugging Face's transformers.
+//!
+//! A field that the model's class in transformers reads is used here or refused. What the class ignores
+//! (initial values of weights, dropout in training, the type to load in) is ignored here too.
+
+mod rope;
 
 use std::path::Path;
 
-use engine::{LlamaConfig, RopeScaling};
+use engine::{AttentionBias, LlamaConfig};
 use serde::{Deserialize, Deserializer};
+use serde_json::Value;
 
-use super::{checked, checked_factor};
+use super::{Architecture, checked};
 use crate::LlamaError;
+use rope::RopeJson;
 
-/// The fields that matter to a Llama or Mistral model. Absent and `null` mean transformers' default,
-/// except where noted.
+/// The fields that matter. Absent and `null` mean transformers' default, except where noted.
 #[derive(Debug, Deserialize)]
 struct ConfigJson {
     vocab_size: usize,
@@ -17,309 +23,218 @@ struct ConfigJson {
     intermediate_size: usize,
     num_hidden_layers: usize,
     num_attention_heads: usize,
-    num_key_value_heads: Option<usize>,
+    /// Absent is the architecture's default, `null` as many as there are query heads.
+    #[serde(default, deserialize_with = "present")]
+    num_key_value_heads: Option<Option<usize>>,
     head_dim: Option<usize>,
     max_position_embeddings: Option<usize>,
     rms_norm_eps: Option<f64>,
     rope_theta: Option<f64>,
+    partial_rotary_factor: Option<f64>,
+    /// Beside the scaling's own field of this name, and before it.
+    original_max_position_embeddings: Option<usize>,
     rope_scaling: Option<RopeJson>,
     /// Since transformers 5, instead of `rope_theta` and `rope_scaling`.
     rope_parameters: Option<RopeJson>,
     tie_word_embeddings: Option<bool>,
-    /// Absent is Mistral's default, `null` is no window.
+    /// Absent is the architecture's default, `null` is no window.
     #[serde(default, deserialize_with = "present")]
     sliding_window: Option<Option<usize>>,
+    use_sliding_window: Option<bool>,
+    max_window_layers: Option<usize>,
+    layer_types: Option<Vec<String>>,
     attention_bias: Option<bool>,
     mlp_bias: Option<bool>,
     hidden_act: Option<String>,
-    quantization_config: Option<serde_json::Value>,
-}
-
-#[derive(Debug, Deserialize)]
-struct RopeJson {
-    /// `type` before transformers 4.43; files of that time may have both.
-    #[serde(rename = "type")]
-    old_type: Option<String>,
-    rope_type: Option<String>,
-    rope_theta: Option<f64>,
-    factor: Option<f64>,
-    low_freq_factor: Option<f64>,
-    high_freq_factor: Option<f64>,
-    original_max_position_embeddings: Option<usize>,
-    partial_rotary_factor: Option<f64>,
+    quantization_config: Option<Value>,
+    /// The older name of compressed-tensors' `quantization_config`.
+    compression_config: Option<Value>,
+    /// Attention heads that were cut out, by layer.
+    pruned_heads: Option<serde_json::Map<String, Value>>,
 }
 
 fn present<'de, D: Deserializer<'de>>(value: D) -> Result<Option<Option<usize>>, D::Error> {
     Option::deserialize(value).map(Some)
 }
 
-/// Transformers' default where a Mistral's `config.json` does not say.
-const MISTRAL_SLIDING_WINDOW: usize = 4096;
+/// transformers' default for `sliding_window`, of Mistral and of Qwen2 with `use_sliding_window`.
+const SLIDING_WINDOW: usize = 4096;
+/// transformers' default for Qwen2's `max_window_layers`.
+const MAX_WINDOW_LAYERS: usize = 28;
 
-/// Reads the `config.json` of a LlamaForCausalLM or MistralForCausalLM.
+/// Reads a `config.json`.
 ///
 /// # Errors
 /// If the file cannot be read, or describes a model that the engine cannot run.
-pub fn from_json(path: &Path) -> Result<LlamaConfig, LlamaError> {
+pub fn from_json(path: &Path) -> Result<(Architecture, LlamaConfig), LlamaError> {
     let text = std::fs::read(path).map_err(LlamaError::io(path))?;
-    let json: serde_json::Value =
+    let json: Value =
         serde_json::from_slice(&text).map_err(|error| LlamaError::file(path, error.to_string()))?;
     // The architecture comes first: another model's file lacks fields, which is not its mistake.
-    let mistral = is_mistral(&json, path)?;
+    let architecture = architecture(&json, path)?;
     let json = ConfigJson::deserialize(json).map_err(|error| LlamaError::file(path, error.to_string()))?;
-    json.refuse_what_the_engine_lacks(path)?;
+    json.refuse_what_the_engine_lacks(architecture, path)?;
 
+    let head_dim = match json.head_dim {
+        Some(head_dim) => head_dim,
+        None => json.hidden_size.checked_div(json.num_attention_heads).unwrap_or(0),
+    };
+    let max_position_embeddings =
+        json.max_position_embeddings.unwrap_or(architecture.max_position_embeddings());
     let config = LlamaConfig {
         vocab_size: json.vocab_size,
         hidden_size: json.hidden_size,
         intermediate_size: json.intermediate_size,
         num_hidden_layers: json.num_hidden_layers,
         num_attention_heads: json.num_attention_heads,
-        num_key_value_heads: json.num_key_value_heads.unwrap_or(json.num_attention_heads),
-        head_dim: match json.head_dim {
-            Some(head_dim) => head_dim,
-            None => json.hidden_size.checked_div(json.num_attention_heads).unwrap_or(0),
-        },
-        max_position_embeddings: json.max_position_embeddings.unwrap_or(if mistral { 131_072 } else { 2048 }),
+        num_key_value_heads: match json.num_key_value_heads {
+            Some(stated) => stated,
+            None => architecture.num_key_value_heads(),
+        }
+        .unwrap_or(json.num_attention_heads),
+        head_dim,
+        max_position_embeddings,
         rms_norm_eps: json.rms_norm_eps.unwrap_or(1e-6) as f32,
-        rope_theta: json.rope_theta() as f32,
-        rope_scaling: json.rope_scaling(path)?,
-        sliding_window: match json.sliding_window {
-            _ if !mistral => None,
-            None => Some(MISTRAL_SLIDING_WINDOW),
-            Some(window) => window.filter(|&window| window > 0),
+        rope_theta: json.rope_theta(path)? as f32,
+        rope_scaling: json.rope_scaling(max_position_embeddings, path)?,
+        sliding_window: json.window(architecture, max_position_embeddings, path)?,
+        attention_bias: match architecture {
+            Architecture::Qwen2 => AttentionBias::Qkv,
+            _ if json.attention_bias == Some(true) => AttentionBias::All,
+            _ => AttentionBias::None,
         },
+        mlp_bias: json.mlp_bias.unwrap_or(false),
         tie_word_embeddings: json.tie_word_embeddings.unwrap_or(false),
     };
-    checked(config, path)
+    Ok((architecture, checked(config, path)?))
 }
 
-/// Whether the model is a Mistral, and not a Llama.
-fn is_mistral(json: &serde_json::Value, path: &Path) -> Result<bool, LlamaError> {
+/// The architecture by `model_type` and by the class in `architectures`, where a program that wraps models
+/// puts its own name before the class or in its place.
+fn architecture(json: &Value, path: &Path) -> Result<Architecture, LlamaError> {
     #[derive(Deserialize)]
     struct Kind {
         #[serde(default)]
         architectures: Option<Vec<String>>,
         model_type: Option<String>,
     }
+    const WRAPPERS: [&str; 2] = ["PeftModelForCausalLM", "OptimizedModule"];
+
     let kind = Kind::deserialize(json).map_err(|error| LlamaError::file(path, error.to_string()))?;
-    let architecture = kind.architectures.unwrap_or_default().into_iter().next();
-    match (architecture.as_deref(), kind.model_type.as_deref()) {
-        (Some("LlamaForCausalLM"), _) | (None, Some("llama")) => Ok(false),
-        (Some("MistralForCausalLM"), _) | (None, Some("mistral")) => Ok(true),
-        (Some(other), _) | (None, Some(other)) => Err(LlamaError::config(
-            path,
-            "architectures",
-            format!("is {other}; LlamaForCausalLM and MistralForCausalLM are supported"),
-        )),
-        (None, None) => Err(LlamaError::config(path, "architectures", "is missing")),
+    let class = kind.architectures.unwrap_or_default().into_iter().next();
+    let class = class.as_deref().filter(|class| !WRAPPERS.contains(class));
+    let known =
+        |is_it: &dyn Fn(Architecture) -> bool| Architecture::ALL.into_iter().find(|&known| is_it(known));
+    let by_class = class.and_then(|class| known(&|known| class.ends_with(known.class())));
+    let model_type = kind.model_type.as_deref();
+    let by_type = model_type.and_then(|name| known(&|known| known.model_type() == name));
+    let refused = |reason: String| Err(LlamaError::config(path, "architectures", reason));
+    match (by_class, by_type) {
+        (Some(class), Some(other)) if class != other => {
+            refused(format!("is {}, but `model_type` is {}", class.class(), other.model_type()))
+        }
+        (Some(architecture), _) => Ok(architecture),
+        (None, Some(architecture)) if class.is_none() => Ok(architecture),
+        (None, _) => match class.or(model_type) {
+            Some(other) => {
+                let classes = Architecture::ALL.map(Architecture::class);
+                refused(format!("is {other}; supported are {}", classes.join(", ")))
+            }
+            None => refused("is missing".into()),
+        },
     }
 }
 
 impl ConfigJson {
-    fn refuse_what_the_engine_lacks(&self, path: &Path) -> Result<(), LlamaError> {
+    fn refuse_what_the_engine_lacks(
+        &self,
+        architecture: Architecture,
+        path: &Path,
+    ) -> Result<(), LlamaError> {
         let refuse = |field: &str, reason: String| Err(LlamaError::config(path, field, reason));
         for (field, bias) in [("attention_bias", self.attention_bias), ("mlp_bias", self.mlp_bias)] {
-            if bias == Some(true) {
-                return refuse(field, "is true; projections with a bias are not supported".into());
+            if bias == Some(true) && architecture != Architecture::Llama {
+                return refuse(field, format!("is true; a {} has no such field", architecture.class()));
             }
         }
         if let Some(activation) = self.hidden_act.as_deref().filter(|name| !["silu", "swish"].contains(name))
         {
             return refuse("hidden_act", format!("is {activation}; only silu is supported"));
         }
-        if let Some(quantization) = self.quantization_config.as_ref().filter(|value| !value.is_null()) {
-            let text =
-                |field: &str| quantization.get(field).and_then(|value| value.as_str()).unwrap_or("unknown");
+        if self.partial_rotary_factor.is_some_and(|part| part != 1.0) {
+            return refuse("partial_rotary_factor", "is not 1; this is not supported".into());
+        }
+        if self.pruned_heads.as_ref().is_some_and(|heads| !heads.is_empty()) {
+            return refuse("pruned_heads", "is not empty; layers of fewer heads are not supported".into());
+        }
+        let quantization = [
+            ("quantization_config", &self.quantization_config),
+            ("compression_config", &self.compression_config),
+        ];
+        for (field, value) in quantization {
+            let Some(value) = value.as_ref().filter(|value| !value.is_null()) else { continue };
+            let text = |field: &str| value.get(field).and_then(Value::as_str).unwrap_or("unknown");
             let method = match text("quant_method") {
-                "bitsandbytes" if text("bnb_4bit_quant_type") == "nf4" => return Ok(()),
+                "bitsandbytes" if text("bnb_4bit_quant_type") == "nf4" => continue,
                 "bitsandbytes" => "bitsandbytes without nf4",
                 other => other,
             };
             return refuse(
-                "quantization_config",
+                field,
                 format!("has the method {method}, which is not supported; use the 16-bit files or a GGUF"),
             );
         }
         Ok(())
     }
 
-    fn rope_theta(&self) -> f64 {
-        let inside = self.rope_parameters.as_ref().and_then(|rope| rope.rope_theta);
-        inside.or(self.rope_theta).unwrap_or(10_000.0)
-    }
-
-    fn rope_scaling(&self, path: &Path) -> Result<RopeScaling, LlamaError> {
-        let (field, rope) = match (&self.rope_parameters, &self.rope_scaling) {
-            (Some(rope), _) => ("rope_parameters", rope),
-            (None, Some(rope)) => ("rope_scaling", rope),
-            (None, None) => return Ok(RopeScaling::None),
+    /// The window that all layers have.
+    fn window(
+        &self,
+        architecture: Architecture,
+        context: usize,
+        path: &Path,
+    ) -> Result<Option<usize>, LlamaError> {
+        let refuse = |field: &str, reason: String| Err(LlamaError::config(path, field, reason));
+        let stated = self.sliding_window.unwrap_or(Some(SLIDING_WINDOW)).filter(|&window| window > 0);
+        let (window, first) = match architecture {
+            Architecture::Llama => (None, 0), // its class has none, whatever the field says
+            Architecture::Mistral => (stated, 0),
+            Architecture::Qwen2 => (
+                stated.filter(|_| self.use_sliding_window == Some(true)),
+                self.max_window_layers.unwrap_or(MAX_WINDOW_LAYERS),
+            ),
         };
-        if rope.partial_rotary_factor.is_some_and(|part| part != 1.0) {
-            return Err(LlamaError::config(path, "partial_rotary_factor", "is not 1; this is not supported"));
-        }
-        let missing = |name| LlamaError::config(path, field, format!("lacks `{name}`"));
-        let factor =
-            |value: Option<f64>, name| checked_factor(value.ok_or_else(|| missing(name))?, path, field);
-        match rope.rope_type.as_deref().or(rope.old_type.as_deref()) {
-            None | Some("default") => Ok(RopeScaling::None),
-            Some("linear") => Ok(RopeScaling::Linear { factor: factor(rope.factor, "factor")? }),
-            Some("llama3") => Ok(RopeScaling::Llama3 {
-                factor: factor(rope.factor, "factor")?,
-                low_freq_factor: factor(rope.low_freq_factor, "low_freq_factor")?,
-                high_freq_factor: factor(rope.high_freq_factor, "high_freq_factor")?,
-                original_max_position_embeddings: rope
-                    .original_max_position_embeddings
-                    .ok_or_else(|| missing("original_max_position_embeddings"))?,
-            }),
-            Some(other) => Err(LlamaError::config(
-                path,
-                field,
-                format!("has the type {other}; default, linear and llama3 are supported"),
-            )),
+        let layers = self.num_hidden_layers;
+        let windowed = match &self.layer_types {
+            Some(kinds) if kinds.len() != layers => {
+                return refuse("layer_types", format!("has {} entries for {layers} layers", kinds.len()));
+            }
+            Some(kinds) => {
+                let known = ["full_attention", "sliding_attention"];
+                if let Some(kind) = kinds.iter().find(|kind| !known.contains(&kind.as_str())) {
+                    return refuse("layer_types", format!("has {kind}, which is not supported"));
+                }
+                kinds.iter().filter(|kind| *kind == known[1]).count()
+            }
+            None if window.is_some() => layers.saturating_sub(first),
+            None => 0,
+        };
+        match window {
+            Some(window) if windowed < layers && architecture == Architecture::Mistral => refuse(
+                "layer_types",
+                format!("has full_attention, but its class has the window of {window} in every layer"),
+            ),
+            _ if windowed == 0 => Ok(None),
+            None => refuse("layer_types", "has sliding_attention, but there is no sliding window".into()),
+            Some(window) if windowed == layers => Ok(Some(window)),
+            Some(window) if window >= context => Ok(None), // it hides nothing
+            Some(window) => refuse(
+                "sliding_window",
+                format!("is {window} in {windowed} of {layers} layers; it is supported in all or none"),
+            ),
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::{Value, json};
-
-    use super::*;
-
-    /// The configuration read from a small model's file with `changes` applied.
-    fn read(changes: Value) -> Result<LlamaConfig, String> {
-        let mut text = json!({
-            "architectures": ["LlamaForCausalLM"],
-            "model_type": "llama",
-            "vocab_size": 512,
-            "hidden_size": 64,
-            "intermediate_size": 172,
-            "num_hidden_layers": 5,
-            "num_attention_heads": 8,
-        });
-        text.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("config.json");
-        std::fs::write(&path, text.to_string()).unwrap();
-        from_json(&path).map_err(|error| error.to_string())
-    }
-
-    #[test]
-    fn absent_fields_have_the_defaults_of_transformers() {
-        let config = read(json!({ "head_dim": null, "sliding_window": 100 })).unwrap();
-        let expected = LlamaConfig {
-            vocab_size: 512,
-            hidden_size: 64,
-            intermediate_size: 172,
-            num_hidden_layers: 5,
-            num_attention_heads: 8,
-            num_key_value_heads: 8,
-            head_dim: 8,
-            max_position_embeddings: 2048,
-            rms_norm_eps: 1e-6,
-            rope_theta: 10_000.0,
-            rope_scaling: RopeScaling::None,
-            sliding_window: None,
-            tie_word_embeddings: false,
-        };
-        assert_eq!(config, expected);
-        let config = read(json!({
-            "num_key_value_heads": 4, "head_dim": 16, "rope_theta": 500_000, "rms_norm_eps": 1e-5,
-            "tie_word_embeddings": true, "max_position_embeddings": 8192,
-        }));
-        let expected = LlamaConfig {
-            num_key_value_heads: 4,
-            head_dim: 16,
-            rope_theta: 500_000.0,
-            rms_norm_eps: 1e-5,
-            tie_word_embeddings: true,
-            max_position_embeddings: 8192,
-            ..expected
-        };
-        assert_eq!(config, Ok(expected));
-    }
-
-    #[test]
-    fn a_mistral_has_a_sliding_window() {
-        let mistral = |mut changes: Value| {
-            changes["architectures"] = json!(["MistralForCausalLM"]);
-            read(changes).unwrap().sliding_window
-        };
-        assert_eq!(mistral(json!({})), Some(4096));
-        assert_eq!(mistral(json!({ "sliding_window": null })), None);
-        assert_eq!(mistral(json!({ "sliding_window": 7 })), Some(7));
-    }
-
-    #[test]
-    fn quantization_by_bitsandbytes_to_nf4_is_read() {
-        let nf4 = json!({ "quant_method": "bitsandbytes", "bnb_4bit_quant_type": "nf4" });
-        assert_eq!(read(json!({ "quantization_config": nf4 })), read(json!({})));
-    }
-
-    #[test]
-    fn rope_scaling_is_read_in_every_form() {
-        let linear = Ok(RopeScaling::Linear { factor: 2.0 });
-        let llama3 = Ok(RopeScaling::Llama3 {
-            factor: 8.0,
-            low_freq_factor: 1.0,
-            high_freq_factor: 4.0,
-            original_max_position_embeddings: 8192,
-        });
-        let llama3_json = json!({
-            "rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
-            "original_max_position_embeddings": 8192, "rope_theta": 5e5,
-        });
-        let scaling = |changes| read(changes).map(|config| config.rope_scaling);
-        assert_eq!(scaling(json!({ "rope_scaling": { "type": "linear", "factor": 2 } })), linear);
-        assert_eq!(scaling(json!({ "rope_scaling": { "rope_type": "linear", "factor": 2.0 } })), linear);
-        assert_eq!(scaling(json!({ "rope_scaling": null })), Ok(RopeScaling::None));
-        assert_eq!(scaling(json!({ "rope_scaling": llama3_json })), llama3);
-        let config = read(json!({ "rope_parameters": llama3_json, "rope_theta": 1.0 })).unwrap();
-        assert_eq!((Ok(config.rope_scaling), config.rope_theta), (llama3, 5e5));
-        let config = read(json!({ "rope_parameters": { "rope_type": "default", "rope_theta": 7 } })).unwrap();
-        assert_eq!((config.rope_scaling, config.rope_theta), (RopeScaling::None, 7.0));
-    }
-
-    #[test]
-    fn what_cannot_be_run_is_named() {
-        let cases = [
-            (json!({ "architectures": ["Qwen2ForCausalLM"] }), "`architectures` is Qwen2ForCausalLM; Llama"),
-            (json!({ "architectures": null, "model_type": "gpt2" }), "`architectures` is gpt2"),
-            (json!({ "attention_bias": true }), "`attention_bias` is true"),
-            (json!({ "mlp_bias": true }), "`mlp_bias` is true"),
-            (json!({ "hidden_act": "gelu" }), "`hidden_act` is gelu"),
-            (json!({ "quantization_config": { "quant_method": "gptq" } }), "method gptq"),
-            (json!({ "quantization_config": { "quant_method": "bitsandbytes" } }), "without nf4"),
-            (
-                json!({ "rope_scaling": { "rope_type": "yarn", "factor": 2 } }),
-                "`rope_scaling` has the type yarn",
-            ),
-            (json!({ "rope_scaling": { "type": "linear" } }), "`rope_scaling` lacks `factor`"),
-            (json!({ "rope_scaling": { "type": "linear", "factor": -1 } }), "not a positive number"),
-            (
-                json!({ "rope_parameters": { "partial_rotary_factor": 0.5 } }),
-                "`partial_rotary_factor` is not 1",
-            ),
-            (json!({ "num_attention_heads": 0 }), "num_attention_heads is 0"),
-            (json!({ "num_key_value_heads": 3 }), "3 does not divide 8"),
-            (json!({ "hidden_size": u64::MAX }), "larger than any model"),
-            (json!({ "hidden_size": -1 }), "config.json: invalid value"),
-            (json!({ "hidden_size": "64" }), "config.json: invalid type"),
-        ];
-        for (changes, reason) in cases {
-            let error = read(changes.clone()).unwrap_err();
-            assert!(error.contains("config.json: ") && error.contains(reason), "{changes}: {error}");
-        }
-    }
-
-    #[test]
-    fn text_that_is_no_configuration_is_an_error() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("config.json");
-        for text in ["", "[]", "{}", "{\"architectures\": 1}", "\u{0}", "{\"model_type\": \"llama\"}"] {
-            std::fs::write(&path, text).unwrap();
-            assert!(from_json(&path).is_err(), "{text:?}");
-        }
-    }
-}
+mod tests;

@@ -1,21 +1,22 @@
 //! config.json and its companions for a model that came as a GGUF, and what changes in those of one that
 //! did not.
 
-use engine::{LlamaConfig, RopeScaling};
+use engine::{AttentionBias, LlamaConfig, RopeScaling};
 use serde_json::{Map, Value, json};
 
 use crate::Tokenizer;
+use crate::config::Architecture;
 use crate::float::Float;
 
-/// config.json of a Llama, or of a Mistral where there is a sliding window.
-pub(super) fn of(config: &LlamaConfig, tokenizer: &Tokenizer) -> Map<String, Value> {
-    let (architecture, model_type) = match config.sliding_window {
-        Some(_) => ("MistralForCausalLM", "mistral"),
-        None => ("LlamaForCausalLM", "llama"),
-    };
+/// config.json of the architecture that has these features.
+///
+/// # Errors
+/// What no architecture has.
+pub(super) fn of(config: &LlamaConfig, tokenizer: &Tokenizer) -> Result<Map<String, Value>, String> {
+    let architecture = Architecture::describing(config)?;
     let fields = json!({
-        "architectures": [architecture],
-        "model_type": model_type,
+        "architectures": [architecture.class()],
+        "model_type": architecture.model_type(),
         "vocab_size": config.vocab_size,
         "hidden_size": config.hidden_size,
         "intermediate_size": config.intermediate_size,
@@ -26,20 +27,29 @@ pub(super) fn of(config: &LlamaConfig, tokenizer: &Tokenizer) -> Map<String, Val
         "max_position_embeddings": config.max_position_embeddings,
         "rms_norm_eps": decimal(config.rms_norm_eps),
         "rope_theta": decimal(config.rope_theta),
-        "rope_scaling": rope_scaling(&config.rope_scaling),
+        "rope_scaling": rope_scaling(config),
         "hidden_act": "silu",
-        "attention_bias": false,
-        "mlp_bias": false,
         "tie_word_embeddings": config.tie_word_embeddings,
         "bos_token_id": tokenizer.bos(),
         "eos_token_id": tokenizer.eos().first(),
         "use_cache": true,
     });
     let mut fields = object(fields);
-    if let Some(window) = config.sliding_window {
-        fields.insert("sliding_window".into(), json!(window));
+    match architecture {
+        Architecture::Llama => {
+            fields.insert("attention_bias".into(), json!(config.attention_bias == AttentionBias::All));
+            fields.insert("mlp_bias".into(), json!(config.mlp_bias));
+        }
+        Architecture::Mistral => {
+            fields.insert("sliding_window".into(), json!(config.sliding_window));
+        }
+        Architecture::Qwen2 => {
+            fields.insert("sliding_window".into(), json!(config.sliding_window));
+            fields.insert("use_sliding_window".into(), json!(config.sliding_window.is_some()));
+            fields.insert("max_window_layers".into(), json!(0));
+        }
     }
-    fields
+    Ok(fields)
 }
 
 /// Notes in a config.json what type the tensors are written in. Tensors that were quantized are so no more.
@@ -90,10 +100,27 @@ pub(super) fn tokenizer(tokenizer: &Tokenizer, context: usize) -> Map<String, Va
     }))
 }
 
-fn rope_scaling(scaling: &RopeScaling) -> Value {
-    match *scaling {
+fn rope_scaling(config: &LlamaConfig) -> Value {
+    match &config.rope_scaling {
         RopeScaling::None => Value::Null,
-        RopeScaling::Linear { factor } => json!({ "rope_type": "linear", "factor": decimal(factor) }),
+        RopeScaling::Linear { factor } => json!({ "rope_type": "linear", "factor": decimal(*factor) }),
+        RopeScaling::Dynamic { factor } => json!({ "rope_type": "dynamic", "factor": decimal(*factor) }),
+        RopeScaling::Yarn {
+            factor,
+            original_max_position_embeddings,
+            attention_factor,
+            beta_fast,
+            beta_slow,
+            truncate,
+        } => json!({
+            "rope_type": "yarn",
+            "factor": decimal(*factor),
+            "original_max_position_embeddings": original_max_position_embeddings,
+            "attention_factor": decimal(*attention_factor),
+            "beta_fast": decimal(*beta_fast),
+            "beta_slow": decimal(*beta_slow),
+            "truncate": truncate,
+        }),
         RopeScaling::Llama3 {
             factor,
             low_freq_factor,
@@ -101,11 +128,23 @@ fn rope_scaling(scaling: &RopeScaling) -> Value {
             original_max_position_embeddings,
         } => json!({
             "rope_type": "llama3",
-            "factor": decimal(factor),
-            "low_freq_factor": decimal(low_freq_factor),
-            "high_freq_factor": decimal(high_freq_factor),
+            "factor": decimal(*factor),
+            "low_freq_factor": decimal(*low_freq_factor),
+            "high_freq_factor": decimal(*high_freq_factor),
             "original_max_position_embeddings": original_max_position_embeddings,
         }),
+        // One table for texts of any length.
+        RopeScaling::LongRope { factors, attention_factor } => {
+            let factors: Vec<f64> = factors.iter().copied().map(decimal).collect();
+            json!({
+                "rope_type": "longrope",
+                "factor": 1.0,
+                "original_max_position_embeddings": config.max_position_embeddings,
+                "attention_factor": decimal(*attention_factor),
+                "short_factor": factors,
+                "long_factor": factors,
+            })
+        }
     }
 }
 

@@ -118,7 +118,8 @@ impl Export {
     fn config(&self) -> Result<Map<String, Value>, LlamaError> {
         let checkpoint = &self.source.checkpoint;
         if checkpoint.gguf().is_some() {
-            return Ok(config_json::of(checkpoint.config(), &self.tokenizer()?));
+            return config_json::of(checkpoint.config(), &self.tokenizer()?)
+                .map_err(|reason| LlamaError::file(checkpoint.path(), reason));
         }
         let path = self.folder.join(CONFIG);
         let text = fs::read(&path).map_err(LlamaError::io(&path))?;

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use engine::{LlamaConfig, RopeScaling};
+use engine::LlamaConfig;
 
 use super::{Export, Recipe};
+use crate::config::{Architecture, rope_keys};
 use crate::gguf::Value;
 use crate::{ChatTemplate, LlamaError};
 
@@ -45,7 +46,7 @@ impl Export {
         if let Some(template) = template {
             metadata.insert(CHAT_TEMPLATE.into(), Value::String(template.source().into()));
         }
-        metadata.extend(of_config(config));
+        metadata.extend(of_config(self.source.checkpoint.architecture(), config).map_err(refused)?);
         metadata.insert("general.type".into(), Value::String("model".into()));
         let name = self.folder.canonicalize().ok().and_then(|folder| Some(folder.file_name()?.to_owned()));
         if let Some(name) = name {
@@ -55,8 +56,8 @@ impl Export {
     }
 }
 
-/// The `llama.*` keys of a model.
-fn of_config(config: &LlamaConfig) -> BTreeMap<String, Value> {
+/// The keys of a model, `llama.*` or of another architecture.
+fn of_config(architecture: Architecture, config: &LlamaConfig) -> Result<BTreeMap<String, Value>, String> {
     // Every size was checked to be far below 2^32 when it was read.
     let size = |size: usize| Value::U32(size as u32);
     let mut keys = vec![
@@ -76,10 +77,12 @@ fn of_config(config: &LlamaConfig) -> BTreeMap<String, Value> {
     if let Some(window) = config.sliding_window {
         keys.push(("attention.sliding_window", size(window)));
     }
-    if let RopeScaling::Linear { factor } = config.rope_scaling {
-        keys.push(("rope.scaling.type", Value::String("linear".into())));
-        keys.push(("rope.scaling.factor", Value::F32(factor)));
-    }
-    let architecture = ("general.architecture".to_string(), Value::String("llama".into()));
-    keys.into_iter().map(|(key, value)| (format!("llama.{key}"), value)).chain([architecture]).collect()
+    keys.extend(rope_keys(config)?);
+    let prefix = architecture.gguf_name();
+    let architecture = ("general.architecture".to_string(), Value::String(prefix.into()));
+    Ok(keys
+        .into_iter()
+        .map(|(key, value)| (format!("{prefix}.{key}"), value))
+        .chain([architecture])
+        .collect())
 }

@@ -146,7 +146,7 @@ fn with_whole_blocks(format: Format, cols: usize) -> Storage {
 
 #[cfg(test)]
 mod tests {
-    use engine::RopeScaling;
+    use engine::{AttentionBias, RopeScaling};
 
     use super::*;
 
@@ -164,6 +164,8 @@ mod tests {
             rope_theta: 1e4,
             rope_scaling: RopeScaling::None,
             sliding_window: None,
+            attention_bias: AttentionBias::None,
+            mlp_bias: false,
             tie_word_embeddings: tied,
         }
     }

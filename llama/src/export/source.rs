@@ -29,7 +29,7 @@ impl Source {
 
     /// The tensors with their shapes, under Hugging Face's names.
     pub(super) fn tensors(&self) -> Vec<(String, Vec<usize>)> {
-        names::tensors(self.checkpoint.config())
+        names::tensors(self.checkpoint.config()).collect()
     }
 
     /// The numbers of a tensor, with the adapter's update.
@@ -104,7 +104,7 @@ const LARGEST_F16: f32 = 65504.0;
 fn load(dir: &Path, checkpoint: &Checkpoint, device: &Device) -> Result<Adapter, LlamaError> {
     let adapter = Adapter::load(dir, device)?;
     let config = checkpoint.config();
-    let tensors = names::tensors(config);
+    let tensors: Vec<_> = names::tensors(config).collect();
     let unfit = |reason: String| LlamaError::file(dir, format!("does not fit the model: {reason}"));
     for pair in &adapter.weights {
         let name = format!("{}.weight", pair.module);

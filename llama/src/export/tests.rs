@@ -57,8 +57,8 @@ fn write_model(folder: &Path, changed: impl Fn(&str, &mut [f32])) {
     );
     put("tokenizer_config.json", json!({ "eos_token": "<|im_end|>", "chat_template": "{{ messages }}" }));
 
-    let config = crate::config::from_json(&folder.join("config.json")).unwrap();
-    let tensors = names::tensors(&config);
+    let (_, config) = crate::config::from_json(&folder.join("config.json")).unwrap();
+    let tensors: Vec<_> = names::tensors(&config).collect();
     let layout = tensors.iter().map(|(name, shape)| (name.clone(), Dtype::F32, shape.clone())).collect();
     let mut writer = SafetensorsWriter::create(&folder.join("model.safetensors"), layout).unwrap();
     let mut state = 1u32;
