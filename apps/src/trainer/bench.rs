@@ -40,9 +40,10 @@ pub fn run(args: &BenchArgs) -> Result<()> {
     let checkpoint = Checkpoint::open(&path)?;
     let context = checkpoint.config().max_position_embeddings;
     ensure!(args.seq <= context, "--seq {} is longer than the model's context of {context}", args.seq);
-    let llama = Llama::load(checkpoint.config().clone(), &mut checkpoint.weights(&device), &device)?;
+    let mut weights = checkpoint.weights(&device).with_form(base.form());
+    let llama = Llama::load(checkpoint.config().clone(), &mut weights, &device);
+    let mut llama = llama.map_err(|error| train::unsuited(error, base))?;
     drop(checkpoint);
-    let mut llama = train::with_base(llama, base)?;
     let lora = LoraConfig {
         r: 8,
         lora_alpha: 16.0,

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use clap::builder::RangedU64ValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use llama::Recipe;
+use llama::checkpoint::Form;
 use llama::dataset::{Column, PromptFormat};
 use serde::Serialize;
 
@@ -196,6 +197,17 @@ pub enum Base {
     Keep,
     /// 32-bit floats.
     F32,
+}
+
+impl Base {
+    /// The form that weights are read in.
+    pub fn form(self) -> Form {
+        match self {
+            Base::Nf4 => Form::Nf4,
+            Base::Keep => Form::Stored,
+            Base::F32 => Form::F32,
+        }
+    }
 }
 
 /// `trainer eval`.

@@ -4,6 +4,7 @@ use std::fs;
 
 use anyhow::{Context, Result, ensure};
 use engine::{Example, Nll};
+use llama::checkpoint::Form;
 use llama::{Adapter, Model};
 use serde::Serialize;
 
@@ -24,10 +25,8 @@ struct Report {
 pub fn run(args: &PerplexityArgs) -> Result<()> {
     let text = fs::read_to_string(&args.file).with_context(|| format!("--file {}", args.file.display()))?;
     let device = engine::device::parse(&args.device)?;
-    let Model { mut llama, tokenizer, .. } = Model::open(&args.model, &device)?;
-    if args.exact {
-        llama.dequantize();
-    }
+    let form = if args.exact { Form::F32 } else { Form::Stored };
+    let Model { mut llama, tokenizer, .. } = Model::open_in(&args.model, form, &device)?;
     if let Some(dir) = &args.adapter {
         Adapter::load_onto(dir, &mut llama)?;
     }

@@ -27,7 +27,7 @@ pub struct Memory {
     pub activations: usize,
     /// The chunk of logits at work.
     pub logits: usize,
-    /// The model in 32 bits, where it is quantized after loading, before there is anything else.
+    /// The largest projection in 32 bits, where the base is quantized as it is read.
     pub loading: usize,
 }
 
@@ -36,8 +36,6 @@ const F32: usize = size_of::<f32>();
 
 /// See [`Memory::process`].
 const PROCESS: usize = 22 * MIB;
-/// What the allocator keeps of the model in 32 bits, one part in so many.
-const KEPT_OF_LOADING: usize = 4;
 /// Copies of the adapter beside its weights: gradient, its sum, two moments, old and new.
 const OPTIMIZER_COPIES: usize = 6;
 /// Rows of logits that exist at once (`CHUNK` of the engine's loss).
@@ -59,7 +57,7 @@ impl Shape {
 
 impl Memory {
     /// Of a run whose largest micro-batch is `batch`, with adapters whose inputs have `adapter_inputs`
-    /// numbers in all. `requantized`: the base is quantized after loading.
+    /// numbers in all. `requantized`: the base is quantized as it is read.
     pub fn new(
         config: &LlamaConfig,
         size: &Footprint,
@@ -80,7 +78,7 @@ impl Memory {
             optimizer: OPTIMIZER_COPIES * size.trainable * F32,
             activations: kept * batch.tokens * F32,
             logits: logits as usize * F32,
-            loading: if requantized { size.parameters * F32 } else { 0 },
+            loading: if requantized { config.hidden_size * config.intermediate_size * F32 } else { 0 },
         }
     }
 
@@ -94,8 +92,7 @@ impl Memory {
     /// Bytes at the peak, which is in training or in loading.
     pub fn peak(&self) -> usize {
         let Self { process, weights, optimizer, activations, logits, loading } = *self;
-        let training = weights + optimizer + activations + logits + loading / KEPT_OF_LOADING;
-        process + training.max(loading)
+        process + weights + loading.max(optimizer + activations + logits)
     }
 }
 

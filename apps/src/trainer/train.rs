@@ -4,11 +4,10 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context, Result, bail, ensure};
-use engine::quant::Format;
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use engine::{AdamWConfig, Finetune, Llama, LoraConfig};
 use llama::training_checkpoint::{TrainingCheckpoint, checkpoint_path};
-use llama::{Adapter, Checkpoint, Model};
+use llama::{Adapter, Checkpoint, LlamaError, Model, hub};
 
 use crate::checkpoints;
 use crate::cli::{Base, Optim, TrainArgs};
@@ -33,12 +32,13 @@ pub fn run(args: &TrainArgs) -> Result<ExitCode> {
     let device = engine::device::parse(&args.device)?;
     record::check(&args.output, args.run.resume)?;
     let latest = if args.run.resume { checkpoints::latest(&args.output, &device)? } else { None };
-    let Model { llama, tokenizer, chat_template, path, .. } = Model::open(&args.model, &device)?;
+    let base = args.base.map_or_else(|| default_base(&hub::resolve(&args.model)?), Ok)?;
+    // The weights of `plain` are shared with the model in training.
+    let Model { llama: plain, tokenizer, chat_template, path, .. } =
+        Model::open_in(&args.model, base.form(), &device).map_err(|error| unsuited(error, base))?;
     // A run that goes on asks as it did when it began, whatever day it is.
     let began = latest.as_ref().and_then(|state| state.run.began()).unwrap_or_else(seconds_since_1970);
-    let data = Data::prepare(&dataset, &tokenizer, chat_template.as_ref(), llama.config(), began, args)?;
-    let base = args.base.map_or_else(|| default_base(&path), Ok)?;
-    let plain = with_base(llama, base)?; // its weights are shared with the model in training
+    let data = Data::prepare(&dataset, &tokenizer, chat_template.as_ref(), plain.config(), began, args)?;
     let llama = with_adapter(plain.clone(), args)?;
 
     let schedule = Schedule {
@@ -186,15 +186,14 @@ pub fn default_base(path: &Path) -> Result<Base> {
     Ok(if Checkpoint::open(path)?.is_quantized() { Base::Keep } else { Base::Nf4 })
 }
 
-/// The model with its frozen weights in the form asked for.
-pub fn with_base(mut llama: Llama, base: Base) -> Result<Llama> {
-    if base != Base::Keep {
-        llama.dequantize();
+/// What to do about a matrix that has no form in 4 bits.
+pub fn unsuited(error: LlamaError, base: Base) -> anyhow::Error {
+    match error {
+        LlamaError::Engine(error) if base == Base::Nf4 => {
+            anyhow!("--base nf4 does not suit this model ({error}); try --base keep")
+        }
+        other => other.into(),
     }
-    if base == Base::Nf4 {
-        llama.quantize_base(Format::NF4).context("--base nf4 does not suit this model; try --base keep")?;
-    }
-    Ok(llama)
 }
 
 /// The model with the adapter that the training starts from.
