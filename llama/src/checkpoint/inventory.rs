@@ -17,7 +17,14 @@ impl Checkpoint {
     pub(super) fn check(&self) -> Result<(), LlamaError> {
         let mut known = HashSet::new();
         for (name, shape) in names::tensors(&self.config) {
-            self.check_stored(&name, &shape)?;
+            self.check_stored(&name, &shape).map_err(|error| match error {
+                LlamaError::Tensor { path, name, reason } if name.ends_with(".bias") => {
+                    let said =
+                        "the configuration (`attention_bias`, `mlp_bias` or the architecture) has this bias";
+                    LlamaError::Tensor { path, name, reason: format!("{reason}, but {said}") }
+                }
+                other => other,
+            })?;
             known.insert(name);
         }
         let class = self.architecture.class();
@@ -163,6 +170,8 @@ mod tests {
         let error = open(dir.path(), json!({ "num_hidden_layers": 1 }), &[]).unwrap_err();
         assert!(error.contains("`model.layers.1.") && error.contains("of 1 layers"), "{error}");
         let error = open(dir.path(), json!({ "attention_bias": true }), &[]).unwrap_err();
-        assert!(error.contains("`model.layers.0.self_attn.q_proj.bias` is missing"), "{error}");
+        let reason =
+            "`model.layers.0.self_attn.q_proj.bias` is missing, but the configuration (`attention_bias`";
+        assert!(error.contains(reason), "{error}");
     }
 }
