@@ -15,6 +15,7 @@ use crate::safetensors::Safetensors;
 use crate::staged::Staged;
 use crate::training_checkpoint;
 
+mod base;
 mod config;
 mod weights;
 
@@ -90,10 +91,11 @@ impl Adapter {
     /// Checks that every projection which the targets name has weights: the engine would leave the layers that an
     /// adapter of a shallower model lacks without one. (An adapter of some layers names each of its projections.)
     pub(crate) fn check_complete(&self, model: &LlamaConfig) -> Result<(), String> {
-        let tensors = names::tensors(model);
-        let projections = tensors.iter().filter(|(name, _)| names::is_projection(name));
-        let named = projections.filter_map(|(name, _)| name.strip_suffix(".weight"));
-        let wanted = named.filter(|module| self.config.targets(module)).count();
+        let projections = names::tensors(model).filter(|(name, _)| names::is_projection(name));
+        let is_named = |(name, _): &(String, _)| {
+            name.strip_suffix(".weight").is_some_and(|module| self.config.targets(module))
+        };
+        let wanted = projections.filter(is_named).count();
         match self.weights.len() == wanted {
             true => Ok(()),
             false => Err(format!(

@@ -20,9 +20,18 @@ pub(crate) const INDEX: &str = "model.safetensors.index.json";
 #[derive(Debug)]
 pub struct Safetensors {
     shards: Vec<Shard>,
-    /// Which shard holds a tensor.
-    names: BTreeMap<String, usize>,
+    /// Which shard holds a tensor, and under which name.
+    names: BTreeMap<String, (usize, String)>,
     path: PathBuf,
+}
+
+/// What `torch.compile`, FSDP and data parallelism put into the names of the modules that they wrap.
+const WRAPPERS: [&str; 3] = ["_orig_mod", "_fsdp_wrapped_module", "module"];
+
+/// The name of a tensor as the model has it that was wrapped.
+fn unwrapped(name: &str) -> String {
+    let parts: Vec<&str> = name.split('.').filter(|part| !WRAPPERS.contains(part)).collect();
+    parts.join(".")
 }
 
 #[derive(Debug)]
@@ -30,6 +39,22 @@ struct Shard {
     file: MappedFile,
     metadata: Metadata,
     data_start: usize,
+}
+
+/// Notes where a tensor is.
+fn insert(
+    names: &mut BTreeMap<String, (usize, String)>,
+    path: &Path,
+    stored: String,
+    shard: usize,
+) -> Result<(), LlamaError> {
+    let name = unwrapped(&stored);
+    match names.insert(name, (shard, stored.clone())) {
+        None => Ok(()),
+        Some((_, other)) => {
+            Err(LlamaError::tensor(path, &stored, format!("and `{other}` are one tensor of the model")))
+        }
+    }
 }
 
 impl Safetensors {
@@ -43,7 +68,10 @@ impl Safetensors {
             return Self::open_index(path);
         }
         let shard = Shard::open(path)?;
-        let names = shard.metadata.offset_keys().into_iter().map(|name| (name, 0)).collect();
+        let mut names = BTreeMap::new();
+        for name in shard.metadata.offset_keys() {
+            insert(&mut names, path, name, 0)?;
+        }
         Ok(Self { shards: vec![shard], names, path: path.to_path_buf() })
     }
 
@@ -68,7 +96,7 @@ impl Safetensors {
                     format!("is not in `{file}`, where the index says"),
                 ));
             }
-            names.insert(name.clone(), shard);
+            insert(&mut names, path, name.clone(), shard)?;
         }
         Ok(Self { shards, names, path: path.to_path_buf() })
     }
@@ -94,8 +122,9 @@ impl Safetensors {
     }
 
     fn find(&self, name: &str) -> Option<(&Shard, &TensorInfo)> {
-        let shard = self.shards.get(*self.names.get(name)?)?;
-        Some((shard, shard.metadata.info(name)?))
+        let (shard, stored) = self.names.get(name)?;
+        let shard = self.shards.get(*shard)?;
+        Some((shard, shard.metadata.info(stored)?))
     }
 
     /// The numbers of a tensor, which must have this shape, as f32. The memory its file's pages took
@@ -197,6 +226,23 @@ mod tests {
             (name.to_string(), TensorView::new(*dtype, shape.to_vec(), bytes).unwrap())
         });
         ::safetensors::serialize_to_file(views, None, path).unwrap();
+    }
+
+    #[test]
+    fn names_of_wrapped_modules_are_the_models() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("model.safetensors");
+        let one: (Dtype, &[usize], &[u8]) = (Dtype::F32, &[1], &[0, 0, 0x80, 0x3f]);
+        let tensor = |name| (name, one.0, one.1, one.2);
+        let wrapped =
+            ["_orig_mod.model.norm.weight", "module.lm_head.weight", "model._fsdp_wrapped_module.a"];
+        save(&path, &wrapped.map(tensor));
+        let file = Safetensors::open(&path).unwrap();
+        assert_eq!(file.names().collect::<Vec<_>>(), ["lm_head.weight", "model.a", "model.norm.weight"]);
+        assert_eq!(file.read("model.norm.weight", &[1]).unwrap(), [1.0]);
+        save(&path, &["a", "_orig_mod.a"].map(tensor));
+        let error = Safetensors::open(&path).unwrap_err().to_string();
+        assert!(error.contains("are one tensor of the model"), "{error}");
     }
 
     #[test]

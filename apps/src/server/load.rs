@@ -36,12 +36,15 @@ pub fn model(arguments: &ModelArgs) -> anyhow::Result<Loaded> {
     let device = engine::device::parse(&arguments.device)?;
     let reference = arguments.model.as_deref().unwrap_or(catalog::DEFAULT_MODEL);
     eprintln!("loading model {reference}");
-    let Model { mut llama, tokenizer, chat_template, name, .. } = Model::open(reference, &device)?;
+    let Model { mut llama, tokenizer, chat_template, name, path } = Model::open(reference, &device)?;
     let mut template = chat_template;
     let mut grounding = if template.is_some() { Grounding::Chat } else { Grounding::Instruction };
     if let Some(folder) = adapter_folder(arguments) {
         eprintln!("loading adapter {}", folder.display());
         let adapter = Adapter::load_onto(&folder, &mut llama)?;
+        if let Some(warning) = Adapter::warn_of_other_base(&folder, &path) {
+            eprintln!("warning: {warning}");
+        }
         grounding = Grounding::Instruction;
         if let Some(source) = adapter.chat_template {
             template =

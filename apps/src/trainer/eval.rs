@@ -13,6 +13,7 @@ use llama::dataset::{Learn, PairTemplate, PromptFormat, Prompts, ReadOptions, Ro
 use llama::metrics::{Answer, Evaluation, Pair};
 use llama::{Adapter, CachedLlama, Dataset, GROUNDED_STOP, Limits, Model, Request, Scheduler, Tokenizer};
 
+use crate::base::warn_of_other_base;
 use crate::cli::EvalArgs;
 use report::{Output, Report, Rows, SideBySide};
 
@@ -26,9 +27,12 @@ pub fn run(args: &EvalArgs) -> Result<()> {
     if let Some(path) = &args.html {
         check_writable(path)?;
     }
-    let Model { mut llama, tokenizer, chat_template, .. } = Model::open(&args.model, &device)?;
+    let Model { mut llama, tokenizer, chat_template, path, .. } = Model::open(&args.model, &device)?;
     let base = llama.clone();
     let adapter = args.adapter.as_deref().map(|dir| Adapter::load_onto(dir, &mut llama)).transpose()?;
+    if let Some(dir) = &args.adapter {
+        warn_of_other_base(dir, &path);
+    }
     // Questions are put as the adapter learned them; where nothing says how, as training would put them.
     let format = match adapter.and_then(|adapter| adapter.chat_template) {
         Some(source) => PromptFormat::of_chat_template(&source),

@@ -7,11 +7,14 @@ use anyhow::{Context, Result};
 use indicatif::{ProgressBar, ProgressStyle};
 use llama::{Export, Float, hub};
 
+use crate::base::warn_of_other_base;
 use crate::cli::{Dtype, ExportArgs, Format, MergeArgs};
 
 /// `trainer merge`.
 pub fn merge(args: &MergeArgs) -> Result<()> {
-    let export = Export::open(&hub::resolve(&args.model)?, Some(&args.adapter))?;
+    let model = hub::resolve(&args.model)?;
+    let export = Export::open(&model, Some(&args.adapter))?;
+    warn_of_other_base(&args.adapter, &model);
     let dtype = args.dtype.map(|dtype| match dtype {
         Dtype::F16 => Float::F16,
         Dtype::Bf16 => Float::BF16,
@@ -23,7 +26,11 @@ pub fn merge(args: &MergeArgs) -> Result<()> {
 
 /// `trainer export`.
 pub fn run(args: &ExportArgs) -> Result<()> {
-    let export = Export::open(&hub::resolve(&args.model)?, args.adapter.as_deref())?;
+    let model = hub::resolve(&args.model)?;
+    let export = Export::open(&model, args.adapter.as_deref())?;
+    if let Some(adapter) = &args.adapter {
+        warn_of_other_base(adapter, &model);
+    }
     let (what, weights) = match args.format {
         Format::Gguf(recipe) => {
             with_bar(|progress| export.write_gguf(&args.output, recipe, progress))?;

@@ -1,6 +1,7 @@
 //! `trainer`: fine-tunes a model on a company's own answers, measures what came of it, and writes models
 //! for other programs.
 
+mod base;
 mod bench;
 mod checkpoints;
 mod cli;

@@ -8,6 +8,7 @@ use llama::checkpoint::Form;
 use llama::{Adapter, Model};
 use serde::Serialize;
 
+use crate::base::warn_of_other_base;
 use crate::cli::PerplexityArgs;
 use crate::encoder::Encoder;
 
@@ -26,9 +27,10 @@ pub fn run(args: &PerplexityArgs) -> Result<()> {
     let text = fs::read_to_string(&args.file).with_context(|| format!("--file {}", args.file.display()))?;
     let device = engine::device::parse(&args.device)?;
     let form = if args.exact { Form::F32 } else { Form::Stored };
-    let Model { mut llama, tokenizer, .. } = Model::open_in(&args.model, form, &device)?;
+    let Model { mut llama, tokenizer, path, .. } = Model::open_in(&args.model, form, &device)?;
     if let Some(dir) = &args.adapter {
         Adapter::load_onto(dir, &mut llama)?;
+        warn_of_other_base(dir, &path);
     }
     let longest = llama.config().max_position_embeddings;
     ensure!(args.context <= longest, "--context {}: the model reads at most {longest} tokens", args.context);

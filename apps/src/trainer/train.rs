@@ -9,6 +9,7 @@ use engine::{AdamWConfig, Finetune, Llama, LoraConfig};
 use llama::training_checkpoint::{TrainingCheckpoint, checkpoint_path};
 use llama::{Adapter, Checkpoint, LlamaError, Model, hub};
 
+use crate::base::warn_of_other_base;
 use crate::checkpoints;
 use crate::cli::{Base, Optim, TrainArgs};
 use crate::data::{self, Data};
@@ -39,7 +40,7 @@ pub fn run(args: &TrainArgs) -> Result<ExitCode> {
     // A run that goes on asks as it did when it began, whatever day it is.
     let began = latest.as_ref().and_then(|state| state.run.began()).unwrap_or_else(seconds_since_1970);
     let data = Data::prepare(&dataset, &tokenizer, chat_template.as_ref(), plain.config(), began, args)?;
-    let llama = with_adapter(plain.clone(), args)?;
+    let llama = with_adapter(plain.clone(), &path, args)?;
 
     let schedule = Schedule {
         examples: data.train.len(),
@@ -197,9 +198,10 @@ pub fn unsuited(error: LlamaError, base: Base) -> anyhow::Error {
 }
 
 /// The model with the adapter that the training starts from.
-fn with_adapter(mut llama: Llama, args: &TrainArgs) -> Result<Llama> {
+fn with_adapter(mut llama: Llama, model: &Path, args: &TrainArgs) -> Result<Llama> {
     if let Some(dir) = &args.init_adapter {
         let Adapter { mut config, weights, .. } = Adapter::load_onto(dir, &mut llama)?;
+        warn_of_other_base(dir, model);
         if let Some(dropout) = args.lora_dropout {
             config.lora_dropout = dropout as f32;
             llama.attach_lora(&config, weights)?;

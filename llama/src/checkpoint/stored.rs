@@ -10,6 +10,7 @@ use super::{Checkpoint, Tensors, nf4, permutation};
 use crate::LlamaError;
 use crate::gguf::{Gguf, Storage, TensorInfo};
 use crate::mapped::Pages;
+use crate::safetensors::Safetensors;
 
 /// A tensor as its file stores it, its rows in Hugging Face's order.
 #[derive(Debug)]
@@ -77,16 +78,29 @@ impl Checkpoint {
         }
     }
 
+    /// Where a tensor is stored: a table that is the head as well may be stored as the head alone.
+    fn place<'n>(&self, file: &Safetensors, name: &'n str) -> &'n str {
+        const HEAD: &str = "lm_head.weight";
+        let is_table = name == "model.embed_tokens.weight";
+        match is_table && self.config.tie_word_embeddings && !file.contains(name) && file.contains(HEAD) {
+            true => HEAD,
+            false => name,
+        }
+    }
+
     fn found(&self, name: &str, shape: &[usize]) -> Result<Stored<'_>, LlamaError> {
         match &self.tensors {
             Tensors::Gguf(gguf) => self.stored_in_gguf(gguf, name, shape),
-            Tensors::Safetensors(file) => match (shape, nf4::is_stored(file, name)) {
-                (&[rows, cols], true) => Ok(Stored::Nf4(nf4::read(file, name, [rows, cols])?)),
-                _ => {
-                    let (float, pages) = file.floats(name, shape)?;
-                    Ok(Stored::Plain(Storage::Float(float), Bytes::Mapped(pages)))
+            Tensors::Safetensors(file) => {
+                let name = self.place(file, name);
+                match (shape, nf4::is_stored(file, name)) {
+                    (&[rows, cols], true) => Ok(Stored::Nf4(nf4::read(file, name, [rows, cols])?)),
+                    _ => {
+                        let (float, pages) = file.floats(name, shape)?;
+                        Ok(Stored::Plain(Storage::Float(float), Bytes::Mapped(pages)))
+                    }
                 }
-            },
+            }
         }
     }
 
@@ -129,10 +143,13 @@ impl Checkpoint {
     pub(super) fn check_stored(&self, name: &str, shape: &[usize]) -> Result<(), LlamaError> {
         match &self.tensors {
             Tensors::Gguf(gguf) => found_in_gguf(gguf, name, shape).map(|_| ()),
-            Tensors::Safetensors(file) => match (shape, nf4::is_stored(file, name)) {
-                (&[rows, cols], true) => nf4::check(file, name, [rows, cols]),
-                _ => file.floats(name, shape).map(|_| ()),
-            },
+            Tensors::Safetensors(file) => {
+                let name = self.place(file, name);
+                match (shape, nf4::is_stored(file, name)) {
+                    (&[rows, cols], true) => nf4::check(file, name, [rows, cols]),
+                    _ => file.floats(name, shape).map(|_| ()),
+                }
+            }
         }
     }
 }
