@@ -13,15 +13,17 @@
 //!
 //! Source: Hu et al. 2021, arXiv:2106.09685; orientation and names as PEFT's.
 
+use std::sync::Arc;
+
 use burn::tensor::{Device, Tensor, TensorData};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use crate::ops::dropout::{Mask, dropout};
-use crate::rng::mix;
-
 use crate::EngineError;
 use crate::adapter::dora::Dora;
+use crate::ops::dropout::{Mask, dropout};
+use crate::ops::lora::LoraPart;
+use crate::rng::mix;
 
 /// What a LoRA adapter looks like, under PEFT's names (`adapter_config.json`).
 #[derive(Debug, Clone, PartialEq)]
@@ -196,21 +198,27 @@ impl Lora {
         Tensor::from_data(TensorData::new(values, [r, inputs]), device)
     }
 
-    /// `scale · B(A(dropout(x)))`: `x [tokens, in]` → `[tokens, out]`.
-    pub fn forward(&self, x: Tensor<2>, dropout: Option<Dropout>) -> Tensor<2> {
-        let x = match dropout {
-            Some(dropout) => self.dropped(x, dropout),
-            None => x,
-        };
-        let low = x.matmul(self.a.clone().transpose()); // [tokens, r]
-        low.matmul(self.b.clone().transpose()).mul_scalar(self.scale)
+    /// What it adds to a product, in some rows or in all.
+    pub fn part(&self, rows: Option<Arc<[usize]>>, dropout: Option<Dropout>) -> LoraPart<Tensor<2>> {
+        LoraPart {
+            rows,
+            a: self.a.clone(),
+            b: self.b.clone(),
+            factor: self.dora.as_ref().map(Dora::factor),
+            scale: self.scale,
+            dropout: dropout.and_then(|by| self.mask(by)),
+        }
     }
 
     /// `dropout(x)`.
     pub fn dropped(&self, x: Tensor<2>, by: Dropout) -> Tensor<2> {
-        match by.probability > 0.0 {
-            true => dropout(x, Mask::new(by.probability, mix(by.key, self.index))),
-            false => x,
+        match self.mask(by) {
+            Some(mask) => dropout(x, mask),
+            None => x,
         }
+    }
+
+    fn mask(&self, by: Dropout) -> Option<Mask> {
+        (by.probability > 0.0).then(|| Mask::new(by.probability, mix(by.key, self.index)))
     }
 }

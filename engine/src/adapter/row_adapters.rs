@@ -1,17 +1,17 @@
 //! Which adapter each row of a step is computed under.
 
-use std::ops::Range;
+use std::sync::Arc;
 
 use super::AdapterId;
 use super::lora::Dropout;
 
-/// The adapters of a step's rows: the base product of a projection runs once for all rows, an adapter's for each of
-/// its groups of neighbouring rows.
+/// The adapters of a step's rows: the base product of a projection runs once for all rows, an adapter's for its rows,
+/// wherever they lie.
 #[derive(Debug, Clone)]
 pub(crate) struct RowAdapters {
-    rows: usize,
-    /// Ascending and disjoint; rows in none have no adapter.
-    groups: Vec<(Range<usize>, AdapterId)>,
+    rows: Vec<Option<AdapterId>>,
+    /// The rows of each adapter, ascending; those in none have no adapter.
+    groups: Vec<(AdapterId, Arc<[usize]>)>,
     /// Only in training.
     pub dropout: Option<Dropout>,
 }
@@ -19,17 +19,18 @@ pub(crate) struct RowAdapters {
 impl RowAdapters {
     /// Row counts with their adapters, in the order of the rows.
     pub fn new(parts: impl IntoIterator<Item = (usize, Option<AdapterId>)>) -> Self {
-        let mut all = Self { rows: 0, groups: Vec::new(), dropout: None };
-        for (len, adapter) in parts {
-            let rows = all.rows..all.rows + len;
-            all.rows = rows.end;
-            let Some(adapter) = adapter.filter(|_| len > 0) else { continue };
-            match all.groups.last_mut() {
-                Some((last, same)) if *same == adapter && last.end == rows.start => last.end = rows.end,
-                _ => all.groups.push((rows, adapter)),
+        let rows: Vec<_> =
+            parts.into_iter().flat_map(|(len, adapter)| std::iter::repeat_n(adapter, len)).collect();
+        let mut groups: Vec<(AdapterId, Vec<usize>)> = Vec::new();
+        for (row, adapter) in rows.iter().enumerate() {
+            let Some(adapter) = adapter else { continue };
+            match groups.iter_mut().find(|(other, _)| other == adapter) {
+                Some((_, rows)) => rows.push(row),
+                None => groups.push((*adapter, vec![row])),
             }
         }
-        all
+        let groups = groups.into_iter().map(|(adapter, rows)| (adapter, rows.into())).collect();
+        Self { rows, groups, dropout: None }
     }
 
     /// All of `rows` rows under one adapter.
@@ -37,23 +38,15 @@ impl RowAdapters {
         Self::new([(rows, adapter)])
     }
 
-    /// The groups of neighbouring rows that have an adapter.
-    pub fn groups(&self) -> &[(Range<usize>, AdapterId)] {
-        &self.groups
+    /// Each adapter that has rows, with them: ascending; `None` stands for all.
+    pub fn groups(&self) -> impl Iterator<Item = (AdapterId, Option<&Arc<[usize]>>)> {
+        let all = self.rows.len();
+        self.groups.iter().map(move |(adapter, rows)| (*adapter, Some(rows).filter(|rows| rows.len() < all)))
     }
 
-    /// Number of rows.
-    pub fn rows(&self) -> usize {
-        self.rows
-    }
-
-    /// Those of some rows, in ascending order.
+    /// Those of some rows.
     pub fn select(&self, rows: &[usize]) -> Self {
-        let of = |row: usize| {
-            let at = self.groups.partition_point(|(group, _)| group.end <= row);
-            self.groups.get(at).filter(|(group, _)| group.contains(&row)).map(|(_, adapter)| *adapter)
-        };
-        Self { dropout: self.dropout, ..Self::new(rows.iter().map(|row| (1, of(*row)))) }
+        Self { dropout: self.dropout, ..Self::new(rows.iter().map(|row| (1, self.rows[*row]))) }
     }
 }
 
@@ -61,14 +54,17 @@ impl RowAdapters {
 mod tests {
     use super::*;
 
+    fn groups(adapters: &RowAdapters) -> Vec<(u64, Option<Vec<usize>>)> {
+        adapters.groups().map(|(adapter, rows)| (adapter.0, rows.map(|rows| rows.to_vec()))).collect()
+    }
+
     #[test]
-    fn neighbours_of_one_adapter_are_one_group() {
+    fn the_rows_of_an_adapter_are_one_group() {
         let (a, b) = (Some(AdapterId(1)), Some(AdapterId(2)));
-        let all = RowAdapters::new([(2, None), (3, a), (0, b), (1, a), (1, None), (2, a), (4, b)]);
-        let groups = [(2..6, AdapterId(1)), (7..9, AdapterId(1)), (9..13, AdapterId(2))];
-        assert_eq!((all.rows(), all.groups()), (13, &groups[..]));
-        let some = all.select(&[0, 3, 5, 7, 12]);
-        assert_eq!((some.rows(), some.groups()), (5, &[(1..4, AdapterId(1)), (4..5, AdapterId(2))][..]));
-        assert_eq!(RowAdapters::all(4, None).groups(), []);
+        let all = RowAdapters::new([(2, None), (2, a), (0, b), (1, a), (1, None), (1, a), (2, b)]);
+        assert_eq!(groups(&all), [(1, Some(vec![2, 3, 4, 6])), (2, Some(vec![7, 8]))]);
+        assert_eq!(groups(&all.select(&[0, 8, 3, 6])), [(2, Some(vec![1])), (1, Some(vec![2, 3]))]);
+        assert_eq!(groups(&all.select(&[2, 6])), [(1, None)]);
+        assert_eq!(groups(&RowAdapters::all(4, None)), []);
     }
 }

@@ -4,10 +4,12 @@
 use burn::tensor::Tensor;
 
 use crate::adapter::AdapterId;
-use crate::adapter::lora::{Dropout, Lora};
+use crate::adapter::lora::Lora;
 use crate::adapter::row_adapters::RowAdapters;
 use crate::linear::quantized_matrix::QuantizedMatrix;
+use crate::ops::dense;
 use crate::ops::host_values::host_values;
+use crate::ops::lora::{self, LoraPart};
 use crate::ops::quantized::Arithmetic;
 use crate::quant::Format;
 use crate::{EngineError, LoraConfig, LoraWeights, Weight, WeightSource};
@@ -94,35 +96,25 @@ impl Projection {
         }
     }
 
-    /// `y = x · Wᵀ` with what the adapters add to their rows.
-    fn adapted(&self, mut y: Tensor<2>, x: &Tensor<2>, adapters: &RowAdapters) -> Tensor<2> {
-        for (rows, id) in adapters.groups() {
-            let Some((_, lora)) = self.adapters.iter().find(|(other, _)| other == id) else { continue };
-            if rows.len() == adapters.rows() {
-                return self.adapted_by(lora, y, x, adapters.dropout);
-            }
-            let [_, out] = y.dims();
-            let of = |t: &Tensor<2>| t.clone().narrow(0, rows.start, rows.len());
-            let part = self.adapted_by(lora, of(&y), &of(x), adapters.dropout);
-            y = y.slice_assign([rows.clone(), 0..out], part);
-        }
-        y
-    }
-
-    /// `y = x · Wᵀ` with what one adapter adds to it.
-    fn adapted_by(&self, lora: &Lora, y: Tensor<2>, x: &Tensor<2>, dropout: Option<Dropout>) -> Tensor<2> {
-        let Some(dora) = &lora.dora else { return y.add(lora.forward(x.clone(), dropout)) };
-        let factor = dora.factor(); // [1, out]
-        match dropout.filter(|dropout| dropout.probability > 0.0) {
-            None => y.add(lora.forward(x.clone(), None)).mul(factor),
+    /// `y = x · Wᵀ` with what the adapters make of their rows.
+    fn adapted(&self, y: Tensor<2>, x: &Tensor<2>, adapters: &RowAdapters) -> Tensor<2> {
+        let loras = adapters.groups().filter_map(|(id, rows)| {
+            let (_, lora) = self.adapters.iter().find(|(other, _)| *other == id)?;
+            Some((lora, rows.cloned()))
+        });
+        let loras: Vec<(&Lora, _)> = loras.collect();
+        if let [(lora, None)] = &loras[..]
+            && let Some(dora) = &lora.dora
+            && let Some(dropout) = adapters.dropout.filter(|dropout| dropout.probability > 0.0)
+        {
             // As PEFT: what the magnitudes change, they change of the dropped input's outputs.
-            Some(dropout) => {
-                let dropped = lora.dropped(x.clone(), dropout);
-                let [changed] = Self::frozen_each([self], &dropped);
-                let changed = changed.mul(factor.clone().sub_scalar(1.0));
-                y.add(changed).add(lora.forward(dropped, None).mul(factor))
-            }
+            let [base] = Self::frozen_each([self], &lora.dropped(x.clone(), dropout));
+            let part = LoraPart { factor: None, ..lora.part(None, Some(dropout)) };
+            let directed = lora::lora(base.clone(), x.clone(), vec![part]);
+            return y.add(directed.mul(dora.factor())).sub(base);
         }
+        let parts = loras.into_iter().map(|(lora, rows)| lora.part(rows, adapters.dropout));
+        lora::lora(y, x.clone(), parts.collect())
     }
 
     /// `x · Wᵀ` of the frozen weights, quantized ones together.
@@ -135,7 +127,7 @@ impl Projection {
             return QuantizedMatrix::matmul_each(quantized.map(|matrix| matrix.expect("all are")), x.clone());
         }
         projections.map(|projection| match &projection.weight {
-            Weight::Dense(weight) => x.clone().matmul(weight.clone().transpose()),
+            Weight::Dense(weight) => dense::matmul(x.clone(), weight.clone()),
             Weight::Quantized(matrix) => matrix.matmul(x.clone()),
         })
     }
@@ -170,7 +162,7 @@ impl Projection {
     /// `dx = dy · W` of the frozen weight: `dy [tokens, out]` → `[tokens, in]`.
     pub(crate) fn backward_input(&self, dy: Tensor<2>) -> Tensor<2> {
         match &self.weight {
-            Weight::Dense(weight) => dy.matmul(weight.clone()),
+            Weight::Dense(weight) => dense::matmul_transposed(dy, weight.clone()),
             Weight::Quantized(matrix) => matrix.matmul_transposed(dy),
         }
     }
@@ -208,7 +200,10 @@ impl Projection {
     /// Replaces a quantized weight by the f32 matrix it stands for.
     pub(crate) fn dequantize(&mut self) {
         if let Weight::Quantized(_) = &self.weight {
-            self.weight = Weight::Dense(self.weight.to_dense());
+            // Row by row, as products read it: a quantized matrix turns to floats column by column.
+            let dense = self.weight.to_dense();
+            let device = dense.device();
+            self.weight = Weight::Dense(Tensor::from_data(dense.into_data(), &device));
         }
     }
 }

@@ -14,3 +14,5 @@ mod mlp;
 mod norm;
 mod paged_attention;
 mod rope;
+#[cfg(all(test, feature = "flex"))]
+mod row_laws;

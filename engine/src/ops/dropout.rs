@@ -29,6 +29,21 @@ impl Mask {
     }
 }
 
+impl Mask {
+    /// Multiplies `values`, the elements from number `first` on.
+    pub(crate) fn apply(self, first: usize, values: &mut [f32]) {
+        let head = values.len().min(first.next_multiple_of(4) - first);
+        let (head, rest) = values.split_at_mut(head);
+        let times = |values: &mut [f32], factors: &[f32]| {
+            values.iter_mut().zip(factors).for_each(|(value, factor)| *value *= factor);
+        };
+        times(head, &self.factors(first / 4)[first % 4..]);
+        for (index, values) in rest.chunks_mut(4).enumerate() {
+            times(values, &self.factors(first.div_ceil(4) + index));
+        }
+    }
+}
+
 /// `x ∘ mask`
 ///
 /// # Shapes

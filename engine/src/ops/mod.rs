@@ -4,11 +4,13 @@
 #[cfg(all(test, feature = "flex"))]
 mod attention;
 pub mod causal;
+pub(crate) mod dense;
 mod dequantize;
 pub mod dropout;
 pub mod fused;
 pub(crate) mod gather;
 pub(crate) mod host_values;
+pub(crate) mod lora;
 pub mod matrices;
 pub mod paged;
 pub mod quantized;

@@ -10,11 +10,13 @@ use half::vec::HalfFloatVecExt;
 
 use super::attention::causal_backward;
 use super::attention::paged::{self, Heads};
+use super::dense;
 use super::elementwise;
 use super::matmul::exact;
 use super::matmul::integer::Product;
 use crate::backend::cpu::attention::cached::Cached;
 use crate::ops::dropout::Mask;
+use crate::ops::lora::LoraPart;
 use crate::ops::paged::{BLOCK, Pages};
 use crate::ops::quantized::Arithmetic;
 use crate::quant::Layout;
@@ -53,6 +55,59 @@ pub(crate) fn matmul_transposed(
     let dx = dx.unwrap_or_else(|| exact::matmul_transposed(&dy, words, layout));
     let tokens = dx.len() / layout.cols;
     float(dx, [tokens, layout.cols])
+}
+
+/// `y = x · Wᵀ` of a dense `weight [rows, cols]`: `x [tokens, cols]` → `[tokens, rows]`.
+pub(crate) fn dense_matmul(x: &FlexTensor, weight: &FlexTensor) -> FlexTensor {
+    let ([tokens, cols], [rows, _]) = (x.layout().shape().dims(), weight.layout().shape().dims());
+    float(dense::matmul::matmul(&values(x), &values(weight), cols), [tokens, rows])
+}
+
+/// `dx = dy · W` of a dense `weight [rows, cols]`: `dy [tokens, rows]` → `[tokens, cols]`.
+pub(crate) fn dense_matmul_transposed(dy: &FlexTensor, weight: &FlexTensor) -> FlexTensor {
+    let ([tokens, rows], [_, cols]) = (dy.layout().shape().dims(), weight.layout().shape().dims());
+    float(dense::matmul::matmul_transposed(&values(dy), &values(weight), rows), [tokens, cols])
+}
+
+/// What adapters make of the rows of `y [tokens, out]`, given `x [tokens, in]`.
+pub(crate) fn lora(mut y: FlexTensor, x: &FlexTensor, parts: &[LoraPart<FlexTensor>]) -> FlexTensor {
+    if y.as_slice::<f32>().is_none_or(|values| values.len() < y.storage::<f32>().len()) {
+        y = y.to_contiguous();
+    }
+    let memory: Vec<_> = parts
+        .iter()
+        .map(|part| (values(&part.a), values(&part.b), part.factor.as_ref().map(values)))
+        .collect();
+    let of = |(part, (a, b, factor)): (&LoraPart<FlexTensor>, _)| lora_part(part, a, b, factor);
+    let parts: Vec<_> =
+        parts.iter().zip(memory.iter().map(|(a, b, f)| (&**a, &**b, f.as_deref()))).map(of).collect();
+    let [_, inputs] = x.layout().shape().dims();
+    dense::lora::add(y.storage_mut(), &values(x), inputs, &parts);
+    y
+}
+
+/// The gradients of [`lora`] of one part by `x`, by `A` and by `B`.
+pub(crate) fn lora_backward(
+    dy: &FlexTensor,
+    x: &FlexTensor,
+    part: &LoraPart<FlexTensor>,
+    by_x: bool,
+) -> (Option<FlexTensor>, FlexTensor, FlexTensor) {
+    let (a, b) = (values(&part.a), values(&part.b));
+    let kernel = lora_part(part, &a, &b, None);
+    let (dx, da, db) = dense::lora::backward(&values(dy), &values(x), &kernel, by_x);
+    (dx.map(|dx| shaped(dx, x)), shaped(da, &part.a), shaped(db, &part.b))
+}
+
+fn lora_part<'a>(
+    part: &LoraPart<FlexTensor>,
+    a: &'a [f32],
+    b: &'a [f32],
+    factor: Option<&'a [f32]>,
+) -> dense::lora::Part<'a> {
+    let [rank, _] = part.a.layout().shape().dims();
+    let LoraPart { scale, dropout, .. } = *part;
+    dense::lora::Part { rows: part.rows.clone(), a, b, factor, rank, scale, dropout }
 }
 
 /// `W [rows, cols]` in f32. It is written column by column, 16 rows at a time as they lie in the packed

@@ -8,8 +8,10 @@ use burn::backend::tensor::{FloatTensor, IntTensor};
 use super::flex;
 use super::matmul::dispatch::has_integer;
 use crate::ops::causal::CausalOps;
+use crate::ops::dense::DenseOps;
 use crate::ops::dropout::Mask;
 use crate::ops::fused::FusedOps;
+use crate::ops::lora::{LoraOps, LoraPart, LoraParts};
 use crate::ops::matrices::Matrices;
 use crate::ops::paged::{PagedOps, Pages};
 use crate::ops::quantized::{Arithmetic, QuantizedOps};
@@ -51,6 +53,35 @@ impl QuantizedOps for Flex {
         arithmetic: Arithmetic,
     ) -> FloatTensor<Self> {
         flex::matmul_transposed(&dy, &words, layout, arithmetic)
+    }
+}
+
+impl DenseOps for Flex {
+    fn dense_matmul(x: FloatTensor<Self>, weight: FloatTensor<Self>) -> FloatTensor<Self> {
+        flex::dense_matmul(&x, &weight)
+    }
+
+    fn dense_matmul_transposed(dy: FloatTensor<Self>, weight: FloatTensor<Self>) -> FloatTensor<Self> {
+        flex::dense_matmul_transposed(&dy, &weight)
+    }
+}
+
+impl LoraOps for Flex {
+    fn lora(y: FloatTensor<Self>, x: FloatTensor<Self>, parts: LoraParts<Self>) -> FloatTensor<Self> {
+        flex::lora(y, &x, &parts.0)
+    }
+
+    fn lora_backward(
+        dy: FloatTensor<Self>,
+        x: FloatTensor<Self>,
+        a: FloatTensor<Self>,
+        b: FloatTensor<Self>,
+        scale: f32,
+        dropout: Option<Mask>,
+        by_x: bool,
+    ) -> (Option<FloatTensor<Self>>, FloatTensor<Self>, FloatTensor<Self>) {
+        let part = LoraPart { rows: None, a, b, factor: None, scale, dropout };
+        flex::lora_backward(&dy, &x, &part, by_x)
     }
 }
 

@@ -30,12 +30,19 @@ pub(crate) fn multiply<const FMA: bool>(
     let whole = cols / LANES * LANES;
     let mut first = 0;
     while first < rows && inner > 0 {
-        let few = if rows - first >= ROWS { ROWS } else { 1 };
+        let few = match rows - first {
+            ROWS.. => ROWS,
+            4.. => 4,
+            2.. => 2,
+            _ => 1,
+        };
         for column in (0..whole).step_by(LANES) {
             let a = View { values: &a.values[first * a.row..], ..a };
             let c = &mut c[first * c_stride + column..];
             match few {
                 ROWS => add::<FMA, ROWS>(inner, a, (&b[column..], b_stride), (c, c_stride)),
+                4 => add::<FMA, 4>(inner, a, (&b[column..], b_stride), (c, c_stride)),
+                2 => add::<FMA, 2>(inner, a, (&b[column..], b_stride), (c, c_stride)),
                 _ => add::<FMA, 1>(inner, a, (&b[column..], b_stride), (c, c_stride)),
             }
         }

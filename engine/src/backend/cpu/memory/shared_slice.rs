@@ -36,6 +36,18 @@ impl<'a, T: Copy> SharedSlice<'a, T> {
         unsafe { std::ptr::copy_nonoverlapping(values.as_ptr(), self.start.add(at), values.len()) };
     }
 
+    /// The places `at .. at + len`, which hold values.
+    ///
+    /// # Safety
+    /// They exist, and nobody else reads or writes them while the slice lives.
+    #[allow(clippy::mut_from_ref)] // as those of a cell
+    #[inline(always)]
+    pub unsafe fn part(&self, at: usize, len: usize) -> &mut [T] {
+        debug_assert!(at + len <= self.len, "{at} + {len} of {}", self.len);
+        // SAFETY: the caller's.
+        unsafe { std::slice::from_raw_parts_mut(self.start.add(at), len) }
+    }
+
     /// The places `at .. at + len`, cleared: by the thread that fills them, while they are in its cache.
     ///
     /// # Safety

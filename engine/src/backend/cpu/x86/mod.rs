@@ -1,5 +1,6 @@
 //! Products with packed weights by AVX2, and by AVX-512 where the machine has it.
 
+mod dense;
 mod dequantize;
 mod k_quants;
 mod lanes;
@@ -11,6 +12,7 @@ mod transposed;
 mod vnni;
 mod weight_tile;
 
+pub(crate) use dense::{add_segment_avx512, few_rows, transpose};
 pub(crate) use dequantize::decode;
 pub(crate) use matmul::kernels;
 pub(crate) use panel::{product, widen};
