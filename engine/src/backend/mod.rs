@@ -7,6 +7,14 @@ mod ndarray;
 
 #[cfg(feature = "flex")]
 pub(crate) use cpu::memory::weight_memory;
+#[cfg(feature = "flex")]
+pub use cpu::instructions::instruction_set;
+
+/// The instruction set of the project's own kernels: there are none in this build.
+#[cfg(not(feature = "flex"))]
+pub fn instruction_set() -> &'static str {
+    "scalar"
+}
 
 /// Memory of packed weights until a device takes them.
 #[cfg(not(feature = "flex"))]

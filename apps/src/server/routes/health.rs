@@ -16,6 +16,7 @@ pub async fn health(State(state): State<Shared>) -> Result<Json<Value>, ApiError
     Ok(Json(json!({
         "status": "ok",
         "model": state.model,
+        "instruction_set": engine::instruction_set(),
         "steps": stats.steps,
         "prompt_tokens": stats.prompt_tokens,
         "reused_prompt_tokens": stats.reused_tokens,
@@ -29,12 +30,14 @@ mod tests {
     use crate::testing::server;
 
     #[tokio::test]
-    async fn health_names_the_model() {
+    async fn health_names_the_model_and_the_instruction_set() {
         let (status, body) = server().get("/health").await;
         assert_eq!(status, 200);
         assert_eq!(
             (&body["status"], &body["model"], &body["steps"]),
             (&"ok".into(), &"echo".into(), &0.into())
         );
+        let instruction_set = body["instruction_set"].as_str().unwrap();
+        assert!(["avx512vnni", "avx2", "neon", "scalar"].contains(&instruction_set), "{instruction_set}");
     }
 }

@@ -16,6 +16,19 @@ pub(crate) fn has_avx512() -> bool {
         && is_x86_feature_detected!("avx512vnni")
 }
 
+/// The instruction set that the CPU's kernels choose on this machine: `avx512vnni`, `avx2`, `neon`, or `scalar` where
+/// there is none of them. The last bits of a result depend on it.
+pub fn instruction_set() -> &'static str {
+    #[cfg(target_arch = "x86_64")]
+    match (has_avx512(), has_avx2()) {
+        (true, _) => return "avx512vnni",
+        (false, true) => return "avx2",
+        (false, false) => {}
+    }
+    // The compiler's own vectors.
+    if cfg!(target_arch = "aarch64") { "neon" } else { "scalar" }
+}
+
 /// Compiles `$body::<FMA>` for machines with AVX2, FMA and F16C besides the baseline, and picks at run time.
 macro_rules! for_the_machine {
     ($(#[$doc:meta])* $vis:vis fn $name:ident($($arg:ident: $ty:ty),* $(,)?) $(-> $ret:ty)? = $body:ident) => {

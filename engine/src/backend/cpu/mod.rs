@@ -8,7 +8,7 @@ mod attention;
 mod dense;
 mod elementwise;
 mod flex;
-mod instructions;
+pub(crate) mod instructions;
 mod matmul;
 pub(crate) mod memory;
 mod operands;
