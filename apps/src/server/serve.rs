@@ -17,10 +17,13 @@ use crate::state::{AppState, Shared};
 /// How long answers under way may take after the signal to stop.
 const GRACE: Duration = Duration::from_secs(10);
 
+/// How often the server looks whether its model still runs.
+const WATCH: Duration = Duration::from_millis(200);
+
 /// Loads everything and answers requests until a signal to stop.
 ///
 /// # Errors
-/// If the address cannot be listened on or something cannot be loaded.
+/// If the address cannot be listened on, something cannot be loaded, or the model's thread ends.
 pub fn run(arguments: &ServeArgs) -> anyhow::Result<()> {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt()
@@ -67,16 +70,28 @@ async fn serve(listener: TcpListener, state: Shared) -> anyhow::Result<()> {
         stop.send(true).ok();
     });
     let mut stopping = stopped.clone();
-    let server = axum::serve(listener, app(state)).with_graceful_shutdown(async move {
+    let server = axum::serve(listener, app(state.clone())).with_graceful_shutdown(async move {
         stopping.wait_for(|&stop| stop).await.ok();
     });
     eprintln!("listening on http://{address}");
     tokio::select! {
         served = server => served.context("the server failed"),
+        // A process that ends is started again by its supervisor; one that only listens is not.
+        () = model_stopped(&state) => {
+            anyhow::bail!("the model has stopped after a fault of its own; start the server again")
+        }
         () = async {
             stopped.wait_for(|&stop| stop).await.ok();
             tokio::time::sleep(GRACE).await;
         } => Ok(()),
+    }
+}
+
+/// Waits until the model's thread has ended, as it does when it panics. A thread cannot be awaited, so
+/// this looks now and then.
+async fn model_stopped(state: &Shared) {
+    while state.scheduler.is_running() {
+        tokio::time::sleep(WATCH).await;
     }
 }
 
@@ -101,5 +116,25 @@ async fn signal() {
     tokio::select! {
         () = interrupt => {}
         () = terminate => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{SocketAddr, listen, serve};
+    use crate::testing::{FATAL, server};
+
+    #[tokio::test]
+    async fn a_server_whose_model_has_stopped_ends_with_an_error() {
+        let server = server();
+        let listener = listen(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        let serving = tokio::spawn(serve(listener, server.state()));
+        assert_eq!(server.get("/health").await.0, 200);
+        let _answer = server.submit(FATAL);
+        let error = serving.await.unwrap().unwrap_err();
+        assert!(error.to_string().contains("the model has stopped"), "{error}");
+        let (status, body) = server.get("/health").await;
+        assert_eq!(status, 503);
+        assert!(body["error"]["message"].as_str().unwrap().contains("the model has stopped"), "{body}");
     }
 }

@@ -24,6 +24,8 @@ use crate::state::{Answer, AppState, Search, Shared};
 const END: u32 = 256;
 /// A prompt with this byte fails.
 const BELL: u32 = 7;
+/// A prompt on which the model panics.
+pub const FATAL: &str = "\u{6}";
 /// Tokens of prompt and answer.
 const CONTEXT: usize = 1024;
 
@@ -35,6 +37,8 @@ struct Echo {
     /// What was said to it.
     heard: Arc<Mutex<Vec<String>>>,
     steps: Arc<AtomicUsize>,
+    /// Has seen [`FATAL`].
+    fatal: bool,
     /// Tells the test that a step is about to run, and waits for its leave.
     gate: Option<(Sender<()>, Receiver<()>)>,
 }
@@ -70,6 +74,7 @@ impl LanguageModel for Echo {
     }
 
     fn reset(&mut self) {
+        assert!(!self.fatal, "a fatal prompt"); // which ends the model's thread
         self.sequences.clear();
     }
 
@@ -94,6 +99,8 @@ impl LanguageModel for Echo {
             if part.tokens.contains(&BELL) {
                 return Err(EngineError::Token { token: BELL, vocab_size: 258 });
             }
+            self.fatal |= part.tokens.contains(&u32::from(FATAL.as_bytes()[0]));
+            assert!(!self.fatal, "a fatal prompt");
             for (index, token) in part.tokens.iter().enumerate() {
                 let history = self.sequences.entry(part.sequence).or_default();
                 history.push(*token);
@@ -197,6 +204,11 @@ impl Server {
         let model = Echo { gate: Some((running, has_leave)), ..Echo::default() };
         let limits = Limits { running: 1, queue: 1, ..Limits::default() };
         (Self::new(model, limits, None), Gate { running: is_running, _leave: leave })
+    }
+
+    /// The application's state.
+    pub fn state(&self) -> Shared {
+        self.state.clone()
     }
 
     /// Prompts that the model read to their ends.

@@ -10,7 +10,7 @@ use crate::state::Shared;
 /// Says that the model runs, and what it has done so far.
 pub async fn health(State(state): State<Shared>) -> Result<Json<Value>, ApiError> {
     if !state.scheduler.is_running() {
-        return Err(ApiError::internal("the model has stopped; start the server again"));
+        return Err(ApiError::unavailable("the model has stopped; start the server again"));
     }
     let stats = state.scheduler.stats();
     Ok(Json(json!({
