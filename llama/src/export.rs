@@ -9,6 +9,7 @@
 //! A merged weight is `W + (α/r)·B·A` in f32, rounded once to what is written. A tensor that has the
 //! form asked for and no update is copied as it is. Nothing bears the output's name until it is whole.
 
+mod check;
 mod config_json;
 mod folder;
 mod metadata;
@@ -23,6 +24,7 @@ use crate::float::Float;
 use crate::gguf::{GgufWriter, Storage, TensorEntry, TensorType};
 use crate::{Checkpoint, LlamaError, Tokenizer};
 
+use check::Described;
 pub use recipe::Recipe;
 use source::Source;
 
@@ -90,7 +92,18 @@ impl Export {
             }
             progress(index + 1, tensors.len());
         }
-        writer.finish()
+        writer.finish(|written| self.check(output, Described::gguf(written)))
+    }
+
+    /// Compares what was written, as it describes itself, with the model.
+    fn check(&self, output: &Path, written: Result<Described, LlamaError>) -> Result<(), LlamaError> {
+        let source = Described::source(&self.source.checkpoint, &self.folder, self.tokenizer()?)?;
+        let source = match self.source.adapter.as_ref().and_then(|adapter| adapter.chat_template.as_ref()) {
+            Some(template) => source.with_template(template)?,
+            None => source,
+        };
+        let unlike = |reason: String| LlamaError::file(output, format!("is not written: {reason}"));
+        source.check_same(&written.map_err(|error| unlike(error.to_string()))?).map_err(unlike)
     }
 
     /// The divisors of Llama 3's scaling as their tensor holds them.

@@ -35,6 +35,11 @@ impl Staged {
         &self.path
     }
 
+    /// Where it is until then.
+    pub fn temporary(&self) -> &Path {
+        &self.temporary
+    }
+
     /// The file, for writing.
     pub fn file(&mut self) -> &mut File {
         &mut self.file
@@ -84,6 +89,11 @@ impl StagedFolder {
     /// Where a file of that name is to be written.
     pub fn join(&self, name: &str) -> PathBuf {
         self.temporary.join(name)
+    }
+
+    /// Where it is until then.
+    pub fn temporary(&self) -> &Path {
+        &self.temporary
     }
 
     /// Gives the folder its name.

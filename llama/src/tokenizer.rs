@@ -299,6 +299,11 @@ impl Tokenizer {
         &self.inner.eos
     }
 
+    /// The control tokens with their spelling.
+    pub(crate) fn control_tokens(&self) -> impl Iterator<Item = (u32, &str)> {
+        self.inner.control.iter().map(|(id, token)| (*id, token.as_str()))
+    }
+
     /// Whether `id` is a control token.
     pub fn is_control(&self, id: u32) -> bool {
         self.inner.control.contains_key(&id)

@@ -150,6 +150,13 @@ fn read_optimizer(path: &Path, device: &Device) -> Result<FinetuneState, LlamaEr
             return Err(LlamaError::tensor(path, name, "is no matrix of an adapter"));
         };
         let values = file.read(name, &[rows, columns])?;
+        if !values.iter().all(|value| value.is_finite()) {
+            return Err(LlamaError::tensor(
+                path,
+                name,
+                "holds values that are not finite; resume an older checkpoint",
+            ));
+        }
         let tensor = Tensor::from_data(TensorData::new(values, [rows, columns]), device);
         moments.insert(moment.to_owned(), tensor);
     }
@@ -237,6 +244,16 @@ mod tests {
         let path = checkpoint_path(run.path(), 1);
         assert_eq!(TrainingCheckpoint::<String>::load(&path, &device()).unwrap().state, "after 1");
         assert_eq!(fs::read_dir(run.path()).unwrap().count(), 1, "nothing half-written is left");
+    }
+
+    #[test]
+    fn moments_that_are_not_finite_are_refused() {
+        let run = tempfile::tempdir().unwrap();
+        let mut broken = checkpoint(1);
+        broken.optimizer.moments.insert("q_proj.lora_A.weight.exp_avg".into(), matrix([2, 3], f32::NAN));
+        let path = broken.save(run.path()).unwrap();
+        let error = TrainingCheckpoint::<String>::load(&path, &device()).unwrap_err().to_string();
+        assert!(error.contains("q_proj.lora_A.weight.exp_avg") && error.contains("not finite"), "{error}");
     }
 
     #[test]

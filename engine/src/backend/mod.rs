@@ -6,9 +6,9 @@ pub(crate) mod cpu;
 mod ndarray;
 
 #[cfg(feature = "flex")]
-pub(crate) use cpu::memory::weight_memory;
-#[cfg(feature = "flex")]
 pub use cpu::instructions::instruction_set;
+#[cfg(feature = "flex")]
+pub(crate) use cpu::memory::weight_memory;
 
 /// The instruction set of the project's own kernels: there are none in this build.
 #[cfg(not(feature = "flex"))]

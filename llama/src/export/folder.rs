@@ -8,6 +8,7 @@ use ::safetensors::tensor::Dtype;
 use engine::quant::Nf4;
 use serde_json::{Map, Value};
 
+use super::check::Described;
 use super::{Export, config_json};
 use crate::adapter::TEMPLATE_FILE;
 use crate::checkpoint::{names, nf4};
@@ -62,6 +63,7 @@ impl Export {
         let mut config = self.config()?;
         config_json::set_dtype(&mut config, dtype);
         self.write_companions(&folder, &config)?;
+        self.check(output, Described::folder(folder.temporary()))?;
         folder.commit()
     }
 
@@ -104,6 +106,7 @@ impl Export {
         config_json::set_dtype(&mut config, dtype);
         config_json::set_nf4(&mut config, dtype);
         self.write_companions(&folder, &config)?;
+        self.check(output, Described::folder(folder.temporary()))?;
         folder.commit()
     }
 

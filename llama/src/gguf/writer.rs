@@ -90,15 +90,17 @@ impl GgufWriter {
         }
     }
 
-    /// Gives the file its name, in place of one that had it.
+    /// Gives the file its name, in place of one that had it, if `check` finds nothing wrong with it where it lies
+    /// until then.
     ///
     /// # Errors
-    /// If a tensor has not come, or the file cannot be written.
-    pub fn finish(mut self) -> Result<(), LlamaError> {
-        match self.expected.next() {
-            Some((name, _)) => Err(LlamaError::tensor(self.staged.path(), &name, "was not written")),
-            None => self.staged.commit(),
+    /// If a tensor has not come, or the file cannot be written, or of the check.
+    pub fn finish(mut self, check: impl FnOnce(&Path) -> Result<(), LlamaError>) -> Result<(), LlamaError> {
+        if let Some((name, _)) = self.expected.next() {
+            return Err(LlamaError::tensor(self.staged.path(), &name, "was not written"));
         }
+        check(self.staged.temporary())?;
+        self.staged.commit()
     }
 
     /// Writes `bytes`, which start where the file is aligned, and zeros up to where it is so again.
@@ -237,7 +239,7 @@ mod tests {
         writer.write(&[1; 12]).unwrap();
         writer.write(&[2; 10]).unwrap();
         assert!(!path.exists());
-        writer.finish().unwrap();
+        writer.finish(|_| Ok(())).unwrap();
 
         let gguf = Gguf::open(&path).unwrap();
         assert!(gguf.all_metadata().eq(metadata.iter().map(|(key, value)| (key.as_str(), value))));
@@ -258,7 +260,9 @@ mod tests {
             GgufWriter::create(&path, &BTreeMap::new(), &[entry("t", dimensions, tensor_type)])
         };
         let error = |result: Result<(), LlamaError>| result.unwrap_err().to_string();
-        assert!(error(create(&[2], TensorType::F32).unwrap().finish()).contains("`t` was not written"));
+        assert!(
+            error(create(&[2], TensorType::F32).unwrap().finish(|_| Ok(()))).contains("`t` was not written")
+        );
         let mut writer = create(&[2], TensorType::F32).unwrap();
         assert!(error(writer.write(&[0; 7])).contains("tensor `t` has 7 bytes, 8 expected"));
         let mut writer = create(&[2], TensorType::F32).unwrap();

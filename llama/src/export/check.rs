@@ -1,0 +1,138 @@
+//! What was written, opened again before it gets its name: a file that reads prompts in other tokens, or describes
+//! another model, is not left behind.
+
+use std::path::Path;
+
+use engine::{LlamaConfig, RopeScaling};
+
+use crate::gguf::Gguf;
+use crate::{ChatTemplate, Checkpoint, LlamaError, Message, Tokenizer, config};
+
+/// Texts that tokenizers cut differently: spaces and line ends in all places, digits, scripts, bytes.
+const PROBES: [&str; 10] = [
+    "Where is my order?",
+    " a leading space, two  spaces, a trailing one ",
+    "line\nline\r\n\n\ttab\n",
+    "It's 3.14159, 1,000,000 or 2026-11-27; call +49 (0)30 12345.",
+    "don't WE'LL  X's",
+    "Größe: 180 cm für 12,50 €",
+    "注文はどこですか。 ที่ไหน أين طلبي",
+    "👩‍👩‍👧 naïve café", // composed: GGUF has no field for a normalization to NFC
+    "<|im_start|> <s> [INST] are not control tokens here",
+    "\u{a0}\u{2028}\u{feff}\u{0}",
+];
+
+/// A model as its files describe it, apart from its tensors.
+pub(super) struct Described {
+    config: LlamaConfig,
+    tokenizer: Tokenizer,
+    template: Option<ChatTemplate>,
+}
+
+impl Described {
+    /// A model that is there.
+    pub fn source(checkpoint: &Checkpoint, folder: &Path, tokenizer: Tokenizer) -> Result<Self, LlamaError> {
+        let [bos, eos] = spelled(&tokenizer);
+        let template = match checkpoint.gguf() {
+            Some(gguf) => ChatTemplate::from_gguf(gguf, &bos, &eos),
+            None => ChatTemplate::from_dir(folder, &bos, &eos),
+        };
+        let template = template.map_err(|error| LlamaError::file(folder, error.to_string()))?;
+        Ok(Self { config: checkpoint.config().clone(), tokenizer, template })
+    }
+
+    /// The same with the prompts that an adapter was trained on.
+    pub fn with_template(self, source: &str) -> Result<Self, LlamaError> {
+        let [bos, eos] = spelled(&self.tokenizer);
+        let template = ChatTemplate::new(source, &bos, &eos)
+            .map_err(|error| LlamaError::file(Path::new("chat_template.jinja"), error.to_string()))?;
+        Ok(Self { template: Some(template), ..self })
+    }
+
+    /// The GGUF file `path`, which may not have its name yet.
+    pub fn gguf(path: &Path) -> Result<Self, LlamaError> {
+        let gguf = Gguf::open(path)?;
+        let refused = |error: &dyn std::fmt::Display| LlamaError::file(path, error.to_string());
+        let tokenizer = Tokenizer::from_gguf(&gguf).map_err(|error| refused(&error))?;
+        let [bos, eos] = spelled(&tokenizer);
+        let template = ChatTemplate::from_gguf(&gguf, &bos, &eos).map_err(|error| refused(&error))?;
+        let (_, config) = config::from_gguf(&gguf)?;
+        Ok(Self { config, tokenizer, template })
+    }
+
+    /// The model's folder `path`, which may not have its name yet.
+    pub fn folder(path: &Path) -> Result<Self, LlamaError> {
+        let checkpoint = Checkpoint::open(path)?;
+        let tokenizer =
+            Tokenizer::from_dir(path).map_err(|error| LlamaError::file(path, error.to_string()))?;
+        Self::source(&checkpoint, path, tokenizer)
+    }
+
+    /// Checks that `written` is the same model: its shape, what it makes of the probes, of every control token
+    /// within a text and of a conversation, and what ends its answers. (Rotary scalings may be written in another
+    /// form with the same numbers; they are not compared here.)
+    pub fn check_same(&self, written: &Self) -> Result<(), String> {
+        let plain = |config: &LlamaConfig| LlamaConfig { rope_scaling: RopeScaling::None, ..config.clone() };
+        if plain(&self.config) != plain(&written.config) {
+            return Err(format!(
+                "it would describe another model: {:?}, not {:?}",
+                written.config, self.config
+            ));
+        }
+        let (ours, theirs) = (&self.tokenizer, &written.tokenizer);
+        let same = |text: &str, ids: [Vec<u32>; 2]| match ids[0] == ids[1] {
+            true => Ok(()),
+            false => {
+                let at = ids[0].iter().zip(&ids[1]).take_while(|(a, b)| a == b).count();
+                let spelled = |tokenizer: &Tokenizer, ids: &[u32]| {
+                    let id = ids.get(at).and_then(|id| tokenizer.id_to_token(*id));
+                    id.map_or_else(|| "its end".into(), |token| format!("`{token}`"))
+                };
+                Err(format!(
+                    "this form has no place for what its tokenizer does: {text:?} would be read with {} as token {}, \
+                     not {}",
+                    spelled(theirs, &ids[1]),
+                    at + 1,
+                    spelled(ours, &ids[0])
+                ))
+            }
+        };
+        let refused = |error: crate::TokenizerError| error.to_string();
+        for text in PROBES {
+            // A text that one of them cannot write is no difference as long as the other cannot either.
+            let [a, b] = [ours, theirs].map(|tokenizer| tokenizer.encode_prompt(text).unwrap_or_default());
+            same(text, [a, b])?;
+        }
+        for (_, token) in ours.control_tokens() {
+            let text = format!("a{token}b {token} c");
+            let encoded = |tokenizer: &Tokenizer| tokenizer.encode_with_control(&text).map_err(refused);
+            same(&text, [encoded(ours)?, encoded(theirs)?])?;
+        }
+        let ends = |tokenizer: &Tokenizer| {
+            tokenizer.eos().iter().copied().collect::<std::collections::BTreeSet<_>>()
+        };
+        if ends(ours) != ends(theirs) {
+            return Err(format!(
+                "its answers would end with the tokens {:?}, not {:?}",
+                theirs.eos(),
+                ours.eos()
+            ));
+        }
+        if let (Some(a), Some(b)) = (&self.template, &written.template) {
+            let asked = [Message::new("user", "Where is my order?\n")];
+            let of = |template: &ChatTemplate, tokenizer: &Tokenizer| {
+                tokenizer.encode_chat(&template.clone().at(0), &asked, true).unwrap_or_default()
+            };
+            same("a conversation", [of(a, ours), of(b, theirs)])?;
+        } else if self.template.is_some() != written.template.is_some() {
+            return Err("its chat template would be lost".into());
+        }
+        Ok(())
+    }
+}
+
+/// How the tokens that begin and end a text are spelled.
+fn spelled(tokenizer: &Tokenizer) -> [String; 2] {
+    [tokenizer.bos(), tokenizer.eos().first().copied()]
+        .map(|id| id.and_then(|id| tokenizer.id_to_token(id)).unwrap_or_default())
+}
