@@ -78,6 +78,7 @@ impl PrefixTrie {
     }
 
     /// All blocks.
+    #[cfg(test)]
     pub fn blocks(&self) -> impl Iterator<Item = usize> {
         self.nodes.iter().flatten().map(|node| node.block)
     }

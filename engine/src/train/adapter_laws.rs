@@ -117,7 +117,8 @@ fn doras_norms_follow_what_they_are_made_of() {
     let layer = |llama: &Llama| {
         let mut layer = llama.layers[1].clone();
         let [.., (_, down)] = layer.projections_mut();
-        host_values(down.forward(random("x", [3, 128], 0.0)))
+        let adapters = RowAdapters::all(3, llama.adapter());
+        host_values(down.forward_with(random("x", [3, 128], 0.0), &adapters))
     };
     assert_eq!(layer(&llama), layer(&before));
 

@@ -71,7 +71,7 @@ fn write_model(folder: &Path, changed: impl Fn(&str, &mut [f32])) {
         changed(&name, &mut values);
         writer.write(&name, &Float::F32.encode(&values)).unwrap();
     }
-    writer.finish(|_| Ok(())).unwrap();
+    writer.finish().unwrap();
 }
 
 /// Writes an adapter on the query projections and returns its pair for [`MODULE`].

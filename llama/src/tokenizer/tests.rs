@@ -75,7 +75,7 @@ fn written(tokenizer: &Tokenizer) -> [Tokenizer; 2] {
     std::fs::write(&json, tokenizer.to_json().unwrap().to_string()).unwrap();
     let gguf = dir.path().join("model.gguf");
     let metadata = tokenizer.to_gguf(tokenizer.vocab_size() + 2).unwrap();
-    crate::gguf::GgufWriter::create(&gguf, &metadata, &[]).unwrap().finish().unwrap();
+    crate::gguf::GgufWriter::create(&gguf, &metadata, &[]).unwrap().finish(|_| Ok(())).unwrap();
     [Tokenizer::from_file(&json).unwrap(), Tokenizer::from_gguf(&Gguf::open(&gguf).unwrap()).unwrap()]
 }
 
