@@ -1,6 +1,9 @@
 //! What adapters add to a product, as a backend extension: a default body of ordinary burn ops, which is the
 //! reference, CPU kernels for `Flex`, and the backward pass by hand.
 
+#[cfg(all(test, feature = "flex"))]
+mod laws;
+
 use std::sync::Arc;
 
 use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
@@ -90,7 +93,7 @@ pub trait LoraOps: FusedOps {
         x: FloatTensor<Self>,
         #[extension_type] parts: LoraParts<Self>,
     ) -> FloatTensor<Self> {
-        parts.0.into_iter().fold(y, |y, part| in_rows::<Self>(y, x.clone(), part, adapted::<Self>))
+        reference::<Self>(y, x, parts)
     }
 
     /// The gradients of [`LoraOps::lora`] of one part, which has all rows and no factor: by `x` (if asked for), by
@@ -105,15 +108,30 @@ pub trait LoraOps: FusedOps {
         dropout: Option<Mask>,
         by_x: bool,
     ) -> (Option<FloatTensor<Self>>, FloatTensor<Self>, FloatTensor<Self>) {
-        let x = dropped::<Self>(x, dropout);
-        let dy = Self::float_mul_scalar(dy, Scalar::from(scale));
-        let low = Self::float_matmul(x.clone(), Self::float_transpose(a.clone())); // [tokens, r]
-        let db = Self::float_matmul(Self::float_transpose(dy.clone()), low); // [out, r]
-        let d_low = Self::float_matmul(dy, b); // [tokens, r]
-        let da = Self::float_matmul(Self::float_transpose(d_low.clone()), x); // [r, in]
-        let dx = by_x.then(|| dropped::<Self>(Self::float_matmul(d_low, a), dropout));
-        (dx, da, db)
+        reference_backward::<Self>(dy, [x, a, b], scale, dropout, by_x)
     }
+}
+
+fn reference<B: FusedOps>(y: FloatTensor<B>, x: FloatTensor<B>, parts: LoraParts<B>) -> FloatTensor<B> {
+    parts.0.into_iter().fold(y, |y, part| in_rows::<B>(y, x.clone(), part, adapted::<B>))
+}
+
+#[allow(clippy::type_complexity)] // three tensors
+fn reference_backward<B: FusedOps>(
+    dy: FloatTensor<B>,
+    [x, a, b]: [FloatTensor<B>; 3],
+    scale: f32,
+    dropout: Option<Mask>,
+    by_x: bool,
+) -> (Option<FloatTensor<B>>, FloatTensor<B>, FloatTensor<B>) {
+    let x = dropped::<B>(x, dropout);
+    let dy = B::float_mul_scalar(dy, Scalar::from(scale));
+    let low = B::float_matmul(x.clone(), B::float_transpose(a.clone())); // [tokens, r]
+    let db = B::float_matmul(B::float_transpose(dy.clone()), low); // [out, r]
+    let d_low = B::float_matmul(dy, b); // [tokens, r]
+    let da = B::float_matmul(B::float_transpose(d_low.clone()), x); // [r, in]
+    let dx = by_x.then(|| dropped::<B>(B::float_matmul(d_low, a), dropout));
+    (dx, da, db)
 }
 
 fn dropped<B: FusedOps>(x: FloatTensor<B>, dropout: Option<Mask>) -> FloatTensor<B> {
