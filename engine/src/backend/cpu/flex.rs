@@ -72,7 +72,7 @@ pub(crate) fn dense_matmul_transposed(dy: &FlexTensor, weight: &FlexTensor) -> F
 /// What adapters make of the rows of `y [tokens, out]`, given `x [tokens, in]`.
 pub(crate) fn lora(mut y: FlexTensor, x: &FlexTensor, parts: &[LoraPart<FlexTensor>]) -> FlexTensor {
     if y.as_slice::<f32>().is_none_or(|values| values.len() < y.storage::<f32>().len()) {
-        y = y.to_contiguous();
+        y = shaped(values(&y).into_owned(), &y); // a view of other memory
     }
     let memory: Vec<_> = parts
         .iter()
