@@ -6,8 +6,8 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use engine::QuantizedMatrix;
 use engine::quant::Format;
 use engine::{
-    AdapterId, Batch, CacheType, EngineError, KvCache, Llama, LlamaConfig, LoraConfig, Outputs, RopeScaling,
-    Weight, WeightSource,
+    AdapterId, AttentionBias, Batch, CacheType, EngineError, KvCache, Llama, LlamaConfig, LoraConfig,
+    Outputs, RopeScaling, Weight, WeightSource,
 };
 
 const SEQUENCES: usize = 32;
@@ -28,6 +28,8 @@ fn config() -> LlamaConfig {
         rope_scaling: RopeScaling::None,
         sliding_window: None,
         tie_word_embeddings: true,
+        attention_bias: AttentionBias::None,
+        mlp_bias: false,
     }
 }
 
