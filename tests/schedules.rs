@@ -4,8 +4,8 @@
 use burn::tensor::{Device, Tensor, TensorData};
 use engine::quant::Format;
 use engine::{
-    AdapterId, CacheType, EngineError, Llama, LlamaConfig, LoraConfig, LoraWeights, QuantizedMatrix,
-    RopeScaling, SequenceId, Weight, WeightSource, threads,
+    AdapterId, AttentionBias, CacheType, EngineError, Llama, LlamaConfig, LoraConfig, LoraWeights,
+    QuantizedMatrix, RopeScaling, SequenceId, Weight, WeightSource, threads,
 };
 use llama::{
     Adapter, AdapterChoice, CachedLlama, FinishReason, Generate, LanguageModel, Limits, Request, Sampling,
@@ -55,7 +55,7 @@ fn model(format: Option<Format>) -> Llama {
     let config = LlamaConfig {
         vocab_size: VOCAB,
         hidden_size: 64,
-        intermediate_size: 96,
+        intermediate_size: 128,
         num_hidden_layers: 2,
         num_attention_heads: 4,
         num_key_value_heads: 2,
@@ -66,6 +66,8 @@ fn model(format: Option<Format>) -> Llama {
         rope_scaling: RopeScaling::None,
         sliding_window: None,
         tie_word_embeddings: true,
+        attention_bias: AttentionBias::None,
+        mlp_bias: false,
     };
     Llama::load(config, &mut RandomWeights(format), &device()).expect("a model")
 }

@@ -236,7 +236,7 @@ fn bench_measures_a_model_without_a_tokenizer() {
         ("-m small -p 0 -n 0", "-p 0 and -n 0 leave nothing to measure"),
         ("-m small -p 8 -t 1,100000", "-t 100000 is more than"),
         ("-m absent.gguf", "absent.gguf"),
-        ("-m small -p 8 --adapter absent", "absent/adapter_config.json"),
+        ("-m small -p 8 --adapter absent", "absent: there is no such folder"),
         ("-m small --device abacus", "device `abacus` is not available"),
     ] {
         let (output, errors) = bench(arguments);

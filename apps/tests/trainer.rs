@@ -219,20 +219,23 @@ fn what_is_wrong_is_one_line_and_leaves_nothing() {
         ("train --data rows.csv --model model --output file", "--output file: it is a file"),
         ("train --data rows.csv --model model --output model", "--output model: it holds other files"),
         ("train --data rows.csv --model model --target-modules q_proj,query", "no projection `query`"),
-        ("train --data rows.csv --model model --init-adapter missing", "missing/adapter_config.json"),
+        ("train --data rows.csv --model model --init-adapter missing", "missing: there is no such folder"),
         ("train --data rows.csv --model model --max-length 9", "no row is left to train on"),
         ("train --data rows.csv --model model --device tpu", "`tpu`"),
         ("eval --model model --data missing.csv", "missing.csv"),
-        ("eval --model model --data rows.csv --adapter file", "file/adapter_config.json"),
+        ("eval --model model --data rows.csv --adapter file", "file: is a file; an adapter is a folder"),
         ("eval --model model --data rows.csv --html missing/a.html", "--html missing/a.html"),
         ("eval --model model --data long.csv", "no question fits"),
         ("perplexity --model model --file missing.txt", "missing.txt"),
-        ("merge --model model --adapter missing --output new", "missing/adapter_config.json"),
+        ("merge --model model --adapter missing --output new", "missing: there is no such folder"),
         ("quantize --model model --output model --type NF4", "model: is not empty; name a new folder"),
         ("quantize --model model --output file/new.gguf --type F16", "file/new.gguf: Not a directory"),
         ("perplexity --model model --file short.txt --context 64", "less than one window"),
         ("perplexity --model model --file short.txt", "at most 256 tokens"),
-        ("perplexity --model model --file rows.csv --context 64 --adapter file", "file/adapter_config.json"),
+        (
+            "perplexity --model model --file rows.csv --context 64 --adapter file",
+            "file: is a file; an adapter is a folder",
+        ),
     ] {
         let error = error(&trainer(folder.path(), arguments));
         assert!(error.starts_with("error: ") && error.contains(reason), "{arguments}: {error}");

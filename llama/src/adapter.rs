@@ -48,7 +48,7 @@ impl Adapter {
     pub fn load(dir: &Path, device: &Device) -> Result<Self, LlamaError> {
         let path = dir.join(CONFIG_FILE);
         let text = match fs::read_to_string(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
                 return Err(LlamaError::file(dir, no_adapter(dir)));
             }
             text => text.map_err(LlamaError::io(&path))?,

@@ -113,7 +113,7 @@ impl LanguageModel for Echo {
                     logits.extend((0..258).map(|token| (token % 7) as f32));
                     continue;
                 };
-                if said.is_empty() {
+                if said.is_empty() && part.outputs == 1 {
                     self.heard.lock().unwrap().push(String::from_utf8_lossy(&bytes).into());
                 }
                 let next = last.get(said.len()).map_or(END, |&byte| byte.into());

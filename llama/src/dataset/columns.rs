@@ -110,6 +110,12 @@ impl Columns {
         match (found.as_slice(), exact.as_slice()) {
             ([], _) => Ok(None),
             ([(index, _)], _) | (_, [(index, _)]) => Ok(Some(*index)),
+            // Which of two groupings is shown changes nothing of what is learned: the first usual name counts.
+            _ if field == Field::Category && named.is_none() => {
+                let first =
+                    |name: &&str| found.iter().find(|(_, column)| column.trim().eq_ignore_ascii_case(name));
+                Ok(field.names().iter().find_map(first).map(|(index, _)| *index))
+            }
             _ => {
                 let names: Vec<String> = found
                     .iter()

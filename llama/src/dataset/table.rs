@@ -109,10 +109,11 @@ impl Header {
             let in_line = |name: &&str| format!("`{}`", name.replace(char::is_control, " "));
             let found: Vec<String> = names.iter().map(in_line).collect();
             let (name, found) = (columns.name(field), found.join(", "));
-            format!(
-                "there is no column `{name}`; the first line has {found}, separated by {}",
-                separator_name(separator)
-            )
+            let separated = match separator {
+                b',' => String::new(),
+                other => format!(", separated by {}", separator_name(other)),
+            };
+            format!("there is no column `{name}`; the first line has {found}{separated}")
         };
         let may = |field| match (columns.find(field, names.iter().copied())?, columns.named(field)) {
             (None, Some(_)) => Err(missing(field)),

@@ -55,7 +55,7 @@ fn what_cannot_be_opened_is_named() {
     let missing = Dataset::open(&dir.path().join("missing.csv"), &ReadOptions::default()).unwrap_err();
     assert!(missing.to_string().contains("missing.csv"));
     let none = Dataset::open(dir.path(), &ReadOptions::default()).unwrap_err();
-    assert!(none.to_string().contains("there is no .csv, .jsonl or .json file"));
+    assert!(none.to_string().contains("there is no .csv, .tsv, .jsonl or .json file"));
     assert!(error("a.csv", b"instruction,response\n").starts_with("a.csv: there is no row"));
     for name in ["a.csv", "a.jsonl", "a.json"] {
         for content in ["", "\n \r\n", "\u{feff}"] {
@@ -115,12 +115,61 @@ fn conversations_are_written_and_read_again() {
 }
 
 #[test]
+fn fields_are_separated_by_what_the_file_uses() {
+    let expected = rows("a.csv", "instruction,response\n\"A, a\",B\n");
+    for (name, text) in [
+        ("a.tsv", "instruction\tresponse\nA, a\tB\n"),
+        ("a.csv", "instruction;response\r\nA, a;B\r\n"),
+        ("a.csv", "sep=;\r\ninstruction;response\r\nA, a;B\r\n"),
+        ("a.csv", "instruction,response\r\"A, a\",B\r"),
+        ("a.jsonl", " [{\"instruction\": \"A, a\", \"response\": \"B\"}]"),
+    ] {
+        let found = rows(name, text);
+        assert_eq!(found.len(), 1, "{text}");
+        assert_eq!(
+            (found[0].instruction(), found[0].response()),
+            (expected[0].instruction(), expected[0].response())
+        );
+    }
+    let (rows, skipped) = skimmed("a.csv", b"sep=;\ninstruction;response\nA;B;C\nD;E\n");
+    assert_eq!((rows, skipped.len()), (vec!["D|E".into()], 1));
+    assert!(
+        skipped[0].starts_with("3: 3 fields where the first line has 2; a quote or semicolon"),
+        "{skipped:?}"
+    );
+}
+
+#[test]
+fn what_could_be_meant_twice_is_refused() {
+    let twice = error("a.csv", b"instruction,response,Response\nA,B,C\n");
+    assert!(twice.contains("`response` and `Response` could both be the response"), "{twice}");
+    let usual = error("a.csv", b"instruction,output,completion\nA,B,C\n");
+    assert!(usual.contains("`output` and `completion` could both be"), "{usual}");
+    let key = error("a.jsonl", br#"{"instruction": "A", "response": "B", "response": "C"}"#);
+    assert!(key.starts_with("a.jsonl:1: ") && key.contains("there are two values `response`"), "{key}");
+}
+
+#[test]
+fn hidden_files_of_a_folder_are_no_data() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("a.csv"), "instruction,response\nA,B\n").unwrap();
+    for name in ["._a.csv", ".hidden.jsonl", "~$a.csv", ".DS_Store"] {
+        fs::write(dir.path().join(name), b"\0\x05\x16\x07").unwrap();
+    }
+    assert_eq!(Dataset::open(dir.path(), &ReadOptions::default()).unwrap().files.len(), 1);
+    assert!(error("b.csv", b"PK\x03\x04\x14\0").contains("b.csv: is a ZIP archive, as .xlsx workbooks are"));
+}
+
+#[test]
 fn missing_columns_name_what_is_there() {
     assert_eq!(
         error("a.csv", b"question,response\nA,B\n"),
         "a.csv: there is no column `instruction`; the first line has `question`, `response`"
     );
-    assert!(error("a.csv", b"instruction;response\nA;B\n").contains("`instruction;response`"));
+    assert_eq!(
+        error("a.csv", b"question;response\nA;B\n"),
+        "a.csv: there is no column `instruction`; the first line has `question`, `response`, separated by a semicolon"
+    );
     assert_eq!(
         error("a.csv", b"\"question\nresponse\",A\nA,B\n"),
         "a.csv: there is no column `instruction`; the first line has `question response`, `A`"
@@ -136,7 +185,7 @@ fn broken_csv_lines_are_numbered() {
     for (content, place) in [
         (b"instruction,response\nA,B\nC\xff,D\n".as_slice(), "a.csv:3: not UTF-8"),
         (b"instruction,response\nA,\"B\nC\xff\"\n", "a.csv:3: not UTF-8"),
-        (b"\xff\xfei\0n\0", "a.csv:1: not UTF-8"),
+        (b"\xff\xfei\0n\0", "a.csv: is text in UTF-16"),
         (b"instruction,response\nA,B\nC,\"D\nE,F\n", "a.csv:3: the quote"),
         (b"instruction,response\nA,B\nC,D,E\n", "a.csv:3: 3 fields where the first line has 2"),
         (b"instruction,response\nA,\"B\nC,D\n\"E\",F\n", "a.csv:2: a quoted field ends within line 4"),

@@ -280,8 +280,8 @@ fn what_is_wrong_is_named_and_leaves_nothing() {
     for (adapter, reason) in [
         ("narrow", "`model.layers.0.self_attn.q_proj` is [64, 64] and the adapter's [64, 32]"),
         ("deep", "does not fit the model: it has no `model.layers.2.self_attn.q_proj`"),
-        ("shallow", "it has 1 projections where 2 are wanted"),
-        ("none", "none/adapter_config.json"),
+        ("shallow", "it has 1 projections; q_proj in the model's 2 layers are 2"),
+        ("none", "none: there is no such folder"),
     ] {
         let error = Export::open(&path("model"), Some(&path(adapter))).unwrap_err().to_string();
         assert!(error.contains(reason), "{error}");

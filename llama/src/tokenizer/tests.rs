@@ -513,7 +513,7 @@ fn folder(files: &[(&str, &[u8])]) -> Result<Tokenizer, String> {
 #[test]
 fn a_prompt_has_what_texts_begin_with_and_not_what_they_end_with() {
     for (bos, eos) in [(true, true), (true, false), (false, true), (false, false)] {
-        let mut parts = Parts::sentencepiece(&sentencepiece(&["▁hi"])).unwrap();
+        let mut parts = Parts::sentencepiece(&sentencepiece(&["▁hi", "hi", "▁", "h", "i"])).unwrap();
         parts.surround(bos, eos).unwrap();
         let tokenizer = parts.finish().unwrap();
         let hi = tokenizer.token_to_id("▁hi").unwrap();
@@ -523,7 +523,11 @@ fn a_prompt_has_what_texts_begin_with_and_not_what_they_end_with() {
         assert_eq!(tokenizer.adds_bos_and_eos().unwrap(), (bos, eos));
     }
     // One token begins and ends texts, and is put after them only.
-    let mut parts = Parts::sentencepiece(&SentencePiece { eos: Some(1), ..sentencepiece(&["▁hi"]) }).unwrap();
+    let mut parts = Parts::sentencepiece(&SentencePiece {
+        eos: Some(1),
+        ..sentencepiece(&["▁hi", "hi", "▁", "h", "i"])
+    })
+    .unwrap();
     parts.surround(false, true).unwrap();
     let tokenizer = parts.finish().unwrap();
     assert_eq!(tokenizer.leading_bos().unwrap(), None);
@@ -532,7 +536,7 @@ fn a_prompt_has_what_texts_begin_with_and_not_what_they_end_with() {
 
 #[test]
 fn the_first_token_that_was_added_to_a_sentencepiece_model_counts() {
-    let pieces = pieces(&["▁hi"]);
+    let pieces = pieces(&["▁hi", "hi", "▁", "h", "i"]);
     let first = pieces.len() as u32;
     let config = format!(
         r#"{{"eos_token": "<|im_end|>", "added_tokens_decoder": {{
@@ -566,7 +570,7 @@ fn the_first_token_that_was_added_to_a_sentencepiece_model_counts() {
 
 #[test]
 fn without_legacy_a_space_goes_before_the_text_only() {
-    let model = model_file(&pieces(&["▁hi", "hi", "▁"]));
+    let model = model_file(&pieces(&["▁hi", "hi", "▁", "h", "i"]));
     let ids = |config: &str| {
         let files = [("tokenizer.model", model.as_slice()), ("tokenizer_config.json", config.as_bytes())];
         let tokenizer = folder(&files).unwrap();
@@ -587,7 +591,7 @@ fn without_legacy_a_space_goes_before_the_text_only() {
 
 #[test]
 fn unused_pieces_give_no_text() {
-    let mut pieces = pieces(&["▁hi"]);
+    let mut pieces = pieces(&["▁hi", "hi", "▁", "h", "i"]);
     let unused = pieces.len() as u32;
     pieces.push(Piece { text: "[PAD260]".into(), score: 0.0, kind: Kind::Unused });
     for algorithm in [Algorithm::Bpe, Algorithm::Unigram] {
