@@ -37,5 +37,5 @@ pub use blocks::{dequantize, has_finite_scales, quantize};
 pub(crate) use dynamic_map::DynamicMap;
 pub use dynamic_map::dynamic_map;
 pub use format::Format;
-pub use layout::{Layout, TILE};
+pub(crate) use layout::{Layout, TILE};
 pub use nf4::{NF4_CODE, Nf4};

@@ -13,7 +13,7 @@ pub(crate) struct PackedOffsets {
     pub layout: Layout,
     /// Tiles of 16 rows.
     pub tiles: usize,
-    /// WeightMemory in all.
+    /// Words in all.
     pub words: usize,
     pub codes: PackedPart,
     pub high: PackedPart,

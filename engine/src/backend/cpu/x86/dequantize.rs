@@ -1,4 +1,4 @@
-//! PackedTile as f32.
+//! Weights as f32.
 
 use std::arch::x86_64::*;
 use std::mem::MaybeUninit;

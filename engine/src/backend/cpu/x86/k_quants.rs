@@ -109,7 +109,7 @@ impl<const BITS: u8> PackedTile<'_, BITS> {
     /// Asks for the scales of a super-block, perhaps in the next tile or behind the last.
     #[inline(always)]
     fn prefetch_scales(&self, index: usize) {
-        // WeightMemory of a super-block in each part.
+        // Words of a super-block in each part.
         let (sub_scales, scales) = if Self::MINIMA { (3 * TILE, TILE) } else { (4 * TILE, TILE / 2) };
         for word in (0..sub_scales).step_by(TILE) {
             prefetch(Cache::Second, self.sub_scales.as_ptr().wrapping_add(index * sub_scales + word).addr());
