@@ -170,10 +170,10 @@ impl Targets {
         };
         // The list is what was wished for: PEFT is content where one of its names is a module's. What was trained has
         // weights, and all that have any must be on it.
-        if let Self::Names(names) = self {
-            if let Some(w) = weights.iter().find(|w| !names.iter().any(|name| named(&w.module, name))) {
-                return Err(format!("weights for {}, which target_modules does not name", w.module));
-            }
+        if let Self::Names(names) = self
+            && let Some(w) = weights.iter().find(|w| !names.iter().any(|name| named(&w.module, name)))
+        {
+            return Err(format!("weights for {}, which target_modules does not name", w.module));
         }
         let layer = |module: &str| module.split('.').find_map(|part| part.parse::<u64>().ok());
         let other = |layers: &&[u64]| {
