@@ -137,7 +137,7 @@ impl ChatTemplate {
 
     /// The messages as the template takes them: where it has no system message, its text goes before that of the
     /// first user's, as Mistral does it.
-    fn fitted<'m>(&self, messages: &'m [Message]) -> Cow<'m, [Message]> {
+    pub(crate) fn fitted<'m>(&self, messages: &'m [Message]) -> Cow<'m, [Message]> {
         let [system, user, rest @ ..] = messages else { return messages.into() };
         if self.takes_system || system.role != "system" || user.role != "user" {
             return messages.into();
@@ -189,10 +189,9 @@ impl ChatTemplate {
         add_generation_prompt: bool,
         variables: impl Serialize,
     ) -> Result<String, TemplateError> {
-        let messages = self.fitted(messages);
         let moment = self.moment.unwrap_or_else(now);
         let context = minijinja::context! {
-            messages => Value::from(Serde(&*messages)),
+            messages => Value::from(Serde(messages)),
             strftime_now => Value::from_function(move |format: &str| strftime::format(moment, format)),
             add_generation_prompt,
             bos_token => self.bos.as_str(),

@@ -200,8 +200,8 @@ impl Tokenizer {
         words.into_encoding(None, 0, offsets).map_err(TokenizerError::text)
     }
 
-    /// The ids of a conversation as `template` writes it. Control tokens that the messages contain are
-    /// text.
+    /// The ids of a conversation as `template` writes it, a system message that it does not take before the first
+    /// question. Control tokens that the messages contain are text.
     ///
     /// # Errors
     /// If the template refuses the conversation or the tokenizer cannot write it.
@@ -211,6 +211,7 @@ impl Tokenizer {
         messages: &[Message],
         add_generation_prompt: bool,
     ) -> Result<Vec<u32>, TokenizerError> {
+        let messages = template.fitted(messages);
         let shielded = messages.iter().map(|message| Message {
             role: self.shield(&message.role),
             content: self.shield(&message.content),
