@@ -113,7 +113,8 @@ impl ChatTemplate {
             moment: None,
             takes_system: true,
         };
-        template.takes_system = template.prints_system();
+        template.takes_system =
+            template.prints_system(&[Message::new("system", ""), Message::new("user", "x")]);
         Ok(template)
     }
 
@@ -124,22 +125,25 @@ impl ChatTemplate {
         Self { moment: Some(moment), ..self }
     }
 
-    /// Whether a system message stands in what the template writes. Some refuse it (Mistral's first ones, Gemma),
-    /// some leave it out without a word.
-    fn prints_system(&self) -> bool {
-        let messages = [Message::new("system", "\u{fdd2}"), Message::new("user", "x")];
-        // A template that writes no user's message either is not judged by this.
-        match (self.render(&messages, true), self.render(&messages[1..], true)) {
-            (Ok(text), _) => text.contains('\u{fdd2}'),
-            (Err(_), plain) => plain.is_err(),
-        }
+    /// Whether the system message of `messages`, the first, stands in what the template writes. Some refuse it
+    /// (Mistral's first ones, Gemma), some leave it out without a word.
+    fn prints_system(&self, messages: &[Message]) -> bool {
+        const MARK: &str = "\u{fdd2}";
+        let mut marked = messages.to_vec();
+        marked[0].content = MARK.into();
+        self.render(&marked, false).is_ok_and(|text| text.contains(MARK))
     }
 
     /// The messages as the template takes them: where it has no system message, its text goes before that of the
     /// first user's, as Mistral does it.
     pub(crate) fn fitted<'m>(&self, messages: &'m [Message]) -> Cow<'m, [Message]> {
         let [system, user, rest @ ..] = messages else { return messages.into() };
-        if self.takes_system || system.role != "system" || user.role != "user" {
+        // Most templates print it always, which one probe tells; where it depends, the conversation decides.
+        let printed = system.role != "system"
+            || user.role != "user"
+            || self.takes_system
+            || self.prints_system(messages);
+        if printed {
             return messages.into();
         }
         let both = [system.content.as_str(), user.content.as_str()].map(str::trim).join("\n\n");
