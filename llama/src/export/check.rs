@@ -108,6 +108,14 @@ impl Described {
             let encoded = |tokenizer: &Tokenizer| tokenizer.encode_with_control(&text).map_err(refused);
             same(&text, [encoded(ours)?, encoded(theirs)?])?;
         }
+        // Added tokens that a person may write: what surrounds them counts as well.
+        for (_, token) in ours.added().into_iter().filter(|(id, _)| !ours.is_control(*id)) {
+            let text = format!("My {token}number {token} and x{token}");
+            same(
+                &text,
+                [ours.encode_prompt(&text).map_err(refused)?, theirs.encode_prompt(&text).map_err(refused)?],
+            )?;
+        }
         let ends = |tokenizer: &Tokenizer| {
             tokenizer.eos().iter().copied().collect::<std::collections::BTreeSet<_>>()
         };

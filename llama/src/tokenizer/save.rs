@@ -110,7 +110,7 @@ impl Tokenizer {
     }
 
     /// The tokens that are matched as a whole.
-    fn added(&self) -> BTreeMap<u32, String> {
+    pub(crate) fn added(&self) -> BTreeMap<u32, String> {
         let added = self.inner.model.get_added_tokens_decoder();
         added.into_iter().map(|(id, token)| (id, token.content)).collect()
     }
