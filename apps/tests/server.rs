@@ -195,6 +195,38 @@ fn what_cannot_be_started_is_one_clear_line() {
     }
 }
 
+#[cfg(feature = "profile")]
+#[test]
+fn a_profile_has_steps_with_layers_with_ops() {
+    let folder = tempfile::tempdir().unwrap();
+    small_model::write_model(&folder.path().join("small"));
+    let bench = |file: &str| {
+        let arguments = "bench -m small -p 8 -n 0 -r 1 -t 1".split_whitespace();
+        run(binary().current_dir(folder.path()).args(arguments).env("HEARTH_PROFILE", file))
+    };
+    let (output, errors) = bench("trace.json");
+    assert!(output.status.success(), "{errors}");
+    let events = std::fs::read(folder.path().join("trace.json")).unwrap();
+    let events: Vec<Value> = serde_json::from_slice(&events).unwrap();
+    // "B" opens a span and "E" closes the last one that is open.
+    let (mut open, mut paths) = (Vec::new(), std::collections::BTreeSet::new());
+    for event in &events {
+        match event["ph"].as_str() {
+            Some("B") => {
+                open.push(event["name"].as_str().unwrap());
+                paths.insert(open.join(" "));
+            }
+            Some("E") => assert_eq!(open.pop(), event["name"].as_str()),
+            _ => {}
+        }
+    }
+    for path in ["step", "step layer", "step layer rms_norm", "step layer paged_attention"] {
+        assert!(paths.contains(path), "{path} in {paths:?}");
+    }
+    let (output, errors) = bench("none/trace.json");
+    assert!(!output.status.success() && errors.contains("HEARTH_PROFILE=none/trace.json"), "{errors}");
+}
+
 #[test]
 fn bench_measures_a_model_without_a_tokenizer() {
     let folder = tempfile::tempdir().unwrap();

@@ -18,8 +18,11 @@ mod model;
 pub mod ops;
 pub mod quant;
 mod rng;
+mod span;
 pub mod threads;
 mod train;
+#[cfg(test)]
+mod under_test;
 
 pub use adapter::AdapterId;
 pub use adapter::lora::{ALL_LINEAR, LoraConfig, LoraWeights};
@@ -42,3 +45,4 @@ pub use train::example::Example;
 pub use train::finetune::state::FinetuneState;
 pub use train::finetune::{Finetune, StepReport};
 pub use train::loss::Nll;
+pub use train::objective::{Loss, negative_log_likelihood};

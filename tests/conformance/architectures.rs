@@ -115,8 +115,8 @@ fn write(folder: &Path, config: &Value) {
 }
 
 /// The logits of the last token.
-fn logits(path: &Path, tokens: &[u32]) -> Vec<f32> {
-    let device = engine::device::parse(engine::device::AVAILABLE[0]).unwrap();
+fn logits(path: &Path, tokens: &[u32], device: &str) -> Vec<f32> {
+    let device = engine::device::parse(device).unwrap();
     let checkpoint = Checkpoint::open(path).unwrap();
     let llama = Llama::load(checkpoint.config().clone(), &mut checkpoint.weights(&device), &device).unwrap();
     let mut cache = KvCache::new(llama.config(), tokens.len(), CacheType::F32, &device);
@@ -134,17 +134,26 @@ fn assert_close(found: &[f32], expected: &[f32], what: &str) {
 #[test]
 fn logits_are_those_of_transformers_in_every_format() {
     for (name, Case { config, tokens, logits: expected }) in cases() {
+        let check = |path: &Path, what: &str| {
+            for device in engine::device::AVAILABLE {
+                assert_close(
+                    &logits(path, &tokens, device),
+                    &expected,
+                    &format!("{name}: {what} on {device}"),
+                );
+            }
+        };
         let dir = tempfile::tempdir().unwrap();
         let [folder, gguf, again] = ["folder", "model.gguf", "again"].map(|name| dir.path().join(name));
         write(&folder, &config);
-        assert_close(&logits(&folder, &tokens), &expected, &format!("{name}: folder"));
+        check(&folder, "folder");
 
         let mut quiet = |_, _| {};
         Export::open(&folder, None).unwrap().write_gguf(&gguf, Recipe::F16, &mut quiet).unwrap();
-        assert_close(&logits(&gguf, &tokens), &expected, &format!("{name}: GGUF"));
+        check(&gguf, "GGUF");
         let export = Export::open(&gguf, None).unwrap();
         export.write_folder(&again, Some(Float::F32), &mut quiet).unwrap();
-        assert_close(&logits(&again, &tokens), &expected, &format!("{name}: folder again"));
+        check(&again, "folder again");
 
         let [first, second] = [&folder, &again].map(|path| Checkpoint::open(path).unwrap().architecture());
         assert_eq!(first, second, "{name}");

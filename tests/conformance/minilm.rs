@@ -17,19 +17,25 @@ fn embeddings_are_those_of_sentence_transformers() {
     let sentences: Vec<&str> = sentences.iter().map(String::as_str).collect();
     let expected = read_npy(&data.join("minilm_embeddings.npy"));
 
-    let device = engine::device::parse(engine::device::AVAILABLE[0]).unwrap();
-    let embedder = MiniLm::open(&model, &device).unwrap();
-    let actual = embedder.embed(&sentences).unwrap();
+    for device in engine::device::AVAILABLE {
+        let embedder = MiniLm::open(&model, &engine::device::parse(device).unwrap()).unwrap();
+        check(device, &embedder, &embedder.embed(&sentences).unwrap(), &expected);
+    }
+}
 
+fn check(device: &str, embedder: &MiniLm, actual: &[Vec<f32>], expected: &[Vec<f32>]) {
     assert_eq!((actual.len(), embedder.dim()), (expected.len(), expected[0].len()));
     let (mut largest, mut worst) = (0f32, 1f32);
-    for (actual, expected) in actual.iter().zip(&expected) {
+    for (actual, expected) in actual.iter().zip(expected) {
         let difference = actual.iter().zip(expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
         let cosine = actual.iter().zip(expected).map(|(a, b)| a * b).sum::<f32>();
         largest = largest.max(difference);
         worst = worst.min(cosine);
     }
-    println!("minilm: {} sentences, largest difference {largest:.1e}, least cosine {worst:.7}", actual.len());
+    println!(
+        "minilm on {device}: {} sentences, largest difference {largest:.1e}, least cosine {worst:.7}",
+        actual.len()
+    );
     assert!(largest <= TOLERANCE, "largest difference {largest}");
     assert!(worst > 0.9999, "least cosine {worst}");
 }

@@ -13,7 +13,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use serde::Serialize;
 
-use crate::cli::BenchArgs;
+use crate::cli::{BenchArgs, CacheType};
 use crate::peak_memory;
 
 /// Most prompt tokens of one forward pass, llama-bench's `n_ubatch`.
@@ -44,7 +44,8 @@ pub fn run(arguments: &BenchArgs) -> anyhow::Result<()> {
         let start = Instant::now();
         let llama = load(&path, arguments.adapter.as_deref(), &device)?;
         let positions = tests.iter().map(|test| test.tokens()).max().unwrap_or_default();
-        let mut model = CachedLlama::new(llama, positions, arguments.cache_type.into());
+        let kept = CacheType::on(arguments.cache_type, llama.device())?;
+        let mut model = CachedLlama::new(llama, positions, kept);
         let load_s = start.elapsed().as_secs_f64();
         for &count in &counts {
             threads::set(count);

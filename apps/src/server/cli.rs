@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use engine::device::Device;
 use llama::catalog::DEFAULT_MODEL;
 use llama::{Limits, SPECULATED_ROWS};
 
@@ -47,9 +48,9 @@ pub struct ModelArgs {
     /// at most 8192]
     #[arg(long, value_name = "TOKENS", value_parser = positive)]
     pub context: Option<usize>,
-    /// Numbers that the key/value cache keeps
-    #[arg(long, value_name = "TYPE", value_enum, default_value_t)]
-    pub cache_type: CacheType,
+    /// Numbers that the key/value cache keeps [default: f16, or f32 where the device has no 16-bit floats]
+    #[arg(long, value_name = "TYPE", value_enum)]
+    pub cache_type: Option<CacheType>,
     /// Tokens of a step up to which more are guessed from the prompt and checked along, which answers the same in
     /// less time where they copy from it; 0 guesses nothing
     #[arg(long, value_name = "N", default_value_t = SPECULATED_ROWS)]
@@ -125,9 +126,9 @@ pub struct BenchArgs {
     /// Where to compute
     #[arg(long, default_value = "cpu")]
     pub device: String,
-    /// Numbers that the key/value cache keeps
-    #[arg(long, value_name = "TYPE", value_enum, default_value_t)]
-    pub cache_type: CacheType,
+    /// Numbers that the key/value cache keeps [default: f16, or f32 where the device has no 16-bit floats]
+    #[arg(long, value_name = "TYPE", value_enum)]
+    pub cache_type: Option<CacheType>,
     /// Lengths of the prompts to compute; 0 for none
     #[arg(short = 'p', long, value_name = "N", value_delimiter = ',', default_value = "512")]
     pub n_prompt: Vec<usize>,
@@ -147,21 +148,31 @@ pub struct BenchArgs {
 }
 
 /// Numbers that keys and values are kept in.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum CacheType {
     /// 32-bit floats
     F32,
     /// 16-bit floats: half the memory, faster over long contexts
-    #[default]
     F16,
 }
 
-impl From<CacheType> for engine::CacheType {
-    fn from(kept: CacheType) -> Self {
-        match kept {
-            CacheType::F32 => Self::F32,
-            CacheType::F16 => Self::F16,
-        }
+impl CacheType {
+    /// What was asked for, or the default of the device.
+    ///
+    /// # Errors
+    /// If the device has no such numbers.
+    pub fn on(asked: Option<Self>, device: &Device) -> anyhow::Result<engine::CacheType> {
+        let kept = match asked {
+            Some(Self::F32) => engine::CacheType::F32,
+            Some(Self::F16) => engine::CacheType::F16,
+            None if engine::CacheType::F16.is_supported(device) => engine::CacheType::F16,
+            None => engine::CacheType::F32,
+        };
+        anyhow::ensure!(
+            kept.is_supported(device),
+            "--cache-type f16: this device has no 16-bit floats; leave it out, or give f32"
+        );
+        Ok(kept)
     }
 }
 

@@ -10,7 +10,7 @@ use llama::{Adapter, CachedLlama, ChatTemplate, Model, Tokenizer, catalog, hub};
 use rag::{MiniLm, Retriever};
 
 use crate::assets;
-use crate::cli::ModelArgs;
+use crate::cli::{CacheType, ModelArgs};
 use crate::prompt::{Grounding, Prompts};
 use crate::state::Search;
 
@@ -54,7 +54,8 @@ pub fn model(arguments: &ModelArgs) -> anyhow::Result<Loaded> {
     }
     let context = llama.config().max_position_embeddings;
     let positions = arguments.context.unwrap_or_else(|| context.min(MAX_POSITIONS));
-    let model = CachedLlama::new(llama, positions, arguments.cache_type.into());
+    let kept = CacheType::on(arguments.cache_type, llama.device())?;
+    let model = CachedLlama::new(llama, positions, kept);
     Ok(Loaded { name, model, prompts: Prompts { tokenizer, template, grounding } })
 }
 

@@ -8,6 +8,9 @@ mod generate;
 mod load;
 #[path = "../peak_memory.rs"]
 mod peak_memory;
+#[cfg(feature = "profile")]
+#[path = "../profile.rs"]
+mod profile;
 mod prompt;
 mod routes;
 mod serve;
@@ -24,17 +27,25 @@ use cli::{Cli, Command};
 fn main() -> ExitCode {
     engine::keep_freed_memory();
     let cli = Cli::parse();
-    let done = match cli.command.unwrap_or(Command::Serve(cli.serve)) {
-        Command::Serve(arguments) => serve::run(&arguments),
-        Command::Generate(arguments) => generate::run(&arguments),
-        Command::Bench(arguments) => bench::run(&arguments),
-    };
-    match done {
+    match run(cli.command.unwrap_or(Command::Serve(cli.serve))) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {}", one_line(&error));
             ExitCode::FAILURE
         }
+    }
+}
+
+fn run(command: Command) -> anyhow::Result<()> {
+    #[cfg(feature = "profile")]
+    let _flush = match command {
+        Command::Serve(_) => None, // which has a log beside
+        _ => profile::begin()?,
+    };
+    match command {
+        Command::Serve(arguments) => serve::run(&arguments),
+        Command::Generate(arguments) => generate::run(&arguments),
+        Command::Bench(arguments) => bench::run(&arguments),
     }
 }
 

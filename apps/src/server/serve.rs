@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use anyhow::Context;
 use llama::Scheduler;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer};
 
 use crate::cli::ServeArgs;
 use crate::load::{self, Loaded};
@@ -26,12 +28,15 @@ const WATCH: Duration = Duration::from_millis(200);
 /// If the address cannot be listened on, something cannot be loaded, or the model's thread ends.
 pub fn run(arguments: &ServeArgs) -> anyhow::Result<()> {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    #[cfg(feature = "profile")]
+    let (profile, _flush) = crate::profile::layer()?.unzip();
+    #[cfg(not(feature = "profile"))]
+    let profile = None::<tracing_subscriber::layer::Identity>;
+    let log = tracing_subscriber::fmt::layer()
         .with_writer(io::stderr)
         .with_ansi(io::stderr().is_terminal())
-        .with_target(false)
-        .init();
+        .with_target(false);
+    tracing_subscriber::registry().with(profile).with(log.with_filter(filter)).init();
 
     // Before the model is loaded, which takes longer.
     let listener = listen(SocketAddr::new(arguments.host, arguments.port))?;

@@ -20,6 +20,9 @@ mod model_card;
 mod peak_memory;
 mod perplexity;
 mod plan;
+#[cfg(feature = "profile")]
+#[path = "../profile.rs"]
+mod profile;
 mod progress;
 mod record;
 mod run_config;
@@ -40,20 +43,25 @@ use cli::{Cli, Command};
 
 fn main() -> ExitCode {
     engine::keep_freed_memory();
+    match run(Cli::parse().command) {
+        Ok(status) => status,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> anyhow::Result<ExitCode> {
+    #[cfg(feature = "profile")]
+    let _flush = profile::begin()?;
     let done = |()| ExitCode::SUCCESS;
-    let result = match Cli::parse().command {
+    match command {
         Command::Train(args) => train::run(&args),
         Command::Eval(args) => eval::run(&args).map(done),
         Command::Perplexity(args) => perplexity::run(&args).map(done),
         Command::Bench(args) => bench::run(&args).map(done),
         Command::Merge(args) => export::merge(&args).map(done),
         Command::Export(args) => export::run(&args).map(done),
-    };
-    match result {
-        Ok(status) => status,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
     }
 }

@@ -19,6 +19,20 @@ pub enum CacheType {
     F16,
 }
 
+impl CacheType {
+    /// Whether the device's backend has such numbers.
+    pub fn is_supported(self, device: &Device) -> bool {
+        device.supports_dtype(self.dtype())
+    }
+
+    fn dtype(self) -> DType {
+        match self {
+            Self::F32 => DType::F32,
+            Self::F16 => DType::F16,
+        }
+    }
+}
+
 /// Keys and values of every layer, in blocks of 32 positions shared by all sequences.
 ///
 /// Full blocks stay when their sequence is closed, until their room is needed: a sequence that begins with the same
@@ -54,15 +68,16 @@ impl MemoryShape {
 
 impl KvCache {
     /// A cache that holds `positions` positions in all, rounded up to whole blocks.
+    ///
+    /// # Panics
+    /// If `kept` is not [supported](CacheType::is_supported) by the device.
     pub fn new(config: &LlamaConfig, positions: usize, kept: CacheType, device: &Device) -> Self {
+        assert!(kept.is_supported(device), "{device:?} has no numbers for a cache of {kept:?}");
         let shape = MemoryShape {
             blocks: positions.div_ceil(BLOCK),
             kv_heads: config.num_key_value_heads,
             head_dim: config.head_dim,
-            dtype: match kept {
-                CacheType::F32 => DType::F32,
-                CacheType::F16 => DType::F16,
-            },
+            dtype: kept.dtype(),
             device: device.clone(),
         };
         Self {
@@ -129,12 +144,10 @@ impl KvCache {
         Ok(())
     }
 
-    /// Whether an open sequence was computed under the adapter.
-    pub fn uses(&self, adapter: AdapterId) -> bool {
-        self.ledger.uses(adapter)
-    }
-
-    /// Forgets what was computed under an adapter that no open sequence uses: its number will not come again.
+    /// Forgets what was computed under an adapter whose sequences are all closed: its number will not come again.
+    ///
+    /// # Panics
+    /// If an open sequence is computed under it.
     pub fn forget_adapter(&mut self, adapter: AdapterId) {
         self.ledger.forget_adapter(adapter);
     }

@@ -77,16 +77,13 @@ impl Ledger {
         *self = Self { next: self.next, ..Self::new(self.pool.len()) };
     }
 
-    /// Forgets what was computed under an adapter that no sequence uses.
+    /// Forgets what was computed under an adapter whose sequences are all closed.
     pub fn forget_adapter(&mut self, adapter: AdapterId) {
+        let mut adapters = self.sequences.values().map(|sequence| sequence.adapter);
+        assert!(!adapters.any(|other| other == Some(adapter)), "an open sequence uses the adapter");
         for block in self.prefixes.remove_root(Some(adapter)) {
             self.pool.forget(block);
         }
-    }
-
-    /// Whether an open sequence was computed under the adapter.
-    pub fn uses(&self, adapter: AdapterId) -> bool {
-        self.sequences.values().any(|sequence| sequence.adapter == Some(adapter))
     }
 
     /// Positions that a sequence holds.

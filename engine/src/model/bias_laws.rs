@@ -4,19 +4,26 @@
 use burn::tensor::{Tensor, TensorData};
 
 use crate::model::laws::{
-    RandomWeights, assert_close, biased, config, device, examples, logits, lora_config, model, parameters,
+    RandomWeights, assert_close, biased, config, examples, logits, lora_config, model, parameters,
     random_adapter, tokens,
 };
 use crate::ops::host_values::host_values;
 use crate::quant::Format;
+use crate::under_test::{device, on_every_backend};
 use crate::{AdamWConfig, AttentionBias, Finetune, LlamaConfig, LoraWeights, Projection, Weight};
+
+on_every_backend!(
+    a_bias_is_added_to_what_the_weight_makes_in_every_form,
+    biases_are_read_where_the_configuration_has_them,
+    merging_and_quantizing_keep_biases,
+    an_adapter_learns_beside_biases,
+);
 
 fn random(name: &str, shape: [usize; 2]) -> Tensor<2> {
     let values = RandomWeights::values(name, shape[0] * shape[1]);
     Tensor::from_data(TensorData::new(values, shape), &device())
 }
 
-#[test]
 fn a_bias_is_added_to_what_the_weight_makes_in_every_form() {
     let (weight, x) = (random("w", [8, 64]), random("x", [3, 64]));
     let bias: Tensor<1> = random("b", [1, 8]).squeeze_dim(0);
@@ -39,7 +46,6 @@ fn a_bias_is_added_to_what_the_weight_makes_in_every_form() {
     }
 }
 
-#[test]
 fn biases_are_read_where_the_configuration_has_them() {
     let qkv = LlamaConfig { attention_bias: AttentionBias::Qkv, ..config() };
     let count = |config: LlamaConfig| {
@@ -57,7 +63,6 @@ fn biases_are_read_where_the_configuration_has_them() {
     assert_eq!(with.footprint().bytes, without.footprint().bytes + 4 * biases);
 }
 
-#[test]
 fn merging_and_quantizing_keep_biases() {
     let wide = LlamaConfig { intermediate_size: 128, ..biased() };
     let mut llama = model(wide, None);
@@ -73,7 +78,6 @@ fn merging_and_quantizing_keep_biases() {
     assert!(logits(&llama, &tokens(9, 8)).iter().zip(&quantized).all(near));
 }
 
-#[test]
 fn an_adapter_learns_beside_biases() {
     for format in [None, Some(Format::NF4)] {
         let mut llama = model(LlamaConfig { intermediate_size: 128, ..biased() }, format);

@@ -48,13 +48,15 @@ impl Footprint {
     }
 }
 
-#[cfg(all(test, feature = "flex"))]
+#[cfg(test)]
 mod tests {
     use crate::model::laws::{config, lora_config, model};
     use crate::quant::Format;
+    use crate::under_test::{device, on_every_backend};
     use crate::{LlamaConfig, LoraConfig};
 
-    #[test]
+    on_every_backend!(every_number_counts_once,);
+
     fn every_number_counts_once() {
         let config = LlamaConfig { intermediate_size: 128, ..config() };
         let LlamaConfig { vocab_size, hidden_size, num_key_value_heads, head_dim, .. } = config;

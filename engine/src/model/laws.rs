@@ -1,16 +1,35 @@
 //! The laws of the model, on a random two-layer one: batching, paging and chunking change nothing,
 //! an adapter starts as nothing, training touches nothing else, merging is adding.
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Tensor, TensorData};
 
 use crate::linear::quantized_matrix::QuantizedMatrix;
 use crate::ops::host_values::host_values;
 use crate::quant::Format;
 use crate::rng::mix;
+use crate::under_test::{device, on_every_backend};
 use crate::{
     AdamWConfig, Arithmetic, AttentionBias, Batch, CacheType, EngineError, Example, Finetune, KvCache, Llama,
     LlamaConfig, LoraConfig, LoraWeights, Outputs, RopeScaling, Weight, WeightSource,
 };
+
+on_every_backend!(
+    chunks_batches_and_fragmented_blocks_change_nothing,
+    a_truncated_sequence_continues_as_if_the_rest_had_never_been,
+    a_full_cache_refuses_a_step_and_stays_as_it_was,
+    a_token_outside_the_vocabulary_is_an_error,
+    the_training_forward_is_the_inference_forward,
+    a_sliding_window_hides_what_is_further_back,
+    a_fresh_adapter_is_the_identity,
+    merging_is_adding_and_is_idempotent,
+    merging_into_quantized_weights_is_refused,
+    an_adapter_for_another_model_is_refused,
+    a_step_moves_the_adapter_and_nothing_else,
+    gradients_are_the_slopes_of_the_loss,
+    accumulating_micro_batches_equals_one_batch,
+    gradient_checkpointing_changes_nothing,
+    dropout_depends_on_seed_and_step_only,
+);
 
 /// f32 sums in another order, through two layers.
 const REORDERED: f32 = 2e-4;
@@ -50,10 +69,6 @@ impl WeightSource for RandomWeights {
         let values = Self::values(name, len).into_iter().map(|value| 1.0 + value).collect();
         Ok(Tensor::from_data(TensorData::new(values, [len]), &device()))
     }
-}
-
-pub(crate) fn device() -> Device {
-    Device::flex()
 }
 
 pub(crate) fn config() -> LlamaConfig {
@@ -128,7 +143,6 @@ pub(crate) fn assert_close(a: &[f32], b: &[f32]) {
     assert!(worst <= REORDERED * largest.max(1.0), "differ by {worst}");
 }
 
-#[test]
 fn chunks_batches_and_fragmented_blocks_change_nothing() {
     for format in [None, Some(Format::Q8_0)] {
         let llama = model(config(), format);
@@ -155,7 +169,6 @@ fn chunks_batches_and_fragmented_blocks_change_nothing() {
     }
 }
 
-#[test]
 fn a_truncated_sequence_continues_as_if_the_rest_had_never_been() {
     let llama = model(config(), None);
     let text = tokens(50, 3);
@@ -173,7 +186,6 @@ fn a_truncated_sequence_continues_as_if_the_rest_had_never_been() {
     assert_close(&found, &logits(&llama, &text)[49 * 61..]);
 }
 
-#[test]
 fn a_full_cache_refuses_a_step_and_stays_as_it_was() {
     let llama = model(config(), None);
     let mut cache = KvCache::new(llama.config(), 32, CacheType::F32, &device());
@@ -184,7 +196,6 @@ fn a_full_cache_refuses_a_step_and_stays_as_it_was() {
     assert_eq!((cache.len(sequence), cache.free()), (0, 32));
 }
 
-#[test]
 fn a_token_outside_the_vocabulary_is_an_error() {
     let llama = model(config(), None);
     let mut cache = KvCache::new(llama.config(), 32, CacheType::F32, &device());
@@ -193,7 +204,6 @@ fn a_token_outside_the_vocabulary_is_an_error() {
     assert!(matches!(llama.forward(&batch, &mut cache), Err(EngineError::Token { token: 61, .. })));
 }
 
-#[test]
 fn the_training_forward_is_the_inference_forward() {
     let window = LlamaConfig { sliding_window: Some(7), ..config() };
     for config in [config(), window] {
@@ -214,7 +224,6 @@ fn the_training_forward_is_the_inference_forward() {
     }
 }
 
-#[test]
 fn a_sliding_window_hides_what_is_further_back() {
     let windowed = model(LlamaConfig { sliding_window: Some(4), num_hidden_layers: 1, ..config() }, None);
     let mut text = tokens(12, 6);
@@ -225,7 +234,6 @@ fn a_sliding_window_hides_what_is_further_back() {
     assert_ne!(before[10 * 61..11 * 61], after[10 * 61..11 * 61]);
 }
 
-#[test]
 fn a_fresh_adapter_is_the_identity() {
     let mut llama = model(config(), None);
     let before = logits(&llama, &tokens(9, 7));
@@ -233,7 +241,6 @@ fn a_fresh_adapter_is_the_identity() {
     assert_eq!(logits(&llama, &tokens(9, 7)), before);
 }
 
-#[test]
 fn merging_is_adding_and_is_idempotent() {
     let mut llama = model(config(), None);
     let plain = logits(&llama, &tokens(9, 8));
@@ -247,7 +254,6 @@ fn merging_is_adding_and_is_idempotent() {
     assert_eq!(logits(&llama, &tokens(9, 8)), merged);
 }
 
-#[test]
 fn merging_into_quantized_weights_is_refused() {
     let mut llama = model(config(), Some(Format::Q8_0));
     llama.attach_lora(&lora_config(0.0), random_adapter(&llama)).unwrap();
@@ -257,7 +263,6 @@ fn merging_into_quantized_weights_is_refused() {
     llama.merge_lora().unwrap();
 }
 
-#[test]
 fn an_adapter_for_another_model_is_refused() {
     let mut llama = model(config(), None);
     let other = model(LlamaConfig { hidden_size: 128, head_dim: 32, ..config() }, None);
@@ -282,7 +287,6 @@ pub(crate) fn parameters(llama: &Llama) -> Vec<f32> {
     weights.into_iter().flat_map(|w| [host_values(w.a), host_values(w.b)].concat()).collect()
 }
 
-#[test]
 fn a_step_moves_the_adapter_and_nothing_else() {
     for format in [None, Some(Format::NF4)] {
         let mut llama = model(LlamaConfig { intermediate_size: 128, ..config() }, format);
@@ -309,7 +313,6 @@ fn a_step_moves_the_adapter_and_nothing_else() {
     }
 }
 
-#[test]
 fn gradients_are_the_slopes_of_the_loss() {
     let mut llama = model(config(), None);
     llama.attach_lora(&lora_config(0.0), random_adapter(&llama)).unwrap();
@@ -333,7 +336,6 @@ fn gradients_are_the_slopes_of_the_loss() {
     assert!((fell / predicted - 1.0).abs() < 0.1, "fell {fell}, predicted {predicted}");
 }
 
-#[test]
 fn accumulating_micro_batches_equals_one_batch() {
     let step = |micro_batches: &[Vec<Example>]| {
         let mut llama = model(config(), None);
@@ -350,7 +352,6 @@ fn accumulating_micro_batches_equals_one_batch() {
     assert_close(&found, &expected);
 }
 
-#[test]
 fn gradient_checkpointing_changes_nothing() {
     let run = |checkpointing| {
         let mut llama = model(config(), None);
@@ -363,7 +364,6 @@ fn gradient_checkpointing_changes_nothing() {
     assert_eq!(run(true), run(false));
 }
 
-#[test]
 fn dropout_depends_on_seed_and_step_only() {
     let run = |seed| {
         let mut llama = model(config(), None);

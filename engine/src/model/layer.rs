@@ -7,6 +7,7 @@ use crate::model::forward_context::ForwardContext;
 use crate::model::mlp::Mlp;
 use crate::model::norm::RmsNorm;
 use crate::ops::gather::select_rows;
+use crate::span::span;
 use crate::{LlamaConfig, Projection, WeightSource};
 
 /// Attention and MLP, each behind a norm and added to the residual stream.
@@ -40,12 +41,14 @@ impl DecoderLayer {
     }
 
     pub fn forward(&self, x: Tensor<2>, context: &mut ForwardContext) -> Tensor<2> {
+        span!("layer", index = self.index);
         let gathered = self.self_attn.gather(self.index, self.input_layernorm.forward(x.clone()), context);
         self.after_gathering(x, gathered, context)
     }
 
     /// As [`DecoderLayer::forward`], for some of the tokens: `x [tokens, hidden]` → `[rows, hidden]`.
     pub fn forward_rows(&self, x: Tensor<2>, context: &mut ForwardContext, rows: &[usize]) -> Tensor<2> {
+        span!("layer", index = self.index);
         let gathered = self.self_attn.gather(self.index, self.input_layernorm.forward(x.clone()), context);
         context.adapters = context.adapters.select(rows);
         self.after_gathering(select_rows(x, rows), select_rows(gathered, rows), context)

@@ -12,6 +12,7 @@ use crate::model::rope::Rope;
 use crate::ops::gather::{index_tensor, select_rows};
 use crate::ops::quantized::Arithmetic;
 use crate::quant::Format;
+use crate::span::span;
 use crate::{
     Batch, EngineError, KvCache, LlamaConfig, LoraConfig, Projection, RopeScaling, Weight, WeightSource,
 };
@@ -90,6 +91,7 @@ impl Llama {
     /// # Panics
     /// If a sequence of the batch is not open in `cache`, or the batch asks for no output.
     pub fn forward(&self, batch: &Batch, cache: &mut KvCache) -> Result<Tensor<2>, EngineError> {
+        span!("step", tokens = batch.tokens.len(), outputs = batch.outputs.len());
         self.check_tokens(&batch.tokens)?;
         self.check_positions(batch.sequences.iter().map(|part| cache.len(part.sequence) + part.len))?;
         let plan = cache.plan(batch)?;
@@ -183,15 +185,21 @@ impl Llama {
     }
 }
 
-#[cfg(all(test, feature = "flex"))]
+#[cfg(test)]
 mod tests {
     use burn::backend::TensorMetadata;
 
     use super::*;
-    use crate::model::laws::{RandomWeights, config, device, logits, model, tokens};
+    use crate::model::laws::{RandomWeights, config, logits, model, tokens};
+    use crate::under_test::{device, on_every_backend};
     use crate::{CacheType, Example, Outputs};
 
-    #[test]
+    on_every_backend!(
+        a_tied_head_shares_the_table_after_dequantizing,
+        dynamic_frequencies_end_with_the_context,
+        a_table_of_16_bits_gives_the_bits_of_32,
+    );
+
     fn a_tied_head_shares_the_table_after_dequantizing() {
         let tied = LlamaConfig { tie_word_embeddings: true, ..config() };
         let mut llama = model(tied, Some(Format::Q8_0));
@@ -206,7 +214,6 @@ mod tests {
         assert!(table.can_mut());
     }
 
-    #[test]
     fn dynamic_frequencies_end_with_the_context() {
         let dynamic = LlamaConfig {
             rope_scaling: RopeScaling::Dynamic { factor: 4.0 },
@@ -253,7 +260,6 @@ mod tests {
         }
     }
 
-    #[test]
     fn a_table_of_16_bits_gives_the_bits_of_32() {
         let load = |kept| Llama::load(config(), &mut Rounded { kept }, &device()).unwrap();
         let (kept, converted) = (load(true), load(false));

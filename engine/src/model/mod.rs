@@ -2,11 +2,11 @@
 
 mod adapters;
 mod attention;
-#[cfg(all(test, feature = "flex"))]
+#[cfg(test)]
 mod bias_laws;
 pub(crate) mod footprint;
 pub(crate) mod forward_context;
-#[cfg(all(test, feature = "flex"))]
+#[cfg(test)]
 pub(crate) mod laws;
 pub(crate) mod layer;
 pub(crate) mod llama;
@@ -14,5 +14,5 @@ mod mlp;
 mod norm;
 mod paged_attention;
 mod rope;
-#[cfg(all(test, feature = "flex"))]
+#[cfg(test)]
 mod row_laws;

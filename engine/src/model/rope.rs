@@ -113,12 +113,15 @@ fn scaled(plain: impl Iterator<Item = f32>, config: &LlamaConfig) -> (Vec<f32>, 
     }
 }
 
-#[cfg(all(test, feature = "flex"))]
+#[cfg(test)]
 mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::model::laws::{config, device};
+    use crate::model::laws::config;
+    use crate::under_test::{device, on_every_backend};
+
+    on_every_backend!(sine_and_cosine_have_yarns_magnitude,);
 
     /// Largest relative difference from a frequency of transformers: a power in f32 there, in f64 here.
     const ROUNDED: f64 = 1e-5;
@@ -179,7 +182,6 @@ mod tests {
         }
     }
 
-    #[test]
     fn sine_and_cosine_have_yarns_magnitude() {
         let factors = vec![1.0; config().head_dim / 2];
         let stretched = LlamaConfig {

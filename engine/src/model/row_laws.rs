@@ -2,14 +2,24 @@
 //! shared prefix or without, beside any adapters, by any number of threads.
 
 use crate::adapter::AdapterId;
-use crate::model::laws::{RandomWeights, config, device, lora_config, model, random_adapter, tokens};
+use crate::model::laws::{RandomWeights, config, lora_config, model, random_adapter, tokens};
 use crate::ops::host_values::host_values;
 use crate::quant::Format;
 use crate::rng::mix;
+use crate::under_test::{device, on_every_backend};
 use crate::{
     Arithmetic, Batch, CacheType, KvCache, Llama, LlamaConfig, LoraConfig, LoraWeights, Outputs, threads,
 };
 use burn::tensor::{Tensor, TensorData};
+
+// The promise is the CPU kernels': other backends sum as they like.
+on_every_backend!(
+    ; only flex:
+    rows_of_dense_models_are_their_own,
+    rows_of_models_in_blocks_are_their_own,
+    rows_of_models_in_super_blocks_are_their_own,
+    rows_of_nf4_models_are_their_own,
+);
 
 /// Random draws, the same every time.
 struct Draws(u64, u64);
@@ -138,12 +148,10 @@ fn holds(format: Option<Format>, arithmetic: Arithmetic, schedules: u64) {
     }
 }
 
-#[test]
 fn rows_of_dense_models_are_their_own() {
     holds(None, Arithmetic::default(), 60);
 }
 
-#[test]
 fn rows_of_models_in_blocks_are_their_own() {
     for format in [Format::Q4_0, Format::Q4_1, Format::Q5_0, Format::Q5_1, Format::Q8_0] {
         holds(Some(format), Arithmetic::Integer, 5);
@@ -151,7 +159,6 @@ fn rows_of_models_in_blocks_are_their_own() {
     holds(Some(Format::Q4_0), Arithmetic::Exact, 5);
 }
 
-#[test]
 fn rows_of_models_in_super_blocks_are_their_own() {
     for format in [Format::Q4_K, Format::Q5_K, Format::Q6_K] {
         holds(Some(format), Arithmetic::Integer, 5);
@@ -159,7 +166,6 @@ fn rows_of_models_in_super_blocks_are_their_own() {
     holds(Some(Format::Q4_K), Arithmetic::Exact, 5);
 }
 
-#[test]
 fn rows_of_nf4_models_are_their_own() {
     holds(Some(Format::NF4), Arithmetic::Integer, 10);
 }

@@ -1,10 +1,16 @@
-//! Grouped-query attention of one sequence's tokens over its keys and values.
+//! Attention of one sequence with a backend's ordinary ops, and its gradients: what every kernel is tested against,
+//! and what a backend without kernels runs.
 
-use burn::tensor::{Bool, Device, Tensor, TensorData, activation::softmax};
+use std::ops::Range;
 
-/// Attention of consecutive tokens over the keys and values they may see.
+use burn::backend::tensor::FloatTensor;
+use burn::backend::{Backend, Scalar, TensorMetadata};
+use burn::tensor::{Shape, Slice, TensorData};
+
+/// Attention of the last `tokens` positions of a sequence over all of its `context` positions.
 ///
-/// `y = softmax(q · kᵀ / sqrt(head_dim)) · v`, hidden positions left out of the softmax
+/// `y = softmax(q · kᵀ / sqrt(head_dim)) · v` over the positions that a token sees: those up to its own, and of these
+/// the last `window`
 ///
 /// Where:
 /// - query head `h` reads key/value head `h / (heads / kv_heads)`
@@ -12,55 +18,102 @@ use burn::tensor::{Bool, Device, Tensor, TensorData, activation::softmax};
 /// # Shapes
 /// - `q`: `[tokens, heads, head_dim]`
 /// - `k`, `v`: `[context, kv_heads, head_dim]`
-/// - `hidden`: `[tokens, context]`, true where a token must not look
 /// - returns `[tokens, heads, head_dim]`
 ///
 /// Source: Ainslie et al. 2023, arXiv:2305.13245.
-pub(crate) fn attention(
-    q: Tensor<3>,
-    k: Tensor<3>,
-    v: Tensor<3>,
-    hidden: Option<Tensor<2, Bool>>,
-) -> Tensor<3> {
-    let [tokens, heads, head_dim] = q.dims();
-    let [context, kv_heads, _] = k.dims();
-    let group = heads / kv_heads;
-
-    let q = q.reshape([tokens, kv_heads, group, head_dim]).permute([1, 2, 0, 3]); // [kv_heads, group, tokens, head_dim]
-    let q = q.reshape([kv_heads, group * tokens, head_dim]);
-    let scores = q.matmul(k.permute([1, 2, 0])); // [kv_heads, group * tokens, context]
-    let scores = scores.div_scalar((head_dim as f32).sqrt());
-    let scores = match hidden {
-        None => scores,
-        Some(hidden) => {
-            let hidden = hidden.reshape([1, 1, tokens, context]).expand([kv_heads, group, tokens, context]);
-            scores.reshape([kv_heads, group, tokens, context]).mask_fill(hidden, f32::NEG_INFINITY).reshape([
-                kv_heads,
-                group * tokens,
-                context,
-            ])
-        }
-    };
-    let y = softmax(scores, 2).matmul(v.swap_dims(0, 1)); // [kv_heads, group * tokens, head_dim]
-    y.reshape([kv_heads, group, tokens, head_dim]).permute([2, 0, 1, 3]).reshape([tokens, heads, head_dim])
+pub(crate) fn attention<B: Backend>(
+    q: FloatTensor<B>,
+    k: FloatTensor<B>,
+    v: FloatTensor<B>,
+    window: Option<usize>,
+) -> FloatTensor<B> {
+    let ([tokens, _, _], [_, kv_heads, _]) = (q.shape().dims(), k.shape().dims());
+    let [q, k, v] = [q, k, v].map(|x| by_kv_head::<B>(x, kv_heads));
+    let p = weights::<B>(q, k, tokens, window); // [kv_heads, group · tokens, context]
+    by_token::<B>(B::float_matmul(p, v), tokens)
 }
 
-/// What the tokens at positions `past .. past + tokens` must not see of positions `0 .. past + tokens`:
-/// the future, and whatever lies `window` or more positions back. `None` if nothing is hidden.
-pub(crate) fn hidden_positions(
-    past: usize,
+/// The gradients of [`attention`] by `q`, `k` and `v`, given its result `y` and the gradient `dy` by it.
+///
+/// `dV = Pᵀ · dY`, `dS = P ∘ (dY · Vᵀ − rowsum(dY ∘ Y)) / sqrt(head_dim)`, `dQ = dS · K`, `dK = dSᵀ · Q`
+///
+/// Where:
+/// - `P`: the softmax's weights
+///
+/// Source: Dao et al. 2022, arXiv:2205.14135, appendix B.2.
+pub(crate) fn attention_backward<B: Backend>(
+    dy: FloatTensor<B>,
+    q: FloatTensor<B>,
+    k: FloatTensor<B>,
+    v: FloatTensor<B>,
+    y: FloatTensor<B>,
+    window: Option<usize>,
+) -> [FloatTensor<B>; 3] {
+    let ([tokens, _, _], [context, kv_heads, _]) = (q.shape().dims(), k.shape().dims());
+    let [dy, q, k, v, y] = [dy, q, k, v, y].map(|x| by_kv_head::<B>(x, kv_heads));
+    let p = weights::<B>(q.clone(), k.clone(), tokens, window);
+    let dp = B::float_matmul(dy.clone(), B::float_swap_dims(v, 1, 2));
+    let along = B::float_sum_dim(B::float_mul(dy.clone(), y), 2);
+    let ds = B::float_mul(p.clone(), B::float_sub(dp, along));
+    let ds = B::float_mul_scalar(ds, scale::<B>(&q));
+    let dq = B::float_matmul(ds.clone(), k);
+    let dk = B::float_matmul(B::float_swap_dims(ds, 1, 2), q);
+    let dv = B::float_matmul(B::float_swap_dims(p, 1, 2), dy);
+    [by_token::<B>(dq, tokens), by_token::<B>(dk, context), by_token::<B>(dv, context)]
+}
+
+/// The rows `tokens` of `x [all tokens, heads, head_dim]`.
+pub(crate) fn of_tokens<B: Backend>(x: &FloatTensor<B>, tokens: Range<usize>) -> FloatTensor<B> {
+    let [_, heads, head_dim] = x.shape().dims();
+    let slices =
+        [tokens, 0..heads, 0..head_dim].map(|range| Slice::from(range.start as isize..range.end as isize));
+    B::float_slice(x.clone(), &slices)
+}
+
+/// `[tokens, heads, head_dim]` → `[kv_heads, group · tokens, head_dim]` (a group of 1 for keys and values).
+fn by_kv_head<B: Backend>(x: FloatTensor<B>, kv_heads: usize) -> FloatTensor<B> {
+    let [tokens, heads, head_dim] = x.shape().dims();
+    let group = heads / kv_heads;
+    let x = B::float_reshape(x, Shape::new([tokens, kv_heads, group, head_dim]));
+    let x = B::float_permute(x, &[1, 2, 0, 3]);
+    B::float_reshape(x, Shape::new([kv_heads, group * tokens, head_dim]))
+}
+
+/// The inverse of [`by_kv_head`].
+fn by_token<B: Backend>(x: FloatTensor<B>, tokens: usize) -> FloatTensor<B> {
+    let [kv_heads, rows, head_dim] = x.shape().dims();
+    let x = B::float_reshape(x, Shape::new([kv_heads, rows / tokens, tokens, head_dim]));
+    let x = B::float_permute(x, &[2, 0, 1, 3]);
+    B::float_reshape(x, Shape::new([tokens, kv_heads * (rows / tokens), head_dim]))
+}
+
+/// What scores are multiplied by.
+fn scale<B: Backend>(q: &FloatTensor<B>) -> Scalar {
+    let [_, _, head_dim] = q.shape().dims();
+    Scalar::from(1.0 / (head_dim as f32).sqrt())
+}
+
+/// The softmax's weights: `q [kv_heads, group · tokens, head_dim]`, `k [kv_heads, context, head_dim]` →
+/// `[kv_heads, group · tokens, context]`.
+fn weights<B: Backend>(
+    q: FloatTensor<B>,
+    k: FloatTensor<B>,
     tokens: usize,
     window: Option<usize>,
-    device: &Device,
-) -> Option<Tensor<2, Bool>> {
-    let context = past + tokens;
-    if tokens == 1 && window.is_none_or(|window| context <= window) {
-        return None;
-    }
-    let mut hidden = Vec::with_capacity(tokens * context);
-    for position in past..context {
+) -> FloatTensor<B> {
+    let ([kv_heads, rows, _], [_, context, _]) = (q.shape().dims(), k.shape().dims());
+    let (device, scale) = (q.device(), scale::<B>(&q));
+    let mut unseen = vec![false; tokens * context];
+    for (position, row) in (context - tokens..context).zip(unseen.chunks_exact_mut(context)) {
         let first = window.map_or(0, |window| (position + 1).saturating_sub(window));
-        hidden.extend((0..context).map(|other| other > position || other < first));
+        for (other, unseen) in row.iter_mut().enumerate() {
+            *unseen = !(first..=position).contains(&other);
+        }
     }
-    Some(Tensor::from_data(TensorData::new(hidden, [tokens, context]), device))
+    let shape = Shape::new([kv_heads, rows / tokens, tokens, context]);
+    let unseen = B::bool_from_data(TensorData::new(unseen, [1, 1, tokens, context]), &device);
+    let scores = B::float_mul_scalar(B::float_matmul(q, B::float_swap_dims(k, 1, 2)), scale);
+    let scores = B::float_reshape(scores, shape.clone());
+    let scores = B::float_mask_fill(scores, B::bool_expand(unseen, shape), Scalar::from(f32::NEG_INFINITY));
+    B::float_reshape(B::softmax(scores, 3), Shape::new([kv_heads, rows, context]))
 }

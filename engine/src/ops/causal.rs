@@ -6,10 +6,12 @@ use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::Checkpoi
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::tensor::FloatTensor;
-use burn::backend::{Autodiff, Backend, Dispatch, Scalar, TensorMetadata, backend_extension};
-use burn::tensor::{Shape, Slice, Tensor, TensorData};
+use burn::backend::{Autodiff, Backend, Dispatch, backend_extension};
+use burn::tensor::Tensor;
 
-use super::paged::{PagedSequence, Pages};
+use super::attention::{self, of_tokens};
+use super::paged::Pages;
+use crate::span::span;
 
 /// `q [tokens, heads, head_dim]`, `k`, `v [tokens, kv_heads, head_dim]`; every chunk of `pages` is a
 /// sequence of its own from its first token on.
@@ -22,11 +24,9 @@ pub trait CausalOps: Backend {
         v: FloatTensor<Self>,
         pages: Arc<Pages>,
     ) -> FloatTensor<Self> {
-        let heads = by_kv_head::<Self>(&k, &q);
         let outputs = pages.sequences.iter().map(|chunk| {
-            let [q, k, v] = [&q, &k, &v].map(|x| heads.part(x.clone(), chunk));
-            let p = heads.weights(q, k, chunk.len, pages.window);
-            heads.whole(Self::float_matmul(p, v), chunk.len)
+            let [q, k, v] = [&q, &k, &v].map(|x| of_tokens::<Self>(x, chunk.tokens()));
+            attention::attention::<Self>(q, k, v, pages.window)
         });
         Self::float_cat(outputs.collect(), 0)
     }
@@ -40,82 +40,15 @@ pub trait CausalOps: Backend {
         y: FloatTensor<Self>,
         pages: Arc<Pages>,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
-        let heads = by_kv_head::<Self>(&k, &q);
         let (mut dq, mut dk, mut dv) = (Vec::new(), Vec::new(), Vec::new());
         for chunk in &pages.sequences {
-            let [q, k, v, y, dy] = [&q, &k, &v, &y, &dy].map(|x| heads.part(x.clone(), chunk));
-            let p = heads.weights(q.clone(), k.clone(), chunk.len, pages.window);
-            let dp = Self::float_matmul(dy.clone(), Self::float_swap_dims(v, 1, 2));
-            let along = Self::float_sum_dim(Self::float_mul(dy.clone(), y), 2);
-            let ds = Self::float_mul(p.clone(), Self::float_sub(dp, along));
-            let ds = Self::float_mul_scalar(ds, heads.scale());
-            dq.push(heads.whole(Self::float_matmul(ds.clone(), k), chunk.len));
-            dk.push(heads.whole(Self::float_matmul(Self::float_swap_dims(ds, 1, 2), q), chunk.len));
-            dv.push(heads.whole(Self::float_matmul(Self::float_swap_dims(p, 1, 2), dy), chunk.len));
-        }
-        (Self::float_cat(dq, 0), Self::float_cat(dk, 0), Self::float_cat(dv, 0))
-    }
-}
-
-/// The shapes of one attention, for the default bodies.
-struct ByKvHead<B> {
-    kv_heads: usize,
-    head_dim: usize,
-    group: usize,
-    backend: std::marker::PhantomData<B>,
-}
-
-fn by_kv_head<B: Backend>(k: &FloatTensor<B>, q: &FloatTensor<B>) -> ByKvHead<B> {
-    let ([_, heads, head_dim], [_, kv_heads, _]) = (q.shape().dims(), k.shape().dims());
-    ByKvHead { kv_heads, head_dim, group: heads / kv_heads, backend: std::marker::PhantomData }
-}
-
-impl<B: Backend> ByKvHead<B> {
-    fn scale(&self) -> Scalar {
-        Scalar::from(1.0 / (self.head_dim as f32).sqrt())
-    }
-
-    /// A sequence's rows of `x`, `[kv_heads, group · len, head_dim]` (a group of 1 for keys and values).
-    fn part(&self, x: FloatTensor<B>, chunk: &PagedSequence) -> FloatTensor<B> {
-        let [_, heads, head_dim] = x.shape().dims();
-        let all = |len: usize| Slice::from(0..len as isize);
-        let tokens = Slice::from(chunk.start as isize..(chunk.start + chunk.len) as isize);
-        let x = B::float_slice(x, &[tokens, all(heads), all(head_dim)]);
-        let group = heads / self.kv_heads;
-        let x = B::float_reshape(x, Shape::new([chunk.len, self.kv_heads, group, head_dim]));
-        let x = B::float_permute(x, &[1, 2, 0, 3]);
-        B::float_reshape(x, Shape::new([self.kv_heads, group * chunk.len, head_dim]))
-    }
-
-    /// The inverse of [`ByKvHead::part`].
-    fn whole(&self, x: FloatTensor<B>, len: usize) -> FloatTensor<B> {
-        let [_, rows, _] = x.shape().dims();
-        let x = B::float_reshape(x, Shape::new([self.kv_heads, rows / len, len, self.head_dim]));
-        let x = B::float_permute(x, &[2, 0, 1, 3]);
-        B::float_reshape(x, Shape::new([len, self.kv_heads * (rows / len), self.head_dim]))
-    }
-
-    /// `[kv_heads, group · len, len]`
-    fn weights(
-        &self,
-        q: FloatTensor<B>,
-        k: FloatTensor<B>,
-        len: usize,
-        window: Option<usize>,
-    ) -> FloatTensor<B> {
-        let device = q.device();
-        let mut unseen = vec![0f32; len * len];
-        for (position, row) in unseen.chunks_exact_mut(len).enumerate() {
-            let first = window.map_or(0, |window| (position + 1).saturating_sub(window));
-            for (other, unseen) in row.iter_mut().enumerate() {
-                *unseen = if (first..=position).contains(&other) { 0.0 } else { f32::NEG_INFINITY };
+            let [dy, q, k, v, y] = [&dy, &q, &k, &v, &y].map(|x| of_tokens::<Self>(x, chunk.tokens()));
+            let gradients = attention::attention_backward::<Self>(dy, q, k, v, y, pages.window);
+            for (all, gradient) in [&mut dq, &mut dk, &mut dv].into_iter().zip(gradients) {
+                all.push(gradient);
             }
         }
-        let unseen = B::float_from_data(TensorData::new(unseen, [1, 1, len, len]), &device);
-        let scores = B::float_mul_scalar(B::float_matmul(q, B::float_swap_dims(k, 1, 2)), self.scale());
-        let scores = B::float_reshape(scores, Shape::new([self.kv_heads, self.group, len, len]));
-        let weights = B::softmax(B::float_add(scores, unseen), 3);
-        B::float_reshape(weights, Shape::new([self.kv_heads, self.group * len, len]))
+        (Self::float_cat(dq, 0), Self::float_cat(dk, 0), Self::float_cat(dv, 0))
     }
 }
 
@@ -154,6 +87,7 @@ impl<B: CausalOps, C: CheckpointStrategy> CausalOps for Autodiff<B, C> {
 }
 
 pub(crate) fn attention(q: Tensor<3>, k: Tensor<3>, v: Tensor<3>, pages: &Arc<Pages>) -> Tensor<3> {
+    span!("causal_attention");
     Tensor::from_dispatch(Dispatch::causal_attention(
         q.into_dispatch(),
         k.into_dispatch(),

@@ -1,5 +1,6 @@
 //! Products with a dense frozen matrix: a backend extension whose default bodies are burn's own products.
 
+use crate::span::span;
 use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind, unary};
@@ -56,6 +57,7 @@ impl<B: DenseOps, C: CheckpointStrategy> DenseOps for Autodiff<B, C> {
 /// # Panics
 /// If `x` and `weight` differ in their number of columns.
 pub(crate) fn matmul(x: Tensor<2>, weight: Tensor<2>) -> Tensor<2> {
+    span!("dense_matmul");
     let ([_tokens, cols], [_out, inputs]) = (x.dims(), weight.dims());
     assert_eq!(cols, inputs, "x has {cols} columns, the matrix {inputs}");
     Tensor::from_dispatch(Dispatch::dense_matmul(x.into_dispatch(), weight.into_dispatch()))
@@ -71,6 +73,7 @@ pub(crate) fn matmul(x: Tensor<2>, weight: Tensor<2>) -> Tensor<2> {
 /// # Panics
 /// If `dy` has not as many columns as `weight` rows.
 pub(crate) fn matmul_transposed(dy: Tensor<2>, weight: Tensor<2>) -> Tensor<2> {
+    span!("dense_matmul_transposed");
     let ([_tokens, cols], [out, _inputs]) = (dy.dims(), weight.dims());
     assert_eq!(cols, out, "dy has {cols} columns, the matrix {out} rows");
     Tensor::from_dispatch(Dispatch::dense_matmul_transposed(dy.into_dispatch(), weight.into_dispatch()))

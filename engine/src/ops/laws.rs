@@ -1,30 +1,44 @@
-//! The fused ops on `Flex` against plain formulas in burn's ordinary ops, their gradients against burn's
+//! The fused ops of every backend against plain formulas in burn's ordinary ops, their gradients against burn's
 //! automatic ones, and the law of paged attention: a token's result depends on its own sequence alone.
 
 use std::sync::Arc;
 
 use burn::backend::Dispatch;
 use burn::tensor::{
-    DType, Device, Int, Tensor, TensorData,
+    DType, Int, Tensor, TensorData,
     activation::{log_softmax, silu},
 };
 use proptest::prelude::*;
 
-use super::attention::{attention, hidden_positions};
 use super::causal;
 use super::dropout::{Mask, dropout};
 use super::fused::FusedOps;
 use super::paged::{self, BLOCK, LayerCache, PagedSequence, Pages};
 use super::{rms_norm::rms_norm, rotary::rotary, swiglu::swiglu};
 use crate::ops::host_values::host_values;
+use crate::under_test::{device, on_every_backend};
 
-/// f32 sums in another order, and an exponential of another polynomial.
+on_every_backend!(
+    the_reference_of_attention_is_a_mean_of_what_is_seen,
+    what_others_left_in_a_block_changes_nothing,
+    norm_and_gate_are_their_formulas,
+    rotation_is_its_formula,
+    paged_attention_is_attention,
+    causal_attention_and_its_gradients_are_attentions,
+    dropout_multiplies_by_its_mask_both_ways,
+    cross_entropy_is_its_formula;
+    only flex:
+    a_cache_of_16_bits_keeps_large_numbers_finite, // ndarray has no such numbers
+    a_token_attends_alike_in_any_batch,
+);
+
+/// f32 sums in another order, and an exponential of another polynomial: a few hundred roundings of 6e-8.
 const ROUNDING: f32 = 2e-5;
 
 fn random<const D: usize>(shape: [usize; D], seed: u64) -> Tensor<D> {
     let unit = |i| (crate::rng::mix(seed, i) >> 40) as f32 / (1u64 << 23) as f32 - 1.0;
     let values: Vec<f32> = (0..shape.iter().product::<usize>() as u64).map(unit).collect();
-    Tensor::from_data(TensorData::new(values, shape), &Device::flex())
+    Tensor::from_data(TensorData::new(values, shape), &device())
 }
 
 fn assert_close<const D: usize>(found: Tensor<D>, expected: Tensor<D>) -> Result<(), TestCaseError> {
@@ -55,6 +69,12 @@ fn same_with_gradients<const D: usize>(
     Ok(())
 }
 
+/// The reference of attention, which burn differentiates by itself.
+fn plain_attention(q: Tensor<3>, k: Tensor<3>, v: Tensor<3>, window: Option<usize>) -> Tensor<3> {
+    let [q, k, v] = [q, k, v].map(Tensor::into_dispatch);
+    Tensor::from_dispatch(super::attention::attention::<Dispatch>(q, k, v, window))
+}
+
 fn plain_rotary(x: Tensor<3>, cos: Tensor<3>, sin: Tensor<3>) -> Tensor<3> {
     let [_, _, head_dim] = x.dims();
     let (first, second) = (x.clone().narrow(2, 0, head_dim / 2), x.narrow(2, head_dim / 2, head_dim / 2));
@@ -64,15 +84,20 @@ fn plain_rotary(x: Tensor<3>, cos: Tensor<3>, sin: Tensor<3>) -> Tensor<3> {
 
 /// An empty cache of one layer.
 fn cache(blocks: usize, kv_heads: usize, head_dim: usize, dtype: DType) -> LayerCache {
-    let device = Device::flex();
+    let device = device();
     (
         Tensor::zeros([blocks, kv_heads, head_dim, BLOCK], (&device, dtype)),
         Tensor::zeros([blocks, kv_heads, BLOCK, head_dim], (&device, dtype)),
     )
 }
 
+/// The numbers that a cache may keep on the backend.
+fn cache_types() -> Vec<DType> {
+    [DType::F32, DType::F16].into_iter().filter(|dtype| device().supports_dtype(*dtype)).collect()
+}
+
 fn any_dtype() -> impl Strategy<Value = DType> {
-    prop::sample::select(vec![DType::F32, DType::F16])
+    prop::sample::select(cache_types())
 }
 
 fn pages(chunks: &[(usize, usize, &[u32])], window: Option<usize>) -> Arc<Pages> {
@@ -90,10 +115,34 @@ fn bits<const D: usize>(tensor: Tensor<D>) -> Vec<u32> {
     host_values(tensor).into_iter().map(f32::to_bits).collect()
 }
 
-#[test]
+fn the_reference_of_attention_is_a_mean_of_what_is_seen() {
+    let (tokens, context, kv_heads, head_dim) = (5, 9, 2, 4);
+    let (k, v) = (random([context, kv_heads, head_dim], 1), random([context, kv_heads, head_dim], 2));
+    let values = host_values(v.clone());
+    for window in [None, Some(1), Some(3)] {
+        // Of equal scores every position seen has the same weight.
+        let q = random([tokens, 2 * kv_heads, head_dim], 3).mul_scalar(0.0);
+        let found = host_values(plain_attention(q, k.clone(), v.clone(), window));
+        for (at, found) in found.iter().enumerate() {
+            let (token, head, channel) =
+                (at / head_dim / (2 * kv_heads), at / head_dim % (2 * kv_heads), at % head_dim);
+            let position = context - tokens + token;
+            let seen = window.map_or(0, |window| position + 1 - window)..=position;
+            let count = seen.clone().count() as f32;
+            let sum: f32 = seen.map(|other| values[(other * kv_heads + head / 2) * head_dim + channel]).sum();
+            assert!((found - sum / count).abs() < ROUNDING, "{window:?} {at}: {found} {}", sum / count);
+        }
+    }
+    // Of scores far apart the largest has all the weight: the key that is the query's own.
+    let k = Tensor::<3>::from_data([[[9.0, 0.0]], [[0.0, 9.0]], [[-9.0, 0.0]]], &device());
+    let v = Tensor::<3>::from_data([[[1.0, 2.0]], [[3.0, 4.0]], [[5.0, 6.0]]], &device());
+    let q = Tensor::<3>::from_data([[[0.0, 9.0]], [[9.0, 0.0]]], &device());
+    assert_eq!(host_values(plain_attention(q, k, v, None)), [3.0, 4.0, 1.0, 2.0]);
+}
+
 fn what_others_left_in_a_block_changes_nothing() {
     let (heads, kv_heads, head_dim) = (4, 2, 24);
-    for dtype in [DType::F32, DType::F16] {
+    for dtype in cache_types() {
         // A prompt that ends within a block, then three tokens in it, the last of which is forgotten again.
         let answer = |memory: LayerCache| {
             let mut memory = memory;
@@ -116,7 +165,6 @@ fn what_others_left_in_a_block_changes_nothing() {
     }
 }
 
-#[test]
 fn a_cache_of_16_bits_keeps_large_numbers_finite() {
     let pages = pages(&[(0, 4, &[0])], None);
     let k = random([4, 1, 8], 1);
@@ -129,7 +177,6 @@ fn a_cache_of_16_bits_keeps_large_numbers_finite() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
-    #[test]
     fn norm_and_gate_are_their_formulas(tokens in 1usize..40, hidden in 1usize..80, seed: u64) {
         let (x, other) = (random([tokens, hidden], seed), random([tokens, hidden], seed ^ 1));
         let weight: Tensor<1> = random([hidden], seed ^ 2);
@@ -149,7 +196,6 @@ proptest! {
         )?;
     }
 
-    #[test]
     fn rotation_is_its_formula(tokens in 1usize..40, heads in 1usize..5, half in 1usize..20, seed: u64) {
         let x = random([tokens, heads, 2 * half], seed);
         let angles = random([tokens, 1, half], seed ^ 1).mul_scalar(3.0);
@@ -165,7 +211,6 @@ proptest! {
         )?;
     }
 
-    #[test]
     fn paged_attention_is_attention(
         past in prop_oneof![0usize..70, 200usize..560],
         len in 1usize..40,
@@ -190,12 +235,10 @@ proptest! {
         };
         let step = pages(&[(past, len, &blocks)], window);
         let filled = paged::write(filled, after(&k), after(&v), &step);
-        let hidden = hidden_positions(past, len, window, &Device::flex());
         let (k, v) = (k.cast(dtype).cast(DType::F32), v.cast(dtype).cast(DType::F32));
-        assert_close(paged::attention(q.clone(), &filled, &step), attention(q, k, v, hidden))?;
+        assert_close(paged::attention(q.clone(), &filled, &step), plain_attention(q, k, v, window))?;
     }
 
-    #[test]
     fn causal_attention_and_its_gradients_are_attentions(
         first in 1usize..70,
         second in 1usize..40,
@@ -216,28 +259,26 @@ proptest! {
         let plain = |x: &[Tensor<3>]| {
             let sequence = |start: usize, len: usize| {
                 let [q, k, v] = [0, 1, 2].map(|i| x[i].clone().narrow(0, start, len));
-                attention(q, k, v, hidden_positions(0, len, window, &Device::flex()))
+                plain_attention(q, k, v, window)
             };
             Tensor::cat(vec![sequence(0, first), sequence(first, second)], 0)
         };
         same_with_gradients(&[q, k, v], |x| causal::attention(x[0].clone(), x[1].clone(), x[2].clone(), &pages), plain)?;
     }
 
-    #[test]
     fn dropout_multiplies_by_its_mask_both_ways(tokens in 1usize..40, channels in 1usize..300, seed: u64) {
         let mask = Mask::new(0.25, seed);
         let x: Tensor<2> = random([tokens, channels], seed);
         let len = tokens * channels;
         let factors: Vec<f32> = (0..len.div_ceil(4)).flat_map(|at| mask.factors(at)).take(len).collect();
         prop_assert!(factors.iter().all(|factor| [0.0, 4.0 / 3.0].contains(factor)));
-        let factors = Tensor::<2>::from_data(TensorData::new(factors, [tokens, channels]), &Device::flex());
+        let factors = Tensor::<2>::from_data(TensorData::new(factors, [tokens, channels]), &device());
         same_with_gradients(&[x], |x| dropout(x[0].clone(), mask), |x| match x[0].is_autodiff() {
             true => x[0].clone().mul(factors.clone().autodiff()),
             false => x[0].clone().mul(factors.clone()),
         })?;
     }
 
-    #[test]
     fn cross_entropy_is_its_formula(rows in 1usize..20, vocab in 1usize..300, seed: u64) {
         let logits: Tensor<2> = random([rows, vocab], seed).mul_scalar(20.0);
         let targets: Vec<u32> = (0..rows as u64).map(|row| (crate::rng::mix(seed, row) % vocab as u64) as u32).collect();
@@ -251,7 +292,6 @@ proptest! {
         assert_close(Tensor::<2>::from_dispatch(gradient), leaf.grad(&gradients).expect("the leaf's"))?;
     }
 
-    #[test]
     fn a_token_attends_alike_in_any_batch(
         len in prop_oneof![2usize..70, 250usize..560],
         cut in 0.0..1.0f64,

@@ -1,7 +1,7 @@
 //! What adapters add to a product, as a backend extension: a default body of ordinary burn ops, which is the
 //! reference, CPU kernels for `Flex`, and the backward pass by hand.
 
-#[cfg(all(test, feature = "flex"))]
+#[cfg(test)]
 mod laws;
 
 use std::sync::Arc;
@@ -18,6 +18,7 @@ use burn::tensor::{IndexingUpdateOp, Tensor, TensorData};
 
 use super::dropout::Mask;
 use super::fused::FusedOps;
+use crate::span::span;
 
 /// One adapter's part in a product of `[tokens, in]` and `[out, in]`.
 #[derive(Debug, Clone)]
@@ -234,6 +235,7 @@ pub(crate) fn lora(y: Tensor<2>, x: Tensor<2>, parts: Vec<LoraPart<Tensor<2>>>) 
     if parts.is_empty() {
         return y;
     }
+    span!("lora", adapters = parts.len());
     let ([tokens, out], [x_tokens, inputs]) = (y.dims(), x.dims());
     assert_eq!(tokens, x_tokens, "y has {tokens} rows, x {x_tokens}");
     for LoraPart { rows, a, b, factor, .. } in &parts {

@@ -1,7 +1,6 @@
 //! The ops a Llama needs beyond burn's own. Each is written with ordinary burn ops, which is its
 //! reference; where a backend has a kernel, a backend extension overrides it.
 
-#[cfg(all(test, feature = "flex"))]
 mod attention;
 pub mod causal;
 pub(crate) mod dense;
@@ -18,7 +17,7 @@ pub(crate) mod rms_norm;
 pub(crate) mod rotary;
 pub(crate) mod swiglu;
 
-#[cfg(all(test, feature = "flex"))]
+#[cfg(test)]
 mod laws;
 
 #[cfg(all(test, feature = "flex"))]

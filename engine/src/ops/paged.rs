@@ -1,10 +1,14 @@
 //! Attention over the paged key/value cache as a backend extension.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, Dispatch, Scalar, TensorMetadata, backend_extension};
-use burn::tensor::{FloatDType, IntDType, Shape, Slice, Tensor, TensorData};
+use burn::tensor::{FloatDType, Shape, Slice, Tensor, TensorData};
+
+use super::attention::{self, of_tokens};
+use crate::span::span;
 
 /// Positions in one block.
 pub const BLOCK: usize = 32;
@@ -29,6 +33,13 @@ pub struct PagedSequence {
     pub past: usize,
     /// The blocks of positions `0 .. past + len`.
     pub blocks: Vec<u32>,
+}
+
+impl PagedSequence {
+    /// Its rows in the batch.
+    pub(crate) fn tokens(&self) -> Range<usize> {
+        self.start..self.start + self.len
+    }
 }
 
 /// A layer's cache is `keys [blocks, kv_heads, head_dim, 32]`, transposed so that a kernel's lanes are
@@ -87,54 +98,21 @@ pub trait PagedOps: Backend {
         values: FloatTensor<Self>,
         pages: Arc<Pages>,
     ) -> FloatTensor<Self> {
-        let ([_, heads, head_dim], [_, kv_heads, _, _]) = (q.shape().dims(), keys.shape().dims());
-        let group = heads / kv_heads;
+        let [_, kv_heads, head_dim, _] = keys.shape().dims();
         let device = q.device();
         let outputs = pages.sequences.iter().map(|chunk| {
-            let (blocks, len) = (chunk.blocks.len(), chunk.len);
-            let places = blocks * BLOCK;
-            let table: Vec<i32> = chunk.blocks.iter().map(|block| *block as i32).collect();
-            let table = || Self::int_from_data(TensorData::new(table.clone(), [blocks]), &device);
-            let near = |cached: &FloatTensor<Self>| {
-                let blocks = Self::float_select(cached.clone(), 0, Self::int_cast(table(), IntDType::I32));
-                Self::float_cast(blocks, FloatDType::F32)
+            let places = chunk.blocks.len() * BLOCK;
+            let near = |cached: &FloatTensor<Self>, axes: &[usize; 4]| {
+                let table: Vec<i32> = chunk.blocks.iter().map(|block| *block as i32).collect();
+                let table = Self::int_from_data(TensorData::new(table, [chunk.blocks.len()]), &device);
+                let blocks = Self::float_select(cached.clone(), 0, table);
+                let blocks = Self::float_cast(Self::float_permute(blocks, axes), FloatDType::F32);
+                let all = Self::float_reshape(blocks, Shape::new([places, kv_heads, head_dim]));
+                // Places that the sequence has not written may hold infinities, which a weight of 0 does not remove.
+                of_tokens::<Self>(&all, 0..chunk.past + chunk.len)
             };
-            let k = Self::float_permute(near(&keys), &[1, 2, 0, 3]); // [kv_heads, head_dim, blocks, 32]
-            let k = Self::float_reshape(k, Shape::new([kv_heads, head_dim, places]));
-            let v = Self::float_permute(near(&values), &[1, 0, 2, 3]); // [kv_heads, blocks, 32, head_dim]
-            let v = Self::float_reshape(v, Shape::new([kv_heads, places, head_dim]));
-            // Places that the sequence has not written may hold infinities, which a weight of 0 does not remove.
-            let stale: Vec<bool> = (0..places).map(|place| place >= chunk.past + len).collect();
-            let stale = Self::bool_from_data(TensorData::new(stale, [1, places, 1]), &device);
-            let stale = Self::bool_expand(stale, Shape::new([kv_heads, places, head_dim]));
-            let v = Self::float_mask_fill(v, stale, Scalar::from(0.0));
-
-            let all = |len: usize| Slice::from(0..len as isize);
-            let tokens = Slice::from(chunk.start as isize..(chunk.start + len) as isize);
-            let q = Self::float_slice(q.clone(), &[tokens, all(heads), all(head_dim)]);
-            let q = Self::float_reshape(q, Shape::new([len, kv_heads, group, head_dim]));
-            let q = Self::float_permute(q, &[1, 2, 0, 3]); // [kv_heads, group, len, head_dim]
-            let q = Self::float_reshape(q, Shape::new([kv_heads, group * len, head_dim]));
-
-            let scale = Scalar::from(1.0 / (head_dim as f32).sqrt());
-            let scores = Self::float_mul_scalar(Self::float_matmul(q, k), scale);
-            let mut unseen = vec![false; len * places];
-            for (token, row) in unseen.chunks_exact_mut(places).enumerate() {
-                let position = chunk.past + token;
-                let first = pages.window.map_or(0, |window| (position + 1).saturating_sub(window));
-                for (other, unseen) in row.iter_mut().enumerate() {
-                    *unseen = !(first..=position).contains(&other);
-                }
-            }
-            let unseen = Self::bool_from_data(TensorData::new(unseen, [1, 1, len, places]), &device);
-            let unseen = Self::bool_expand(unseen, Shape::new([kv_heads, group, len, places]));
-            let scores = Self::float_reshape(scores, Shape::new([kv_heads, group, len, places]));
-            let scores = Self::float_mask_fill(scores, unseen, Scalar::from(f32::NEG_INFINITY));
-            let weights = Self::softmax(scores, 3);
-            let weights = Self::float_reshape(weights, Shape::new([kv_heads, group * len, places]));
-            let y = Self::float_matmul(weights, v); // [kv_heads, group * len, head_dim]
-            let y = Self::float_reshape(y, Shape::new([kv_heads, group, len, head_dim]));
-            Self::float_reshape(Self::float_permute(y, &[2, 0, 1, 3]), Shape::new([len, heads, head_dim]))
+            let (k, v) = (near(&keys, &[0, 3, 1, 2]), near(&values, &[0, 2, 1, 3]));
+            attention::attention::<Self>(of_tokens::<Self>(&q, chunk.tokens()), k, v, pages.window)
         });
         Self::float_cat(outputs.collect(), 0)
     }
@@ -149,6 +127,7 @@ pub(crate) fn write(
     v: Tensor<3>,
     pages: &Arc<Pages>,
 ) -> LayerCache {
+    span!("cache_write");
     let (keys, values) = Dispatch::cache_write(
         keys.into_dispatch(),
         values.into_dispatch(),
@@ -160,6 +139,7 @@ pub(crate) fn write(
 }
 
 pub(crate) fn attention(q: Tensor<3>, (keys, values): &LayerCache, pages: &Arc<Pages>) -> Tensor<3> {
+    span!("paged_attention");
     Tensor::from_dispatch(Dispatch::paged_attention(
         q.into_dispatch(),
         keys.clone().into_dispatch(),

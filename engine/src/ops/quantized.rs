@@ -1,6 +1,9 @@
 //! Products with a block-quantized matrix: a backend extension whose default bodies dequantize with
 //! ordinary burn ops and are the reference; `Flex` overrides them with CPU kernels.
 
+#[cfg(test)]
+mod laws;
+
 use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind, unary};
@@ -11,6 +14,7 @@ use burn::tensor::{DType, Int, Tensor, TensorData};
 use super::dequantize;
 use super::matrices::Matrices;
 use crate::quant::Layout;
+use crate::span::span;
 
 /// How a quantized matrix multiplies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -106,6 +110,7 @@ pub(crate) fn matmul(
     matrices: Vec<(Tensor<1, Int>, Layout)>,
     arithmetic: Arithmetic,
 ) -> Vec<Tensor<2>> {
+    span!("quantized_matmul", matrices = matrices.len());
     let [_tokens, cols] = x.dims();
     let primitive = |(words, layout): (Tensor<1, Int>, Layout)| {
         assert_eq!(cols, layout.cols, "x has {cols} columns, the matrix {}", layout.cols);
@@ -122,6 +127,7 @@ pub(crate) fn matmul_transposed(
     layout: Layout,
     arithmetic: Arithmetic,
 ) -> Tensor<2> {
+    span!("quantized_matmul_transposed");
     let [_tokens, rows] = dy.dims();
     assert_eq!(rows, layout.rows, "dy has {rows} columns, the matrix {} rows", layout.rows);
     Tensor::from_dispatch(Dispatch::quantized_matmul_transposed(

@@ -4,6 +4,7 @@ use burn::backend::Dispatch;
 use burn::tensor::Tensor;
 
 use super::fused::FusedOps;
+use crate::span::span;
 
 /// Root-mean-square normalization over the last axis.
 ///
@@ -23,6 +24,7 @@ use super::fused::FusedOps;
 ///
 /// Source: Zhang & Sennrich 2019, arXiv:1910.07467, eq. 4.
 pub(crate) fn rms_norm(x: Tensor<2>, weight: Tensor<1>, eps: f32) -> Tensor<2> {
+    span!("rms_norm");
     let ([_tokens, hidden], [len]) = (x.dims(), weight.dims());
     assert_eq!(hidden, len, "x has {hidden} channels, the weight {len}");
     Tensor::from_dispatch(Dispatch::rms_norm(x.into_dispatch(), weight.into_dispatch(), eps))

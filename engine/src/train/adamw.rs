@@ -4,7 +4,7 @@ use burn::tensor::Tensor;
 
 use crate::quant::DynamicMap;
 
-#[cfg(all(test, feature = "flex"))]
+#[cfg(test)]
 mod conformance;
 mod moment;
 

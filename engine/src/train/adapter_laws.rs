@@ -8,20 +8,32 @@ use crate::adapter::AdapterId;
 use crate::adapter::lora::Dropout;
 use crate::adapter::row_adapters::RowAdapters;
 use crate::model::laws::{
-    RandomWeights, assert_close, biased, config, device, examples, logits, lora_config, model,
-    random_adapter, tokens,
+    RandomWeights, assert_close, biased, config, examples, logits, lora_config, model, random_adapter, tokens,
 };
 use crate::ops::host_values::host_values;
 use crate::quant::Format;
 use crate::rng::mix;
+use crate::under_test::{device, on_every_backend};
 use crate::{
     AdamWConfig, Example, Finetune, Llama, LlamaConfig, LoraConfig, LoraWeights, Projection, Weight,
 };
 
+on_every_backend!(
+    all_linear_is_every_projection_but_the_head,
+    rank_stabilised_scaling_divides_by_the_root_of_the_rank,
+    dora_starts_as_nothing,
+    doras_rows_are_as_long_as_its_magnitudes,
+    merging_dora_is_computing_with_it,
+    doras_norms_follow_what_they_are_made_of,
+    a_step_moves_doras_magnitudes_too,
+    dropout_touches_only_what_dora_changes,
+    magnitudes_come_with_use_dora_and_fit,
+    a_step_of_each_variant_is_pefts,
+);
+
 /// Largest relative difference of a figure of PEFT's: f32 sums in another order, through two layers.
 const PEFT: f64 = 2e-4;
 
-#[test]
 fn all_linear_is_every_projection_but_the_head() {
     let mut llama = model(config(), None);
     let all = LoraConfig { target_modules: vec!["All-Linear".into()], ..lora_config(0.0) };
@@ -34,7 +46,6 @@ fn all_linear_is_every_projection_but_the_head() {
     assert!(model(self::config(), None).init_lora(&beside, 1).is_err(), "the shorthand stands alone");
 }
 
-#[test]
 fn rank_stabilised_scaling_divides_by_the_root_of_the_rank() {
     let config = LoraConfig { r: 16, lora_alpha: 8.0, ..LoraConfig::default() };
     assert_eq!(config.scale(), 0.5);
@@ -73,7 +84,6 @@ fn adapted(config: LlamaConfig, format: Option<Format>, lora: &LoraConfig) -> Ll
     llama
 }
 
-#[test]
 fn dora_starts_as_nothing() {
     let mut llama = model(config(), None);
     let before = logits(&llama, &tokens(9, 7));
@@ -81,7 +91,6 @@ fn dora_starts_as_nothing() {
     assert_eq!(logits(&llama, &tokens(9, 7)), before);
 }
 
-#[test]
 fn doras_rows_are_as_long_as_its_magnitudes() {
     let lora = dora_config(0.0);
     let llama = adapted(config(), None, &lora);
@@ -97,7 +106,6 @@ fn doras_rows_are_as_long_as_its_magnitudes() {
     }
 }
 
-#[test]
 fn merging_dora_is_computing_with_it() {
     let mut llama = adapted(config(), None, &dora_config(0.0));
     let apart = logits(&llama, &tokens(9, 8));
@@ -106,7 +114,6 @@ fn merging_dora_is_computing_with_it() {
     assert_close(&logits(&llama, &tokens(9, 8)), &apart);
 }
 
-#[test]
 fn doras_norms_follow_what_they_are_made_of() {
     let wide = || LlamaConfig { intermediate_size: 128, ..config() };
     // Quantized under the adapter, or before it: the same model.
@@ -133,7 +140,6 @@ fn doras_norms_follow_what_they_are_made_of() {
     assert_ne!(layer(&trained), layer(&before));
 }
 
-#[test]
 fn a_step_moves_doras_magnitudes_too() {
     let mut llama = model(config(), None);
     llama.init_lora(&dora_config(0.1), 3).unwrap();
@@ -151,7 +157,6 @@ fn a_step_moves_doras_magnitudes_too() {
 }
 
 /// With B = 0 and magnitudes `c·‖W‖`, the output is `W x + (c − 1)·W dropout(x)`.
-#[test]
 fn dropout_touches_only_what_dora_changes() {
     let (weight, x) = (random("w", [5, 8], 0.0), random("x", [3, 8], 0.0));
     let dropout = Dropout { probability: 0.5, key: 7 };
@@ -177,7 +182,6 @@ fn dropout_touches_only_what_dora_changes() {
     }
 }
 
-#[test]
 fn magnitudes_come_with_use_dora_and_fit() {
     let mut llama = model(config(), None);
     let weights = random_adapter(&llama);
@@ -205,7 +209,6 @@ fn assert_figures(found: [f64; 2], expected: &Value, name: &str) {
     assert!(worst <= PEFT * expected[0], "{name}: {found:?} instead of {expected:?}");
 }
 
-#[test]
 fn a_step_of_each_variant_is_pefts() {
     let fixture: Value =
         serde_json::from_str(include_str!("../../../tests/fixtures/peft_variants.json")).unwrap();

@@ -1,7 +1,7 @@
 //! The likelihood of examples under a model, without learning.
 
 use super::example::{CausalAttention, Packed};
-use super::loss::{Nll, cross_entropy};
+use super::loss::{Nll, log_probabilities};
 use crate::adapter::row_adapters::RowAdapters;
 use crate::model::forward_context::ForwardContext;
 use crate::{EngineError, Example, Llama};
@@ -24,6 +24,8 @@ impl Llama {
         let mut context = ForwardContext { rotation: &rotation, attend: &mut attend, adapters };
         let x = self.embed(&packed.tokens); // [tokens, hidden]
         let h = self.norm.forward(self.decode(x, &mut context, &packed.predictors)); // [targets, hidden]
-        Ok(cross_entropy(h, &packed.targets, &self.lm_head, false).0)
+        let (log_probs, _) = log_probabilities(h, &packed.targets, &self.lm_head, false);
+        let sum = -log_probs.iter().map(|log_p| f64::from(*log_p)).sum::<f64>();
+        Ok(Nll { sum, tokens: log_probs.len() })
     }
 }

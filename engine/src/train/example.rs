@@ -27,6 +27,8 @@ pub(crate) struct Packed {
     /// Rows whose next token is learned, and that token.
     pub predictors: Vec<usize>,
     pub targets: Vec<u32>,
+    /// How many of the targets are each example's, in the order of the examples.
+    pub learned: Vec<usize>,
 }
 
 impl Example {
@@ -43,8 +45,14 @@ impl Example {
 
 impl Packed {
     pub fn new(examples: &[Example]) -> Self {
-        let mut packed =
-            Self { tokens: vec![], positions: vec![], spans: vec![], predictors: vec![], targets: vec![] };
+        let mut packed = Self {
+            tokens: vec![],
+            positions: vec![],
+            spans: vec![],
+            predictors: vec![],
+            targets: vec![],
+            learned: examples.iter().map(Example::learned_tokens).collect(),
+        };
         for example in examples.iter().filter(|example| !example.tokens.is_empty()) {
             let start = packed.tokens.len();
             packed.tokens.extend(&example.tokens);
@@ -56,6 +64,12 @@ impl Packed {
             }
         }
         packed
+    }
+
+    /// What there is one of for each target, by example.
+    pub fn by_example<'a, T>(&self, mut of_targets: &'a [T]) -> Vec<&'a [T]> {
+        let part = |len: &usize| of_targets.split_off(..*len).expect("one for each target");
+        self.learned.iter().map(part).collect()
     }
 }
 

@@ -6,7 +6,7 @@
 
 pub mod state;
 
-use burn::tensor::Tensor;
+use burn::tensor::{Tensor, TensorData};
 
 use crate::adapter::lora::Dropout;
 use crate::adapter::row_adapters::RowAdapters;
@@ -15,10 +15,12 @@ use crate::model::layer::DecoderLayer;
 use crate::ops::gather::select_rows;
 use crate::ops::host_values::host_values;
 use crate::rng::mix;
+use crate::span::span;
 use crate::train::adamw::{AdamW, AdamWConfig};
 use crate::train::example::{CausalAttention, Packed};
-use crate::train::loss::cross_entropy;
-use crate::{EngineError, Example, Llama, Nll};
+use crate::train::loss::log_probabilities;
+use crate::train::objective::{Loss, negative_log_likelihood};
+use crate::{EngineError, Example, Llama};
 
 /// A model in training: the adapter learns, everything else is frozen.
 #[derive(Debug)]
@@ -33,7 +35,7 @@ pub struct Finetune {
 /// What one step did.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct StepReport {
-    /// Mean negative log-likelihood of the learned tokens, before the update.
+    /// The loss before the update: of [`Finetune::step`], the mean negative log-likelihood of the learned tokens.
     pub loss: f64,
     /// Norm of the whole gradient, before clipping.
     pub grad_norm: f64,
@@ -77,6 +79,21 @@ impl Finetune {
     /// # Errors
     /// A token outside the vocabulary, nothing to learn, or [`EngineError::NotFinite`]; nothing has changed then.
     pub fn step(&mut self, micro_batches: &[Vec<Example>], lr: f64) -> Result<StepReport, EngineError> {
+        let tokens = micro_batches.iter().flatten().map(Example::learned_tokens).sum();
+        self.step_by(micro_batches, lr, |log_probs| negative_log_likelihood(log_probs, tokens))
+    }
+
+    /// As [`Finetune::step`] with another loss: the sum of `objective` over the micro-batches, of which it gets the
+    /// log-probabilities of each example's learned tokens, and gives a slope for each.
+    ///
+    /// # Errors
+    /// As [`Finetune::step`], and [`EngineError::Shape`] if there is not a slope for each learned token.
+    pub fn step_by(
+        &mut self,
+        micro_batches: &[Vec<Example>],
+        lr: f64,
+        objective: impl Fn(&[&[f32]]) -> Loss,
+    ) -> Result<StepReport, EngineError> {
         let tokens: usize = micro_batches.iter().flatten().map(Example::learned_tokens).sum();
         if tokens == 0 {
             return Err(EngineError::Shape {
@@ -84,13 +101,14 @@ impl Finetune {
                 reason: "no token to learn".into(),
             });
         }
+        span!("training_step", tokens = tokens);
         let mut gradients: Vec<Option<Tensor<2>>> = Vec::new();
-        let mut loss = Nll::default();
+        let mut loss = 0.0;
         for (index, examples) in micro_batches.iter().enumerate() {
             let probability = self.llama.lora().map_or(0.0, |(config, _)| config.lora_dropout);
             let key = mix(mix(self.seed, self.steps), index as u64);
-            let (nll, found) = self.backward(examples, tokens, Dropout { probability, key })?;
-            loss.sum += nll.sum;
+            let (value, found) = self.backward(examples, &objective, Dropout { probability, key })?;
+            loss += value;
             gradients.resize(found.len().max(gradients.len()), None);
             for (sum, gradient) in gradients.iter_mut().zip(found) {
                 *sum = match (sum.take(), gradient) {
@@ -101,7 +119,7 @@ impl Finetune {
         }
         let squares = gradients.iter().flatten().map(square_sum);
         let grad_norm = squares.sum::<f64>().sqrt();
-        for (what, value) in [("loss", loss.sum), ("gradient", grad_norm)] {
+        for (what, value) in [("loss", loss), ("gradient", grad_norm)] {
             if !value.is_finite() {
                 return Err(EngineError::NotFinite { what });
             }
@@ -119,21 +137,21 @@ impl Finetune {
             layer.projections_mut().into_iter().for_each(|(_, projection)| projection.renew_norms());
         }
         self.steps += 1;
-        Ok(StepReport { loss: loss.sum / tokens as f64, grad_norm, tokens })
+        Ok(StepReport { loss, grad_norm, tokens })
     }
 
-    /// Gradients of `Σ nll / tokens` by the parameters of every adapter, in the model's order.
+    /// The loss of one micro-batch, and its gradients by the parameters of every adapter, in the model's order.
     fn backward(
         &self,
         examples: &[Example],
-        tokens: usize,
+        objective: &impl Fn(&[&[f32]]) -> Loss,
         dropout: Dropout,
-    ) -> Result<(Nll, Vec<Option<Tensor<2>>>), EngineError> {
+    ) -> Result<(f64, Vec<Option<Tensor<2>>>), EngineError> {
         let packed = Packed::new(examples);
         self.llama.check_tokens(&packed.tokens)?;
         self.llama.check_positions(packed.spans.iter().map(ExactSizeIterator::len))?;
         if packed.targets.is_empty() {
-            return Ok((Nll::default(), Vec::new()));
+            return Ok((0.0, Vec::new()));
         }
         let device = self.llama.device();
         let rotation = self.llama.rope().at(&packed.positions, device);
@@ -160,11 +178,22 @@ impl Finetune {
 
         let input = x.autodiff().require_grad();
         let h = self.llama.norm.forward(select_rows(input.clone(), &packed.predictors)); // [targets, hidden]
-        let (nll, dh) = cross_entropy(h.clone().inner(), &packed.targets, &self.llama.lm_head, true);
-        let dh = dh.map(|dh| dh.div_scalar(tokens as f32));
+        let (log_probs, dh) =
+            log_probabilities(h.clone().inner(), &packed.targets, &self.llama.lm_head, true);
+        let loss = objective(&packed.by_example(&log_probs));
+        if !loss.slopes.iter().map(Vec::len).eq(packed.learned.iter().copied()) {
+            return Err(EngineError::Shape {
+                what: "loss".into(),
+                reason: format!("a slope is needed for each of {} learned tokens", log_probs.len()),
+            });
+        }
+        let weights: Vec<f32> = loss.slopes.concat().iter().map(|slope| -slope).collect();
+        let weights = Tensor::from_data(TensorData::new(weights, [log_probs.len(), 1]), device);
+        let dh = dh.map(|dh| dh.mul(weights)); // [targets, hidden]
         let mut dx = dh.and_then(|dh| input.grad(&pull(h, dh).backward())); // [tokens, hidden]
 
         let mut by_layer = Vec::with_capacity(stages.len());
+        span!("backward");
         for ((x, stage), (layer, learns)) in stages.into_iter().zip(learned).rev() {
             let again = || Stage::forward(layer, x, learns, &mut context);
             let Stage { mut layer, input, output } = stage.unwrap_or_else(again);
@@ -182,7 +211,7 @@ impl Finetune {
             dx = gradients.as_ref().and_then(|gradients| input.grad(gradients));
             by_layer.push(found);
         }
-        Ok((nll, by_layer.into_iter().rev().flatten().collect()))
+        Ok((loss.value, by_layer.into_iter().rev().flatten().collect()))
     }
 }
 

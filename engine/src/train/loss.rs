@@ -1,14 +1,15 @@
-//! The head and the cross-entropy in one, a chunk of rows at a time, so that `[tokens, vocab]`
-//! logits never exist whole.
+//! The head and the log-softmax in one, a chunk of rows at a time, so that `[tokens, vocab]` logits never exist
+//! whole.
 
 use std::sync::Arc;
 
 use burn::backend::Dispatch;
 use burn::tensor::Tensor;
 
-use crate::Projection;
+use crate::linear::projection::Projection;
 use crate::ops::fused::FusedOps;
 use crate::ops::host_values::host_values;
+use crate::span::span;
 
 /// Rows of logits that exist at once.
 const CHUNK: usize = 128;
@@ -34,30 +35,29 @@ impl Nll {
     }
 }
 
-/// `Σ −log softmax(h · Wᵀ)[target]` over the rows of `h`, and with `gradient` its derivative by `h`
-/// (of the sum, not the mean).
+/// `log softmax(h · Wᵀ)[target]` of every row of `h`, and with `gradient` the derivative of its negative by that row.
 ///
 /// # Shapes
 /// - `h`: `[rows, hidden]`
 /// - `targets`: `[rows]`
 /// - the gradient: `[rows, hidden]`
-pub(crate) fn cross_entropy(
+pub(crate) fn log_probabilities(
     h: Tensor<2>,
     targets: &[u32],
     head: &Projection,
     gradient: bool,
-) -> (Nll, Option<Tensor<2>>) {
-    let mut nll = Nll { sum: 0.0, tokens: targets.len() };
+) -> (Vec<f32>, Option<Tensor<2>>) {
+    span!("head_and_loss", rows = targets.len());
+    let mut log_probs = Vec::with_capacity(targets.len());
     let mut gradients = Vec::new();
     for (index, targets) in targets.chunks(CHUNK).enumerate() {
         let h = h.clone().narrow(0, index * CHUNK, targets.len()); // [chunk, hidden]
         let logits = head.forward(h).into_dispatch(); // [chunk, vocab]
-        let (scored, d_logits) = Dispatch::cross_entropy(logits, Arc::new(targets.to_vec()));
-        let scored = host_values(Tensor::<1>::from_dispatch(scored));
-        nll.sum += scored.iter().map(|nll| f64::from(*nll)).sum::<f64>();
+        let (nll, d_logits) = Dispatch::cross_entropy(logits, Arc::new(targets.to_vec()));
+        log_probs.extend(host_values(Tensor::<1>::from_dispatch(nll)).iter().map(|nll| -nll));
         if gradient {
             gradients.push(head.backward_input(Tensor::from_dispatch(d_logits))); // [chunk, hidden]
         }
     }
-    (nll, (!gradients.is_empty()).then(|| Tensor::cat(gradients, 0)))
+    (log_probs, (!gradients.is_empty()).then(|| Tensor::cat(gradients, 0)))
 }

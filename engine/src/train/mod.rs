@@ -1,9 +1,10 @@
 //! Fine-tuning of an adapter: examples, loss, backward pass, optimizer.
 
 pub(crate) mod adamw;
-#[cfg(all(test, feature = "flex"))]
+#[cfg(test)]
 mod adapter_laws;
 mod evaluate;
 pub(crate) mod example;
 pub(crate) mod finetune;
 pub(crate) mod loss;
+pub(crate) mod objective;

@@ -1,11 +1,14 @@
 //! The op on `Flex` against its default body, and both gradients against burn's automatic ones of that body.
 
-use burn::tensor::{Device, TensorData};
+use burn::tensor::TensorData;
 use proptest::prelude::*;
 
 use super::*;
 use crate::ops::host_values::host_values;
 use crate::rng::mix;
+use crate::under_test::{device, on_every_backend};
+
+on_every_backend!(the_op_is_its_reference, the_default_gradients_are_the_kernels,);
 
 /// f32 sums in another order.
 const REORDERED: f32 = 2e-5;
@@ -13,7 +16,7 @@ const REORDERED: f32 = 2e-5;
 fn random(shape: [usize; 2], seed: u64) -> Tensor<2> {
     let unit = |i| (mix(seed, i) >> 40) as f32 / (1u64 << 23) as f32 - 1.0;
     let values: Vec<f32> = (0..shape.iter().product::<usize>() as u64).map(unit).collect();
-    Tensor::from_data(TensorData::new(values, shape), &Device::flex())
+    Tensor::from_data(TensorData::new(values, shape), &device())
 }
 
 fn assert_close(found: Tensor<2>, expected: Tensor<2>, what: &str) -> Result<(), TestCaseError> {
@@ -37,7 +40,6 @@ const NAMES: [&str; 8] = ["y", "x", "A", "B", "factor", "second A", "second B", 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(32))]
 
-    #[test]
     fn the_op_is_its_reference(
         tokens in 2usize..70,
         inputs in 1usize..70,
@@ -84,7 +86,6 @@ proptest! {
         }
     }
 
-    #[test]
     fn the_default_gradients_are_the_kernels(
         tokens in 1usize..40,
         inputs in 1usize..40,

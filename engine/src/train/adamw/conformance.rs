@@ -1,12 +1,19 @@
 //! AdamW in 8 bits against bitsandbytes (`tests/fixtures/adamw_8bit.py`) and against itself in 32.
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Tensor, TensorData};
 use serde_json::Value;
 
 use super::{AdamW, AdamWConfig, Moment};
 use crate::model::laws::RandomWeights;
 use crate::ops::host_values::host_values;
 use crate::quant::DynamicMap;
+use crate::under_test::{device, on_every_backend};
+
+on_every_backend!(
+    steps_in_eight_bits_are_those_of_bitsandbytes,
+    moments_that_were_read_out_go_on_bit_for_bit,
+    the_loss_falls_in_eight_bits_as_in_thirty_two,
+);
 
 /// Largest relative difference of a figure: a number that lies between two codes may go either way.
 const FIGURE: f64 = 1e-4;
@@ -21,7 +28,7 @@ fn random(name: &str) -> Vec<f32> {
 }
 
 fn tensor(values: Vec<f32>) -> Tensor<2> {
-    Tensor::from_data(TensorData::new(values, SHAPE), &Device::flex())
+    Tensor::from_data(TensorData::new(values, SHAPE), &device())
 }
 
 #[test]
@@ -31,7 +38,6 @@ fn the_unsigned_map_is_that_of_bitsandbytes() {
     assert_eq!(fixture()["unsigned_map"], hex);
 }
 
-#[test]
 fn steps_in_eight_bits_are_those_of_bitsandbytes() {
     let config = AdamWConfig { weight_decay: 0.1, eight_bit: true, ..AdamWConfig::default() };
     let mut adamw = AdamW::new(config);
@@ -54,7 +60,6 @@ fn steps_in_eight_bits_are_those_of_bitsandbytes() {
 }
 
 /// What a checkpoint needs: the numbers of the moments are enough, though they are not kept in 8 bits then.
-#[test]
 fn moments_that_were_read_out_go_on_bit_for_bit() {
     let run = |stopped_after: usize| {
         let mut adamw = AdamW::new(AdamWConfig { eight_bit: true, ..AdamWConfig::default() });
@@ -82,7 +87,6 @@ fn figures(values: &[f32], name: &str) -> [f64; 2] {
 
 /// `Σ scale · (p − target)²` with scales over three decades in every block, from a random start. With second
 /// moments that become 0, the loss rises from the tenth step on.
-#[test]
 fn the_loss_falls_in_eight_bits_as_in_thirty_two() {
     let target = tensor(random("target"));
     let scale = tensor(random("scale").into_iter().map(|x| 10f32.powf(5.0 * x)).collect());

@@ -125,13 +125,19 @@ impl Blockwise {
     }
 }
 
-#[cfg(all(test, feature = "flex"))]
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::rng::mix;
+    use crate::under_test::{device, on_every_backend};
+
+    on_every_backend!(
+        a_number_becomes_the_nearest_of_its_blocks,
+        eight_bits_are_a_quarter_and_little_parameters_stay_whole,
+    );
 
     fn tensor(values: Vec<f32>, shape: [usize; 2]) -> Tensor<2> {
-        Tensor::from_data(TensorData::new(values, shape), &Device::flex())
+        Tensor::from_data(TensorData::new(values, shape), &device())
     }
 
     /// Numbers over six decades, of both signs, with a block of zeros.
@@ -141,7 +147,6 @@ mod tests {
         (0..len as u64).map(|i| if (512..768).contains(&i) { 0.0 } else { number(i) }).collect()
     }
 
-    #[test]
     fn a_number_becomes_the_nearest_of_its_blocks() {
         let values = wide(70 * 100);
         let squares = values.iter().map(|x| x * x).collect();
@@ -167,7 +172,6 @@ mod tests {
         }
     }
 
-    #[test]
     fn eight_bits_are_a_quarter_and_little_parameters_stay_whole() {
         let moment = |rows| Moment::new(tensor(wide(rows * 64), [rows, 64]), DynamicMap::Signed, true);
         let Moment::Blockwise(Blockwise { codes, absmax, .. }) = moment(100) else { panic!("in 32 bits") };

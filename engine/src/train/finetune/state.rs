@@ -82,12 +82,19 @@ impl Finetune {
     }
 }
 
-#[cfg(all(test, feature = "flex"))]
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::model::laws::{config, examples, lora_config, model};
     use crate::ops::host_values::host_values;
+    use crate::under_test::{device, on_every_backend};
     use crate::{AdamWConfig, Llama, LoraConfig};
+
+    on_every_backend!(
+        a_restored_run_goes_on_as_if_it_had_never_stopped,
+        a_step_that_is_not_finite_is_not_taken,
+        the_state_of_another_adapter_is_refused,
+    );
 
     fn adapter(llama: &Llama) -> Vec<Vec<f32>> {
         let (_, weights) = llama.lora().unwrap();
@@ -102,7 +109,6 @@ mod tests {
         Finetune::new(llama, AdamWConfig { eight_bit, ..AdamWConfig::default() }, 1).unwrap()
     }
 
-    #[test]
     fn a_restored_run_goes_on_as_if_it_had_never_stopped() {
         for (use_dora, eight_bit) in [(false, false), (true, false), (false, true), (true, true)] {
             let step = |run: &mut Finetune, seed| run.step(&[examples(seed)], 1e-2).unwrap();
@@ -127,7 +133,6 @@ mod tests {
         }
     }
 
-    #[test]
     fn a_step_that_is_not_finite_is_not_taken() {
         let mut run = begin(false, false);
         run.step(&[examples(1)], 1e-2).unwrap();
@@ -148,7 +153,6 @@ mod tests {
         }
     }
 
-    #[test]
     fn the_state_of_another_adapter_is_refused() {
         let mut run = begin(false, false);
         run.step(&[examples(1)], 1e-2).unwrap();

@@ -1,0 +1,50 @@
+//! Laws hold on every backend: each runs once for every one that this build has, as a test of its own.
+
+use std::cell::RefCell;
+
+use burn::tensor::Device;
+
+thread_local! {
+    /// The backend that the law on this thread is about.
+    static DEVICE: RefCell<Option<Device>> = const { RefCell::new(None) };
+}
+
+/// The device of the law that runs on this thread.
+///
+/// # Panics
+/// In a test that no [`on_every_backend`] declares.
+pub(crate) fn device() -> Device {
+    DEVICE.with_borrow(|device| device.clone().expect("a law declared by on_every_backend!"))
+}
+
+/// Runs a law on one backend.
+pub(crate) fn on(device: Device, law: fn()) {
+    DEVICE.replace(Some(device));
+    law();
+}
+
+/// Declares functions of the module as tests: `flex::NAME`, `ndarray::NAME`, as far as the build has the backend;
+/// after `only flex:` those that are about the CPU's kernels.
+macro_rules! on_every_backend {
+    ($($law:ident),* $(,)? $(; only flex: $($own:ident),+ $(,)?)?) => {
+        #[cfg(feature = "flex")]
+        mod flex {
+            $crate::under_test::on_backend!(burn::tensor::Device::flex(); $($law,)* $($($own,)+)?);
+        }
+
+        #[cfg(feature = "ndarray")]
+        mod ndarray {
+            $crate::under_test::on_backend!($crate::device::parse("ndarray").unwrap(); $($law,)*);
+        }
+    };
+}
+macro_rules! on_backend {
+    ($device:expr; $($law:ident,)*) => {
+        $(#[test]
+        fn $law() {
+            $crate::under_test::on($device, super::$law);
+        })*
+    };
+}
+pub(crate) use on_backend;
+pub(crate) use on_every_backend;
