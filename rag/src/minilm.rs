@@ -7,7 +7,7 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 
 use burn::tensor::{Device, Tensor};
-use llama::safetensors::Safetensors;
+use llama::files::safetensors::Safetensors;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use sha2::{Digest, Sha256};

@@ -3,7 +3,7 @@
 use burn::tensor::Tensor;
 use engine::{AdamWConfig, Example, Finetune};
 use llama::dataset::{Learn, Origin, PairTemplate, Prompts, Row, encode};
-use llama::gguf::Gguf;
+use llama::files::gguf::Gguf;
 use llama::{Adapter, Message, Tokenizer};
 use serde::Deserialize;
 use serde_json::Value;

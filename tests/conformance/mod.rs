@@ -16,7 +16,7 @@ use std::path::PathBuf;
 
 use engine::Llama;
 use llama::Checkpoint;
-use llama::checkpoint::Form;
+use llama::model::checkpoint::Form;
 use serde::de::DeserializeOwned;
 
 /// A path in the reference data, or `None` after saying that the test is skipped.

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use llama::catalog::DEFAULT_MODEL;
+use llama::hub::catalog::DEFAULT_MODEL;
 use llama::{Limits, SPECULATED_ROWS};
 
 /// A customer-support assistant: answers over HTTP, grounded in a knowledge base.

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use engine::device::Device;
-use llama::{Adapter, CachedLlama, ChatTemplate, Model, Tokenizer, catalog, hub};
+use llama::hub::{self, catalog};
+use llama::{Adapter, CachedLlama, ChatTemplate, Model, Tokenizer};
 use rag::{MiniLm, Retriever};
 
 use crate::assets;

@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use clap::builder::RangedU64ValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use llama::Recipe;
-use llama::checkpoint::Form;
 use llama::dataset::{Column, PromptFormat};
+use llama::model::checkpoint::Form;
 use serde::Serialize;
 
 pub use run::{LrScheduler, RunArgs};
@@ -44,7 +44,7 @@ pub enum Command {
 #[derive(Debug, Args, Serialize)]
 pub struct TrainArgs {
     /// Model to train on: a path, a short name, or owner/name on the hub.
-    #[arg(long, visible_alias = "model_id", value_name = "REF", default_value = llama::catalog::DEFAULT_MODEL)]
+    #[arg(long, visible_alias = "model_id", value_name = "REF", default_value = llama::hub::catalog::DEFAULT_MODEL)]
     pub model: String,
     /// CSV, JSONL or JSON file, or a folder of them: questions and answers (instruction, response and
     /// perhaps input, system, context; prompt, completion; instruction, input, output) or
@@ -214,7 +214,7 @@ impl Base {
 #[derive(Debug, Args)]
 pub struct EvalArgs {
     /// Model: a path, a short name, or owner/name on the hub.
-    #[arg(long, visible_alias = "model_id", value_name = "REF", default_value = llama::catalog::DEFAULT_MODEL)]
+    #[arg(long, visible_alias = "model_id", value_name = "REF", default_value = llama::hub::catalog::DEFAULT_MODEL)]
     pub model: String,
     /// Adapter to compare with the model alone; its chat_template.jinja says how both are asked.
     #[arg(long, value_name = "DIR")]
@@ -244,7 +244,7 @@ pub struct EvalArgs {
 #[derive(Debug, Args)]
 pub struct PerplexityArgs {
     /// Model: a path, a short name, or owner/name on the hub.
-    #[arg(long, visible_alias = "model_id", value_name = "REF", default_value = llama::catalog::DEFAULT_MODEL)]
+    #[arg(long, visible_alias = "model_id", value_name = "REF", default_value = llama::hub::catalog::DEFAULT_MODEL)]
     pub model: String,
     /// Adapter to put on the model.
     #[arg(long, value_name = "DIR")]
@@ -270,7 +270,7 @@ pub struct PerplexityArgs {
 #[derive(Debug, Args)]
 pub struct BenchArgs {
     /// Model: a path, a short name, or owner/name on the hub.
-    #[arg(long, visible_alias = "model_id", value_name = "REF", default_value = llama::catalog::DEFAULT_MODEL)]
+    #[arg(long, visible_alias = "model_id", value_name = "REF", default_value = llama::hub::catalog::DEFAULT_MODEL)]
     pub model: String,
     /// Form of the frozen weights [default: keep for a quantized file, else nf4]
     #[arg(long, value_enum)]
@@ -299,7 +299,7 @@ pub struct BenchArgs {
 #[derive(Debug, Args)]
 pub struct MergeArgs {
     /// Model that the adapter was trained on: a path, a short name, or owner/name on the hub.
-    #[arg(long, visible_alias = "model_id", value_name = "REF", default_value = llama::catalog::DEFAULT_MODEL)]
+    #[arg(long, visible_alias = "model_id", value_name = "REF", default_value = llama::hub::catalog::DEFAULT_MODEL)]
     pub model: String,
     /// Adapter to merge.
     #[arg(long, value_name = "DIR")]
@@ -327,7 +327,7 @@ pub enum Dtype {
 #[derive(Debug, Args)]
 pub struct ExportArgs {
     /// Model: a path, a short name, or owner/name on the hub.
-    #[arg(long, visible_alias = "model_id", value_name = "REF", default_value = llama::catalog::DEFAULT_MODEL)]
+    #[arg(long, visible_alias = "model_id", value_name = "REF", default_value = llama::hub::catalog::DEFAULT_MODEL)]
     pub model: String,
     /// Adapter to merge before.
     #[arg(long, value_name = "DIR")]

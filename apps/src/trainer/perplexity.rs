@@ -4,7 +4,7 @@ use std::fs;
 
 use anyhow::{Context, Result, ensure};
 use engine::{Example, Nll};
-use llama::checkpoint::Form;
+use llama::model::checkpoint::Form;
 use llama::{Adapter, Model};
 use serde::Serialize;
 

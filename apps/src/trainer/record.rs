@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use engine::LoraConfig;
 use llama::adapter::CONFIG_FILE;
-use llama::training_checkpoint::checkpoint_steps;
+use llama::adapter::training_checkpoint::checkpoint_steps;
 use serde::Serialize;
 use serde_json::json;
 

@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use engine::{AdamWConfig, Finetune, Llama, LoraConfig};
-use llama::training_checkpoint::{TrainingCheckpoint, checkpoint_path};
+use llama::adapter::training_checkpoint::{TrainingCheckpoint, checkpoint_path};
 use llama::{Adapter, Checkpoint, LlamaError, Model, hub};
 
 use crate::base::warn_of_other_base;

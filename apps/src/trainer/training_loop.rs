@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Context, Result, anyhow, ensure};
 use engine::{EngineError, Example, Finetune, Llama, Nll};
 use llama::Adapter;
-use llama::training_checkpoint::{TrainingCheckpoint, checkpoint_path};
+use llama::adapter::training_checkpoint::{TrainingCheckpoint, checkpoint_path};
 
 use crate::checkpoints;
 use crate::cli::RunArgs;

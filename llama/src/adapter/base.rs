@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::Adapter;
-use crate::Checkpoint;
+use crate::model::checkpoint::Checkpoint;
 
 /// What the trainer writes beside an adapter, or above the checkpoints of a run.
 const RUN_FILE: &str = "run.json";

@@ -8,8 +8,8 @@ use engine::{LoraConfig, LoraWeights};
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 
-use crate::LlamaError;
-use crate::safetensors::Safetensors;
+use crate::error::LlamaError;
+use crate::files::safetensors::Safetensors;
 
 /// PEFT's wrapper (`base_model`) around the Hugging Face model (`model`).
 const PREFIX: &str = "base_model.model.";

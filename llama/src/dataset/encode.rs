@@ -4,7 +4,7 @@ use engine::Example;
 use rayon::prelude::*;
 
 use super::{Lengths, Prompts, Row, mask};
-use crate::{Tokenizer, TokenizerError};
+use crate::text::tokenizer::{Tokenizer, TokenizerError};
 
 /// Which tokens the loss counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::{Columns, Field, Fields};
-use crate::Message;
+use crate::text::chat_template::Message;
 
 /// The texts of a row that is no conversation.
 #[derive(Debug, Default)]

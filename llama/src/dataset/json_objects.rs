@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use super::distinct_keys::DistinctKeys;
 use super::fields::of_object;
 use super::{MAX_ROW, Sink, too_long};
-use crate::LlamaError;
+use crate::error::LlamaError;
 
 /// Reads all rows into `sink`.
 pub(super) fn read(reader: impl BufRead, by_line: bool, sink: &mut Sink<'_>) -> Result<(), LlamaError> {

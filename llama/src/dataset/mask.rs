@@ -4,7 +4,8 @@ use std::ops::Range;
 
 use engine::Example;
 
-use crate::{Answer, Message, Tokenizer, TokenizerError, Transcriber, Transcript};
+use crate::text::chat_template::{Answer, Message, Transcriber, Transcript};
+use crate::text::tokenizer::{Tokenizer, TokenizerError};
 
 /// The tokens of a conversation, of which every turn of the assistant is learned with the token that
 /// ends it. Where the template ends the last turn with none, `eos` does. What comes after the last

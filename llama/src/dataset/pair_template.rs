@@ -3,7 +3,8 @@
 use std::str::FromStr;
 
 use super::Pair;
-use crate::{Tokenizer, TokenizerError, grounded_prompt, grounded_template};
+use crate::text::prompt::{grounded_prompt, grounded_template};
+use crate::text::tokenizer::{Tokenizer, TokenizerError};
 
 /// A prompt with places for the question and its context; the answer comes after it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -158,7 +159,7 @@ fn is_name(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{ChatTemplate, Message};
+    use crate::text::chat_template::{ChatTemplate, Message};
 
     #[test]
     fn a_written_template_is_known_again() {

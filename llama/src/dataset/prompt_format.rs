@@ -3,7 +3,8 @@
 use std::str::FromStr;
 
 use super::PairTemplate;
-use crate::{ChatTemplate, TemplateError, Tokenizer, Transcriber};
+use crate::text::chat_template::{ChatTemplate, TemplateError, Transcriber};
+use crate::text::tokenizer::Tokenizer;
 
 /// A way to write prompts, as a person asks for it.
 #[derive(Debug, Clone, PartialEq, Eq)]

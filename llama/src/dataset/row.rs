@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::Message;
+use crate::text::chat_template::Message;
 
 /// A conversation to learn from. A question with its answer is one of two messages, and the passages
 /// that retrieval would have found for it are its system message.

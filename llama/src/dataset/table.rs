@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, Read, Seek};
 use super::csv_records::{CsvRecord, CsvRecords, line_ends, separator_name};
 use super::fields::Texts;
 use super::{Field, Fields, Sink};
-use crate::LlamaError;
+use crate::error::LlamaError;
 
 /// Which columns are what.
 struct Header {

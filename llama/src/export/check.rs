@@ -5,8 +5,12 @@ use std::path::Path;
 
 use engine::{LlamaConfig, RopeScaling};
 
-use crate::gguf::Gguf;
-use crate::{ChatTemplate, Checkpoint, LlamaError, Message, Tokenizer, config};
+use crate::error::LlamaError;
+use crate::files::gguf::Gguf;
+use crate::model::checkpoint::Checkpoint;
+use crate::model::config;
+use crate::text::chat_template::{ChatTemplate, Message};
+use crate::text::tokenizer::Tokenizer;
 
 /// Texts that tokenizers cut differently: spaces and line ends in all places, digits, scripts, bytes.
 const PROBES: [&str; 10] = [
@@ -97,7 +101,7 @@ impl Described {
                 ))
             }
         };
-        let refused = |error: crate::TokenizerError| error.to_string();
+        let refused = |error: crate::text::tokenizer::TokenizerError| error.to_string();
         for text in PROBES {
             // A text that one of them cannot write is no difference as long as the other cannot either.
             let [a, b] = [ours, theirs].map(|tokenizer| tokenizer.encode_prompt(text).unwrap_or_default());

@@ -4,9 +4,9 @@
 use engine::{AttentionBias, LlamaConfig, RopeScaling};
 use serde_json::{Map, Value, json};
 
-use crate::Tokenizer;
-use crate::config::Architecture;
-use crate::float::Float;
+use crate::files::float::Float;
+use crate::model::config::Architecture;
+use crate::text::tokenizer::Tokenizer;
 
 /// config.json of the architecture that has these features.
 ///

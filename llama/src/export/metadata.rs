@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use engine::LlamaConfig;
 
 use super::{Export, Recipe};
-use crate::config::{Architecture, rope_keys};
-use crate::gguf::Value;
-use crate::{ChatTemplate, LlamaError};
+use crate::error::LlamaError;
+use crate::files::gguf::Value;
+use crate::model::config::{Architecture, rope_keys};
+use crate::text::chat_template::ChatTemplate;
 
 /// The version of ggml's block formats.
 const QUANTIZATION_VERSION: u32 = 2;

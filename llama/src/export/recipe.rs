@@ -12,8 +12,8 @@ use std::str::FromStr;
 use engine::LlamaConfig;
 use engine::quant::Format;
 
-use crate::float::Float;
-use crate::gguf::Storage;
+use crate::files::float::Float;
+use crate::files::gguf::Storage;
 
 /// A mixture of formats under the name that llama.cpp gives it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

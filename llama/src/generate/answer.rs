@@ -1,12 +1,12 @@
 //! One answer in the making: it knows tokens and text, and no model.
 
 use super::{FinishReason, GenerateError, Request, Token};
-use crate::sampler::Sampler;
-use crate::stop::StopStrings;
-use crate::tokenizer::{DecodeStream, Tokenizer};
+use crate::generate::sampler::Sampler;
+use crate::text::stop_strings::StopStrings;
+use crate::text::tokenizer::{DecodeStream, Tokenizer};
 
 /// The state of one answer between two tokens. Its drivers feed it logits: [`Generate`](super::Generate), for one
-/// request at a time, and the [`Scheduler`](crate::Scheduler), for many at once. So both stop at the same places and
+/// request at a time, and the [`Scheduler`](crate::generate::scheduler::Scheduler), for many at once. So both stop at the same places and
 /// give the same text.
 #[derive(Debug)]
 pub(crate) struct Answer {

@@ -5,7 +5,7 @@ use engine::{AdapterId, EngineError};
 use super::answer::Answer;
 use super::lookup::Lookup;
 use super::{GenerateError, Token};
-use crate::language_model::{LanguageModel, SequencePart};
+use crate::generate::language_model::{LanguageModel, SequencePart};
 
 /// An answer that a model has opened a sequence for.
 #[derive(Debug)]

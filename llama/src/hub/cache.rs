@@ -6,7 +6,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::progress::spinner;
-use crate::LlamaError;
+use crate::error::LlamaError;
 
 /// The directory that holds all fetched models: `$HEARTH_CACHE`, else `hearth` in the platform's
 /// directory for caches.

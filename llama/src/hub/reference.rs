@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::LlamaError;
-use crate::catalog::{self, Entry};
+use crate::error::LlamaError;
+use crate::hub::catalog::{self, Entry};
 
 /// A model reference, understood.
 #[derive(Debug)]

@@ -9,8 +9,8 @@ use super::Hub;
 use super::cache::Lock;
 use super::download::Expected;
 use super::reference::{RepositoryName, is_name};
-use crate::LlamaError;
-use crate::safetensors::{INDEX, read_index};
+use crate::error::LlamaError;
+use crate::files::safetensors::{INDEX, read_index};
 
 /// Small files beside the weights that some part of a model's loading reads.
 const COMPANIONS: [&str; 10] = [

@@ -2,7 +2,7 @@
 
 use burn::tensor::{Device, Tensor, TensorData};
 use engine::{Weight, WeightSource};
-use llama::safetensors::Safetensors;
+use llama::files::safetensors::Safetensors;
 
 use crate::RagError;
 
