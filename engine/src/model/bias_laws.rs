@@ -3,13 +3,18 @@
 
 use burn::tensor::{Tensor, TensorData};
 
+use crate::adapter::lora::LoraWeights;
+use crate::config::{AttentionBias, LlamaConfig};
+use crate::linear::projection::Projection;
+use crate::linear::weight::Weight;
 use crate::model::laws::{
     RandomWeights, assert_close, biased, config, device, examples, logits, lora_config, model, parameters,
     random_adapter, tokens,
 };
 use crate::ops::host_values::host_values;
 use crate::quant::Format;
-use crate::{AdamWConfig, AttentionBias, Finetune, LlamaConfig, LoraWeights, Projection, Weight};
+use crate::train::adamw::AdamWConfig;
+use crate::train::finetune::Finetune;
 
 fn random(name: &str, shape: [usize; 2]) -> Tensor<2> {
     let values = RandomWeights::values(name, shape[0] * shape[1]);

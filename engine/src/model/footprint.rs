@@ -1,6 +1,7 @@
 //! How large a model is.
 
-use crate::{Llama, Weight};
+use crate::linear::weight::Weight;
+use crate::model::llama::Llama;
 
 /// Numbers and bytes of a model's weights.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -50,9 +51,10 @@ impl Footprint {
 
 #[cfg(all(test, feature = "flex"))]
 mod tests {
+    use crate::adapter::lora::LoraConfig;
+    use crate::config::LlamaConfig;
     use crate::model::laws::{config, lora_config, model};
     use crate::quant::Format;
-    use crate::{LlamaConfig, LoraConfig};
 
     #[test]
     fn every_number_counts_once() {

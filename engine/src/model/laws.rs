@@ -3,14 +3,21 @@
 
 use burn::tensor::{Device, Tensor, TensorData};
 
+use crate::adapter::lora::{LoraConfig, LoraWeights};
+use crate::cache::batch::{Batch, Outputs};
+use crate::cache::kv_cache::{CacheType, KvCache};
+use crate::config::{AttentionBias, LlamaConfig, RopeScaling};
+use crate::error::EngineError;
 use crate::linear::quantized_matrix::QuantizedMatrix;
+use crate::linear::weight::{Weight, WeightSource};
+use crate::model::llama::Llama;
 use crate::ops::host_values::host_values;
+use crate::ops::quantized::Arithmetic;
 use crate::quant::Format;
 use crate::rng::mix;
-use crate::{
-    AdamWConfig, Arithmetic, AttentionBias, Batch, CacheType, EngineError, Example, Finetune, KvCache, Llama,
-    LlamaConfig, LoraConfig, LoraWeights, Outputs, RopeScaling, Weight, WeightSource,
-};
+use crate::train::adamw::AdamWConfig;
+use crate::train::example::Example;
+use crate::train::finetune::Finetune;
 
 /// f32 sums in another order, through two layers.
 const REORDERED: f32 = 2e-4;

@@ -3,7 +3,14 @@
 use burn::tensor::{DType, Device, Tensor};
 
 use crate::adapter::AdapterId;
+use crate::adapter::lora::LoraConfig;
 use crate::adapter::row_adapters::RowAdapters;
+use crate::cache::batch::Batch;
+use crate::cache::kv_cache::KvCache;
+use crate::config::{LlamaConfig, RopeScaling};
+use crate::error::EngineError;
+use crate::linear::projection::Projection;
+use crate::linear::weight::{Weight, WeightSource};
 use crate::model::forward_context::ForwardContext;
 use crate::model::layer::DecoderLayer;
 use crate::model::norm::RmsNorm;
@@ -12,9 +19,6 @@ use crate::model::rope::Rope;
 use crate::ops::gather::{index_tensor, select_rows};
 use crate::ops::quantized::Arithmetic;
 use crate::quant::Format;
-use crate::{
-    Batch, EngineError, KvCache, LlamaConfig, LoraConfig, Projection, RopeScaling, Weight, WeightSource,
-};
 
 /// A Llama-architecture model. Cloning shares the weights.
 #[derive(Debug, Clone)]
@@ -188,8 +192,10 @@ mod tests {
     use burn::backend::TensorMetadata;
 
     use super::*;
+    use crate::cache::batch::Outputs;
+    use crate::cache::kv_cache::CacheType;
     use crate::model::laws::{RandomWeights, config, device, logits, model, tokens};
-    use crate::{CacheType, Example, Outputs};
+    use crate::train::example::Example;
 
     #[test]
     fn a_tied_head_shares_the_table_after_dequantizing() {

@@ -6,17 +6,22 @@ use serde_json::Value;
 
 use crate::adapter::AdapterId;
 use crate::adapter::lora::Dropout;
+use crate::adapter::lora::{LoraConfig, LoraWeights};
 use crate::adapter::row_adapters::RowAdapters;
+use crate::config::LlamaConfig;
+use crate::linear::projection::Projection;
+use crate::linear::weight::Weight;
 use crate::model::laws::{
     RandomWeights, assert_close, biased, config, device, examples, logits, lora_config, model,
     random_adapter, tokens,
 };
+use crate::model::llama::Llama;
 use crate::ops::host_values::host_values;
 use crate::quant::Format;
 use crate::rng::mix;
-use crate::{
-    AdamWConfig, Example, Finetune, Llama, LlamaConfig, LoraConfig, LoraWeights, Projection, Weight,
-};
+use crate::train::adamw::AdamWConfig;
+use crate::train::example::Example;
+use crate::train::finetune::Finetune;
 
 /// Largest relative difference of a figure of PEFT's: f32 sums in another order, through two layers.
 const PEFT: f64 = 2e-4;

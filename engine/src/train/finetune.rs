@@ -10,15 +10,18 @@ use burn::tensor::Tensor;
 
 use crate::adapter::lora::Dropout;
 use crate::adapter::row_adapters::RowAdapters;
+use crate::error::EngineError;
 use crate::model::forward_context::ForwardContext;
 use crate::model::layer::DecoderLayer;
+use crate::model::llama::Llama;
 use crate::ops::gather::select_rows;
 use crate::ops::host_values::host_values;
 use crate::rng::mix;
 use crate::train::adamw::{AdamW, AdamWConfig};
+use crate::train::example::Example;
 use crate::train::example::{CausalAttention, Packed};
+use crate::train::loss::Nll;
 use crate::train::loss::cross_entropy;
-use crate::{EngineError, Example, Llama, Nll};
 
 /// A model in training: the adapter learns, everything else is frozen.
 #[derive(Debug)]

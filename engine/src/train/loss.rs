@@ -6,7 +6,7 @@ use std::sync::Arc;
 use burn::backend::Dispatch;
 use burn::tensor::Tensor;
 
-use crate::Projection;
+use crate::linear::projection::Projection;
 use crate::ops::fused::FusedOps;
 use crate::ops::host_values::host_values;
 

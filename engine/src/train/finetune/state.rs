@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use burn::tensor::Tensor;
 
 use super::Finetune;
-use crate::EngineError;
+use crate::error::EngineError;
 use crate::quant::DynamicMap;
 use crate::train::adamw::Moment;
 
@@ -85,9 +85,11 @@ impl Finetune {
 #[cfg(all(test, feature = "flex"))]
 mod tests {
     use super::*;
+    use crate::adapter::lora::LoraConfig;
     use crate::model::laws::{config, examples, lora_config, model};
+    use crate::model::llama::Llama;
     use crate::ops::host_values::host_values;
-    use crate::{AdamWConfig, Llama, LoraConfig};
+    use crate::train::adamw::AdamWConfig;
 
     fn adapter(llama: &Llama) -> Vec<Vec<f32>> {
         let (_, weights) = llama.lora().unwrap();
@@ -143,7 +145,7 @@ mod tests {
         let before = (bits(&adapter(run.model())), bits(&moments(&run)), run.state().steps);
         for _ in 0..2 {
             let error = run.step(&[examples(2)], 1e-2).unwrap_err();
-            assert!(matches!(error, crate::EngineError::NotFinite { what: "loss" }), "{error}");
+            assert!(matches!(error, crate::error::EngineError::NotFinite { what: "loss" }), "{error}");
             assert!((bits(&adapter(run.model())), bits(&moments(&run)), run.state().steps) == before);
         }
     }
