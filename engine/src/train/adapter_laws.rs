@@ -12,8 +12,7 @@ use crate::config::LlamaConfig;
 use crate::linear::projection::Projection;
 use crate::linear::weight::Weight;
 use crate::model::laws::{
-    RandomWeights, assert_close, biased, config, device, examples, logits, lora_config, model,
-    random_adapter, tokens,
+    RandomWeights, assert_close, biased, config, device, logits, lora_config, model, random_adapter, tokens,
 };
 use crate::model::llama::Llama;
 use crate::ops::host_values::host_values;
@@ -22,6 +21,7 @@ use crate::rng::mix;
 use crate::train::adamw::AdamWConfig;
 use crate::train::example::Example;
 use crate::train::finetune::Finetune;
+use crate::train::laws::examples;
 
 /// Largest relative difference of a figure of PEFT's: f32 sums in another order, through two layers.
 const PEFT: f64 = 2e-4;

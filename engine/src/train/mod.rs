@@ -6,4 +6,6 @@ mod adapter_laws;
 mod evaluate;
 pub(crate) mod example;
 pub(crate) mod finetune;
+#[cfg(all(test, feature = "flex"))]
+mod laws;
 pub(crate) mod loss;

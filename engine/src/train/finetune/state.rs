@@ -86,10 +86,11 @@ impl Finetune {
 mod tests {
     use super::*;
     use crate::adapter::lora::LoraConfig;
-    use crate::model::laws::{config, examples, lora_config, model};
+    use crate::model::laws::{config, lora_config, model};
     use crate::model::llama::Llama;
     use crate::ops::host_values::host_values;
     use crate::train::adamw::AdamWConfig;
+    use crate::train::laws::examples;
 
     fn adapter(llama: &Llama) -> Vec<Vec<f32>> {
         let (_, weights) = llama.lora().unwrap();
