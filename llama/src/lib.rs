@@ -20,16 +20,15 @@ pub use dataset::Dataset;
 pub use error::LlamaError;
 pub use export::{Export, Recipe};
 pub use files::float::Float;
+pub use generate::adapter_choice::{AdapterChoice, LoadedAdapter};
+pub use generate::iterator::{Generate, generate};
 pub use generate::language_model::{CachedLlama, LanguageModel, SequencePart};
+pub use generate::request::{FinishReason, GenerateError, PREFILL_TOKENS, Request, SPECULATED_ROWS, Token};
 pub use generate::sampler::{Sampler, Sampling, SamplingError};
 pub use generate::scheduler::{Limits, LoadAdapterError, Scheduler, Stats, SubmitError, Ticket, TokenStream};
-pub use generate::{
-    AdapterChoice, FinishReason, Generate, GenerateError, LoadedAdapter, PREFILL_TOKENS, Request,
-    SPECULATED_ROWS, Token, generate,
-};
 pub use model::Model;
 pub use model::checkpoint::Checkpoint;
-pub use text::chat_template::{Answer, ChatTemplate, Message, TemplateError, Transcriber, Transcript};
+pub use text::chat_template::{AnswerSpan, ChatTemplate, Message, TemplateError, Transcriber, Transcript};
 pub use text::prompt::{GROUNDED_STOP, grounded_prompt, grounded_template};
 pub use text::stop_strings::StopStrings;
 pub use text::tokenizer::{DecodeStream, Tokenizer, TokenizerError};

@@ -15,7 +15,7 @@ use tokenizers::Tokenizer;
 
 use crate::bert::{Bert, BertConfig};
 use crate::{Embedder, RagError};
-use weights::Weights;
+use weights::SafetensorsWeights;
 
 /// Tokens of one forward pass: enough to keep the matrix products busy, little enough that the
 /// activations stay in megabytes.
@@ -50,7 +50,7 @@ impl MiniLm {
 
         let weights_path = folder.join("model.safetensors");
         let file = Safetensors::open(&weights_path)?;
-        let bert = Bert::load(config, &mut Weights { file, device: device.clone() }, device)?;
+        let bert = Bert::load(config, &mut SafetensorsWeights { file, device: device.clone() }, device)?;
 
         let id = model_id(&weights_path, &tokenizer_json, max_tokens)?;
         Ok(MiniLm { id, bert, tokenizer, max_tokens })

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::index::UnitVector;
-use crate::{Embedder, Index, Match, Origin, RagError, read_folder};
+use crate::{Embedder, Index, IndexOrigin, Match, RagError, read_folder};
 
 /// A passage that may answer the question.
 #[derive(Debug, Clone, PartialEq)]
@@ -40,7 +40,7 @@ impl Default for Selection {
 pub struct Retriever {
     embedder: Box<dyn Embedder>,
     index: Index,
-    origin: Origin,
+    origin: IndexOrigin,
     selection: Selection,
 }
 
@@ -95,7 +95,7 @@ impl Retriever {
     }
 
     /// Where the index came from: its cache, or built anew and why.
-    pub fn origin(&self) -> &Origin {
+    pub fn origin(&self) -> &IndexOrigin {
         &self.origin
     }
 

@@ -53,7 +53,7 @@ pub fn run(arguments: &BenchArgs) -> anyhow::Result<()> {
             for &test in &tests {
                 let samples = pool.install(|| measure(&mut model, test, arguments.repetitions))?;
                 let speed = Speed::of(samples);
-                let row = Row::new(reference, test, count, speed, load_s);
+                let row = BenchRow::new(reference, test, count, speed, load_s);
                 if !arguments.json {
                     if rows.is_empty() {
                         print(&line(width, HEADER))?;
@@ -187,7 +187,7 @@ impl Speed {
 
 /// A line of the report.
 #[derive(Debug, Serialize)]
-struct Row {
+struct BenchRow {
     /// The reference that the command line gave.
     model: String,
     test: String,
@@ -201,7 +201,7 @@ struct Row {
     load_s: f64,
 }
 
-impl Row {
+impl BenchRow {
     fn new(model: &str, test: Test, threads: usize, speed: Speed, load_s: f64) -> Self {
         Self {
             model: model.into(),
@@ -366,7 +366,7 @@ mod tests {
     #[test]
     fn a_row_is_json_or_a_line_under_the_header() {
         let speed = Speed { median: 20.5, min: 19.0, max: 1234.5 };
-        let mut row = Row::new("m.gguf", Test::Prompt(512), 2, speed, 0.25);
+        let mut row = BenchRow::new("m.gguf", Test::Prompt(512), 2, speed, 0.25);
         row.peak_rss_mib = None;
         assert_eq!(
             serde_json::to_value(&row).unwrap(),

@@ -27,7 +27,7 @@ pub enum Grounding {
 
 /// Writes prompts for one model.
 #[derive(Debug, Clone)]
-pub struct Prompts {
+pub struct PromptWriter {
     /// The model's tokenizer.
     pub tokenizer: Tokenizer,
     /// The adapter's chat template, else the model's.
@@ -36,7 +36,7 @@ pub struct Prompts {
     pub grounding: Grounding,
 }
 
-impl Prompts {
+impl PromptWriter {
     /// A raw prompt: the tokens of `text`, and BOS where the model's texts start with it.
     ///
     /// # Errors
@@ -133,7 +133,7 @@ mod tests {
 
     #[test]
     fn an_adapter_with_a_template_gets_the_bare_passages() {
-        let prompts = Prompts { grounding: Grounding::AdapterTemplate, ..prompts() };
+        let prompts = PromptWriter { grounding: Grounding::AdapterTemplate, ..prompts() };
         assert_eq!(text(prompts.grounded("Where?", Some("Here."))), "system: Here.\nuser: Where?\n");
         assert_eq!(text(prompts.grounded("Where?", None)), "user: Where?\n");
     }
@@ -146,7 +146,7 @@ mod tests {
              {{ message.content }}\n{% endif %}{% endfor %}";
         for source in [strict, silent] {
             let template = Some(ChatTemplate::new(source, "", "").unwrap());
-            let prompts = Prompts { template, grounding: Grounding::AdapterTemplate, ..prompts() };
+            let prompts = PromptWriter { template, grounding: Grounding::AdapterTemplate, ..prompts() };
             prompts.check().unwrap();
             assert_eq!(text(prompts.grounded("Where?", Some("Here."))), "user: Here.\n\nWhere?\n");
         }
@@ -155,13 +155,13 @@ mod tests {
     #[test]
     fn a_template_that_refuses_every_question_is_found_at_the_start() {
         let template = Some(ChatTemplate::new("{{ raise_exception('No.') }}", "", "").unwrap());
-        let error = Prompts { template, ..prompts() }.check().unwrap_err().to_string();
+        let error = PromptWriter { template, ..prompts() }.check().unwrap_err().to_string();
         assert_eq!(error, "the model cannot be asked a question with passages: No.");
     }
 
     #[test]
     fn without_template_the_instruction_form_is_used() {
-        let prompts = Prompts { template: None, grounding: Grounding::Instruction, ..prompts() };
+        let prompts = PromptWriter { template: None, grounding: Grounding::Instruction, ..prompts() };
         assert_eq!(
             text(prompts.grounded("Where?", Some("Here."))),
             "### Instruction:\nWhere?\n### Context:\nHere.\n### Response:\n"

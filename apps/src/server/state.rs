@@ -10,7 +10,7 @@ use rag::Hit;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use crate::error::ApiError;
-use crate::prompt::Prompts;
+use crate::prompt::PromptWriter;
 
 /// Finds at most so many passages for a question.
 pub type Search = Box<dyn Fn(&str, usize) -> anyhow::Result<Vec<Hit>> + Send + Sync>;
@@ -20,7 +20,7 @@ pub struct AppState {
     /// The model's name, as answers give it.
     pub model: String,
     /// Writes prompts.
-    pub prompts: Prompts,
+    pub prompts: PromptWriter,
     /// Runs the model.
     pub scheduler: Scheduler,
     /// The knowledge base, if there is one.
@@ -35,7 +35,7 @@ pub type Shared = Arc<AppState>;
 
 impl AppState {
     /// A state before its first answer.
-    pub fn new(model: String, prompts: Prompts, scheduler: Scheduler, search: Option<Search>) -> Self {
+    pub fn new(model: String, prompts: PromptWriter, scheduler: Scheduler, search: Option<Search>) -> Self {
         Self { model, prompts, scheduler, search, started: now(), answers: AtomicU64::new(0) }
     }
 
@@ -49,12 +49,12 @@ impl AppState {
     ///
     /// # Errors
     /// If the model is overloaded or the request can never be answered.
-    pub fn submit(&self, request: Request) -> Result<Answer, ApiError> {
+    pub fn submit(&self, request: Request) -> Result<AnswerStream, ApiError> {
         let (sender, tokens) = unbounded_channel(); // bounded by the request's max_tokens
         let ticket = self.scheduler.submit(request, move |token| {
             sender.send(token).ok(); // a receiver that is gone dropped its ticket too
         })?;
-        Ok(Answer { tokens, finished: false, _ticket: ticket })
+        Ok(AnswerStream { tokens, finished: false, _ticket: ticket })
     }
 }
 
@@ -64,7 +64,7 @@ pub fn now() -> u64 {
 }
 
 /// An answer as it comes. Dropping it, as axum does when the client is gone, gives it up.
-pub struct Answer {
+pub struct AnswerStream {
     tokens: UnboundedReceiver<Result<Token, GenerateError>>,
     finished: bool,
     _ticket: Ticket,
@@ -81,7 +81,7 @@ pub struct Completion {
     pub finish: FinishReason,
 }
 
-impl Answer {
+impl AnswerStream {
     async fn next(&mut self) -> Option<Result<Token, GenerateError>> {
         if self.finished {
             return None;

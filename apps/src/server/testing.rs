@@ -16,9 +16,9 @@ use rag::Hit;
 use serde_json::Value;
 use tower::ServiceExt;
 
-use crate::prompt::{Grounding, Prompts};
+use crate::prompt::{Grounding, PromptWriter};
 use crate::routes::app;
-use crate::state::{Answer, AppState, Search, Shared};
+use crate::state::{AnswerStream, AppState, Search, Shared};
 
 /// The end token of the tests' tokenizer, whose other tokens are bytes.
 const END: u32 = 256;
@@ -125,11 +125,11 @@ impl LanguageModel for Echo {
 }
 
 /// Prompts of a chat model: each message a line.
-pub fn prompts() -> Prompts {
+pub fn prompts() -> PromptWriter {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/letters");
     let template =
         "{% for message in messages %}{{ message.role }}: {{ message.content }}{{ '\\n' }}{% endfor %}";
-    Prompts {
+    PromptWriter {
         tokenizer: Tokenizer::from_dir(&folder).unwrap(),
         template: Some(ChatTemplate::new(template, "", "").unwrap()),
         grounding: Grounding::Chat,
@@ -222,7 +222,7 @@ impl Server {
     }
 
     /// Hands a raw prompt to the model, past HTTP.
-    pub fn submit(&self, prompt: &str) -> Answer {
+    pub fn submit(&self, prompt: &str) -> AnswerStream {
         let prompt = self.state.prompts.raw(prompt).unwrap();
         self.state.submit(llama::Request::new(prompt, 10)).unwrap()
     }

@@ -15,7 +15,7 @@ use crate::{peak_memory, train};
 
 /// What was measured.
 #[derive(Debug, Serialize)]
-struct Report {
+struct BenchReport {
     model: String,
     base: String,
     seq: usize,
@@ -62,7 +62,7 @@ pub fn run(args: &BenchArgs) -> Result<()> {
     sorted.sort_by(f64::total_cmp);
     let (median, min) = (sorted[sorted.len() / 2], sorted[0]);
     let tokens = (args.seq * args.batch_size) as f64;
-    let report = Report {
+    let report = BenchReport {
         model: args.model.clone(),
         base: format!("{base:?}").to_lowercase(),
         seq: args.seq,

@@ -15,7 +15,7 @@ const MOST_POINTS: usize = 500;
 #[derive(Debug, Serialize)]
 pub struct Chart {
     title: &'static str,
-    lines: Vec<Line>,
+    lines: Vec<ChartLine>,
     /// Labels beside the y axis, with their heights.
     y: Vec<Label>,
     /// Labels below the x axis, with their places.
@@ -24,7 +24,7 @@ pub struct Chart {
 
 /// A line of a chart.
 #[derive(Debug, Serialize)]
-struct Line {
+struct ChartLine {
     name: &'static str,
     /// `x,y x,y …`, as the attribute `points` of a `polyline` wants it.
     points: String,
@@ -55,7 +55,7 @@ impl Chart {
             if low < high { (low, high) } else { (low - low.abs().max(1e-9), high + high.abs().max(1e-9)) };
         let place = |step: f64| LEFT + (WIDTH - LEFT - EDGE) * step / end.max(1.0);
         let height = |value: f64| EDGE + (HEIGHT - BOTTOM - EDGE) * (high - value) / (high - low);
-        let lines = series.iter().filter(|(_, points)| !points.is_empty()).map(|(name, points)| Line {
+        let lines = series.iter().filter(|(_, points)| !points.is_empty()).map(|(name, points)| ChartLine {
             name,
             points: points
                 .iter()

@@ -23,7 +23,7 @@ const SUMMARY_FILE: &str = "training.json";
 pub struct Summary<'a> {
     pub args: &'a TrainArgs,
     pub lora: &'a LoraConfig,
-    pub rows: &'a Rows,
+    pub rows: &'a RowCounts,
     pub state: &'a TrainerState,
     /// Perplexity of the rows held back, if there are any.
     pub validation_perplexity: Option<BeforeAfter>,
@@ -31,7 +31,7 @@ pub struct Summary<'a> {
 
 /// How many rows went where.
 #[derive(Debug, Clone, Serialize)]
-pub struct Rows {
+pub struct RowCounts {
     pub train: usize,
     pub validation: usize,
     /// Set aside.

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use crate::metrics::{Line, Metrics};
+use crate::metrics::{Metrics, MetricsLine};
 use crate::tensorboard::EventFile;
 
 /// Both, open for appending.
@@ -26,19 +26,19 @@ impl RunLog {
     }
 
     /// Adds a line to the one and its values, under transformers' names, to the other.
-    pub fn write(&mut self, line: Line) -> Result<()> {
+    pub fn write(&mut self, line: MetricsLine) -> Result<()> {
         self.metrics.write(line)?;
         let (step, values): (_, &[_]) = match line {
-            Line::Step { step, loss, grad_norm, lr, .. } => {
+            MetricsLine::Step { step, loss, grad_norm, lr, .. } => {
                 (step, &[("train/loss", loss), ("train/grad_norm", grad_norm), ("train/learning_rate", lr)])
             }
-            Line::Evaluation { step, eval_loss, .. } => (step, &[("eval/loss", eval_loss)]),
+            MetricsLine::Evaluation { step, eval_loss, .. } => (step, &[("eval/loss", eval_loss)]),
         };
         values.iter().try_for_each(|&(tag, value)| self.events.scalar(step, tag, value))
     }
 
     /// The lines of the run so far.
-    pub fn lines(&self) -> &[Line] {
+    pub fn lines(&self) -> &[MetricsLine] {
         self.metrics.lines()
     }
 }

@@ -12,7 +12,7 @@ use crate::cli::RunArgs;
 use crate::data::Data;
 use crate::interrupt::{Interrupt, Signal};
 use crate::lr_schedule::LrSchedule;
-use crate::metrics::Line;
+use crate::metrics::MetricsLine;
 use crate::progress::Progress;
 use crate::run_log::RunLog;
 use crate::schedule::Schedule;
@@ -99,7 +99,7 @@ impl TrainingLoop<'_> {
         })?;
         self.state.global_step = step;
         self.state.epoch = step as f64 / self.schedule.steps_per_epoch().max(1) as f64;
-        self.log.write(Line::step(step, &report, lr))?;
+        self.log.write(MetricsLine::step(step, &report, lr))?;
         progress.step(&report, batches.iter().flatten().map(|example| example.tokens.len()).sum());
         Ok(())
     }
@@ -117,7 +117,7 @@ impl TrainingLoop<'_> {
             loss.is_finite(),
             "the loss on the rows held back is {loss} after step {step}; try a lower --lr"
         );
-        self.log.write(Line::evaluation(step, loss))?;
+        self.log.write(MetricsLine::evaluation(step, loss))?;
         let is_best = self.state.evaluated(loss);
         if self.args.eval_steps.is_none() {
             self.state.best = None; // nothing to choose from

@@ -9,13 +9,13 @@ use std::path::Path;
 use burn::tensor::Device;
 use engine::{EngineError, Llama, LlamaConfig, LoraConfig, LoraWeights};
 
-use crate::adapter::training_checkpoint;
 use crate::error::LlamaError;
 use crate::files::atomic_write::Staged;
 use crate::files::safetensors::Safetensors;
 use crate::model::checkpoint::names;
 
 mod base;
+mod checkpoint_folder;
 mod config;
 pub mod training_checkpoint;
 mod weights;
@@ -145,13 +145,13 @@ impl Adapter {
 
 /// Why a folder without configuration is no adapter.
 fn no_adapter(dir: &Path) -> String {
-    let checkpoint = || training_checkpoint::checkpoint_steps(dir).ok()?.pop();
+    let checkpoint = || checkpoint_folder::checkpoint_steps(dir).ok()?.pop();
     if !dir.exists() {
         "there is no such folder".into()
     } else if !dir.is_dir() {
         format!("is a file; an adapter is a folder with {CONFIG_FILE} and {WEIGHTS_FILE}")
     } else if let Some(step) = checkpoint() {
-        let latest = training_checkpoint::checkpoint_path(dir, step);
+        let latest = checkpoint_folder::checkpoint_path(dir, step);
         format!("is a run that has not ended; its latest adapter is in {}", latest.display())
     } else if dir.join("config.json").exists() {
         format!("holds a model, not an adapter: there is no {CONFIG_FILE}")

@@ -7,7 +7,6 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use ::safetensors::tensor::Dtype;
@@ -16,7 +15,8 @@ use engine::FinetuneState;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::adapter::Adapter;
+use super::Adapter;
+pub use super::checkpoint_folder::{checkpoint_path, checkpoint_steps, remove_checkpoint};
 use crate::error::LlamaError;
 use crate::files::atomic_write::{Staged, StagedFolder};
 use crate::files::safetensors::{Safetensors, SafetensorsWriter};
@@ -25,8 +25,6 @@ use crate::files::safetensors::{Safetensors, SafetensorsWriter};
 pub const STATE_FILE: &str = "trainer_state.json";
 /// The optimizer's file; transformers pickles it under another ending.
 const OPTIMIZER_FILE: &str = "optimizer.safetensors";
-/// What stands before the step in a checkpoint's name.
-const PREFIX: &str = "checkpoint-";
 /// PEFT's prefix of parameters.
 const PARAMETER: &str = "base_model.model.";
 /// Steps that the optimizer made.
@@ -41,47 +39,6 @@ pub struct TrainingCheckpoint<S> {
     pub optimizer: FinetuneState,
     /// The trainer's own state.
     pub state: S,
-}
-
-/// The folder of the checkpoint after `step` in the folder of a run.
-pub fn checkpoint_path(run: &Path, step: u64) -> PathBuf {
-    run.join(format!("{PREFIX}{step}"))
-}
-
-/// The steps of the checkpoints in the folder of a run, in order.
-///
-/// # Errors
-/// If the folder cannot be read; a missing one has no checkpoints.
-pub fn checkpoint_steps(run: &Path) -> Result<Vec<u64>, LlamaError> {
-    let entries = match fs::read_dir(run) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        entries => entries.map_err(LlamaError::io(run))?,
-    };
-    let mut steps = Vec::new();
-    for entry in entries {
-        let name = entry.map_err(LlamaError::io(run))?.file_name();
-        let step = name.to_str().and_then(|name| name.strip_prefix(PREFIX)?.parse::<u64>().ok());
-        steps.extend(step);
-    }
-    steps.sort_unstable();
-    Ok(steps)
-}
-
-/// Removes the checkpoint after `step`.
-///
-/// # Errors
-/// If the system refuses.
-pub fn remove_checkpoint(run: &Path, step: u64) -> Result<(), LlamaError> {
-    let path = checkpoint_path(run, step);
-    let nameless = run.join(format!(".{PREFIX}{step}.removed"));
-    match fs::remove_dir_all(&nameless) {
-        Err(cause) if cause.kind() != io::ErrorKind::NotFound => {
-            return Err(LlamaError::Io { path: nameless, cause });
-        }
-        _ => {} // of a run that was killed
-    }
-    fs::rename(&path, &nameless).map_err(LlamaError::io(&path))?;
-    fs::remove_dir_all(&nameless).map_err(LlamaError::io(&nameless))
 }
 
 impl<S: Serialize> TrainingCheckpoint<S> {

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use engine::Example;
 
-use crate::text::chat_template::{Answer, Message, Transcriber, Transcript};
+use crate::text::chat_template::{AnswerSpan, Message, Transcriber, Transcript};
 use crate::text::tokenizer::{Tokenizer, TokenizerError};
 
 /// The tokens of a conversation, of which every turn of the assistant is learned with the token that
@@ -53,8 +53,8 @@ struct Turns<'a> {
 
 impl Turns<'_> {
     /// The tokens of an answer and of its end, and whether the last is one that ends a turn.
-    fn learned(&self, answer: &Answer) -> (Range<usize>, bool) {
-        let Answer { text, closed } = answer;
+    fn learned(&self, answer: &AnswerSpan) -> (Range<usize>, bool) {
+        let AnswerSpan { text, closed } = answer;
         let starting_before = |byte: usize| self.spans.partition_point(|span| span.start < byte);
         let first = self.spans.partition_point(|span| span.end <= text.start && span.start < text.start);
         let end = starting_before(text.end);

@@ -30,11 +30,13 @@ mod table;
 
 pub use columns::{Column, Columns, Field};
 pub use encode::{Encoded, Learn, Refused, encode};
+pub use file_kind::is_hidden;
+use file_kind::{FileKind, not_text};
 pub use lengths::Lengths;
 pub use listed::{Listed, Note};
 pub use pair_template::PairTemplate;
 pub use prompt_format::{PromptFormat, Prompts};
-pub use row::{Origin, Pair, Row};
+pub use row::{Pair, Row, RowOrigin};
 pub use split::{Distinct, Split, SplitBy, SplitOptions, epoch_order};
 
 /// Bytes of a raw row that are read; a longer one is no question and answer.
@@ -66,16 +68,6 @@ pub struct Dataset {
     pub skipped: Listed,
     /// The first of the rows that [`Dataset::read_validation`] added.
     validation_from: Option<usize>,
-}
-
-/// The kinds of files.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Csv,
-    /// One object a line.
-    JsonLines,
-    /// An array of objects.
-    Json,
 }
 
 impl Dataset {
@@ -147,14 +139,14 @@ impl Dataset {
         if file.fill_buf().map_err(LlamaError::io(&path))?.starts_with(BYTE_ORDER_MARK) {
             file.consume(BYTE_ORDER_MARK.len());
         }
-        if let Some(reason) = file_kind::not_text(file.buffer()) {
+        if let Some(reason) = not_text(file.buffer()) {
             return Err(LlamaError::file(&path, reason));
         }
         self.files.push(path.clone());
         let mut sink = Sink { index: self.files.len() - 1, path: &path, options, dataset: self };
-        match kind(&path).unwrap_or(Kind::Csv) {
-            Kind::Csv => table::read(file, &mut sink),
-            kind => json_objects::read(file, kind == Kind::JsonLines, &mut sink),
+        match FileKind::of(&path).unwrap_or(FileKind::Csv) {
+            FileKind::Csv => table::read(file, &mut sink),
+            kind => json_objects::read(file, kind == FileKind::JsonLines, &mut sink),
         }
     }
 }
@@ -170,7 +162,7 @@ struct Sink<'a> {
 impl Sink<'_> {
     /// A row that starts on `line`: what it says, `None` if it is blank, or why it cannot be read.
     fn take(&mut self, line: u64, messages: Result<Option<Fields>, String>) -> Result<(), LlamaError> {
-        let origin = Origin { file: self.index, line };
+        let origin = RowOrigin { file: self.index, line };
         match messages {
             Ok(Some(fields)) => {
                 self.dataset.conversations |= fields.conversation;
@@ -202,28 +194,11 @@ fn too_long(bytes: u64) -> String {
     format!("the row has {bytes} bytes; more than {MAX_ROW} are no question and answer")
 }
 
-fn kind(path: &Path) -> Option<Kind> {
-    let extension = path.extension()?.to_str()?.to_ascii_lowercase();
-    match extension.as_str() {
-        "csv" | "tsv" => Some(Kind::Csv),
-        "jsonl" | "ndjson" => Some(Kind::JsonLines),
-        "json" => Some(Kind::Json),
-        _ => None,
-    }
-}
-
-/// Whether a file of a folder is not meant to be read: its name begins with a dot (`.DS_Store`, `._table.csv` of a
-/// Mac's archive), or with `~$`, as Office calls its locks.
-pub fn is_hidden(path: &Path) -> bool {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    name.starts_with('.') || name.starts_with("~$")
-}
-
 fn data_files(folder: &Path) -> io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
-        if kind(&path).is_some() && !is_hidden(&path) && path.is_file() {
+        if FileKind::of(&path).is_some() && !is_hidden(&path) && path.is_file() {
             files.push(path);
         }
     }

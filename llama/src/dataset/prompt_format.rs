@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use super::PairTemplate;
+use super::pair_template::PairTemplate;
 use crate::text::chat_template::{ChatTemplate, TemplateError, Transcriber};
 use crate::text::tokenizer::Tokenizer;
 

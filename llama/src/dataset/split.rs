@@ -55,7 +55,7 @@ pub struct Distinct {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Part {
+enum SplitPart {
     Train,
     Validation,
     Test,
@@ -77,8 +77,8 @@ impl Dataset {
         };
         groups.shuffle(&mut ChaCha8Rng::seed_from_u64(options.seed));
 
-        let mut parts = vec![Part::Train; self.rows.len()];
-        for (part, share) in [(Part::Validation, validation), (Part::Test, options.test)] {
+        let mut parts = vec![SplitPart::Train; self.rows.len()];
+        for (part, share) in [(SplitPart::Validation, validation), (SplitPart::Test, options.test)] {
             let target = (own as f64 * share.clamp(0.0, 1.0)).round() as usize;
             for row in hold_back(&mut groups, target).into_iter().flatten() {
                 if let Some(place) = parts.get_mut(row) {
@@ -86,12 +86,13 @@ impl Dataset {
                 }
             }
         }
-        parts[own..].fill(Part::Validation);
+        parts[own..].fill(SplitPart::Validation);
         let rows = |part| {
             let rows = self.rows.iter().zip(&parts).filter(move |(_, place)| **place == part);
             rows.map(|(row, _)| row).collect::<Vec<_>>()
         };
-        let (train, validation, test) = (rows(Part::Train), rows(Part::Validation), rows(Part::Test));
+        let (train, validation, test) =
+            (rows(SplitPart::Train), rows(SplitPart::Validation), rows(SplitPart::Test));
         let leaked = match options.by {
             SplitBy::Question if own == self.rows.len() => 0,
             _ => {

@@ -8,7 +8,7 @@ use super::{Field, Fields, Sink};
 use crate::error::LlamaError;
 
 /// Which columns are what.
-struct Header {
+struct ColumnIndices {
     columns: usize,
     separator: u8,
     instruction: usize,
@@ -32,7 +32,7 @@ pub(super) fn read<R: Read + Seek>(mut reader: BufReader<R>, sink: &mut Sink<'_>
     let mut splitter = Splitter { reader, separator, text: Vec::new(), ends: Vec::new() };
     let names =
         splitter.fields(&first).map_err(|(line, reason)| LlamaError::line(sink.path, line, reason))?;
-    let header = Header::find(&names, separator, sink)?;
+    let header = ColumnIndices::find(&names, separator, sink)?;
     loop {
         let Some(record) = records.next().map_err(sink.io())? else { return Ok(()) };
         match splitter.fields(&record) {
@@ -101,7 +101,7 @@ impl Splitter {
     }
 }
 
-impl Header {
+impl ColumnIndices {
     fn find(names: &[&str], separator: u8, sink: &Sink<'_>) -> Result<Self, LlamaError> {
         let columns = &sink.options.columns;
         let missing = |field| {

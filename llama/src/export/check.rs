@@ -27,13 +27,13 @@ const PROBES: [&str; 10] = [
 ];
 
 /// A model as its files describe it, apart from its tensors.
-pub(super) struct Described {
+pub(super) struct ModelDescription {
     config: LlamaConfig,
     tokenizer: Tokenizer,
     template: Option<ChatTemplate>,
 }
 
-impl Described {
+impl ModelDescription {
     /// A model that is there.
     pub fn source(checkpoint: &Checkpoint, folder: &Path, tokenizer: Tokenizer) -> Result<Self, LlamaError> {
         let [bos, eos] = spelled(&tokenizer);

@@ -8,7 +8,7 @@ use ::safetensors::tensor::Dtype;
 use engine::quant::Nf4;
 use serde_json::{Map, Value};
 
-use super::check::Described;
+use super::check::ModelDescription;
 use super::{Export, config_json};
 use crate::adapter::TEMPLATE_FILE;
 use crate::error::LlamaError;
@@ -64,7 +64,7 @@ impl Export {
         let mut config = self.config()?;
         config_json::set_dtype(&mut config, dtype);
         self.write_companions(&folder, &config)?;
-        self.check(output, Described::folder(folder.temporary()))?;
+        self.check(output, ModelDescription::folder(folder.temporary()))?;
         folder.commit()
     }
 
@@ -107,7 +107,7 @@ impl Export {
         config_json::set_dtype(&mut config, dtype);
         config_json::set_nf4(&mut config, dtype);
         self.write_companions(&folder, &config)?;
-        self.check(output, Described::folder(folder.temporary()))?;
+        self.check(output, ModelDescription::folder(folder.temporary()))?;
         folder.commit()
     }
 

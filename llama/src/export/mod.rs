@@ -26,7 +26,7 @@ use crate::model::checkpoint::names::gguf_name;
 use crate::model::config::{ROPE_FACTORS, rope_factors};
 use crate::text::tokenizer::Tokenizer;
 
-use check::Described;
+use check::ModelDescription;
 pub use recipe::Recipe;
 use source::Source;
 
@@ -94,12 +94,12 @@ impl Export {
             }
             progress(index + 1, tensors.len());
         }
-        writer.finish(|written| self.check(output, Described::gguf(written)))
+        writer.finish(|written| self.check(output, ModelDescription::gguf(written)))
     }
 
     /// Compares what was written, as it describes itself, with the model.
-    fn check(&self, output: &Path, written: Result<Described, LlamaError>) -> Result<(), LlamaError> {
-        let source = Described::source(&self.source.checkpoint, &self.folder, self.tokenizer()?)?;
+    fn check(&self, output: &Path, written: Result<ModelDescription, LlamaError>) -> Result<(), LlamaError> {
+        let source = ModelDescription::source(&self.source.checkpoint, &self.folder, self.tokenizer()?)?;
         let source = match self.source.adapter.as_ref().and_then(|adapter| adapter.chat_template.as_ref()) {
             Some(template) => source.with_template(template)?,
             None => source,

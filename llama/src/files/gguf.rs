@@ -28,7 +28,7 @@ pub use value::{Array, Value};
 pub use writer::{GgufWriter, TensorEntry};
 
 use crate::error::LlamaError;
-use crate::files::mapped_file::{MappedFile, Pages};
+use crate::files::mapped_file::{MappedFile, MappedPages};
 use header::Header;
 
 /// An open GGUF file, version 2 or 3.
@@ -89,7 +89,7 @@ impl Gguf {
     }
 
     /// The bytes of a tensor of this file, whose memory is given back when they are dropped.
-    pub(crate) fn pages(&self, info: &TensorInfo) -> Result<Pages<'_>, LlamaError> {
+    pub(crate) fn pages(&self, info: &TensorInfo) -> Result<MappedPages<'_>, LlamaError> {
         let pages = self.file.pages(info.range());
         pages.ok_or_else(|| LlamaError::file(self.path(), "has no such tensor"))
     }

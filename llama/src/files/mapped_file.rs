@@ -51,8 +51,8 @@ impl MappedFile {
     }
 
     /// The bytes of `range`, if the file has them.
-    pub fn pages(&self, range: Range<usize>) -> Option<Pages<'_>> {
-        self.map.get(range.clone()).map(|_| Pages { file: self, range })
+    pub fn pages(&self, range: Range<usize>) -> Option<MappedPages<'_>> {
+        self.map.get(range.clone()).map(|_| MappedPages { file: self, range })
     }
 
     /// Tells the system that `range` will not be read again soon, so its pages need not stay in
@@ -79,19 +79,19 @@ impl MappedFile {
 
 /// Bytes of a mapped file that are given back to the system when dropped.
 #[derive(Debug)]
-pub(crate) struct Pages<'a> {
+pub(crate) struct MappedPages<'a> {
     file: &'a MappedFile,
     range: Range<usize>,
 }
 
-impl Pages<'_> {
+impl MappedPages<'_> {
     /// Where the file is.
     pub fn path(&self) -> &Path {
         self.file.path()
     }
 }
 
-impl Deref for Pages<'_> {
+impl Deref for MappedPages<'_> {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
@@ -99,7 +99,7 @@ impl Deref for Pages<'_> {
     }
 }
 
-impl Drop for Pages<'_> {
+impl Drop for MappedPages<'_> {
     fn drop(&mut self) {
         self.file.release(self.range.clone());
     }

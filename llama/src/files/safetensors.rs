@@ -9,7 +9,7 @@ use ::safetensors::tensor::{Dtype, Metadata, SafeTensors, TensorInfo};
 
 use crate::error::LlamaError;
 use crate::files::float::Float;
-use crate::files::mapped_file::{MappedFile, Pages};
+use crate::files::mapped_file::{MappedFile, MappedPages};
 
 pub(crate) use writer::SafetensorsWriter;
 
@@ -141,7 +141,7 @@ impl Safetensors {
     ///
     /// # Errors
     /// As [`read`](Self::read).
-    pub(crate) fn floats(&self, name: &str, shape: &[usize]) -> Result<(Float, Pages<'_>), LlamaError> {
+    pub(crate) fn floats(&self, name: &str, shape: &[usize]) -> Result<(Float, MappedPages<'_>), LlamaError> {
         let (dtype, pages) = self.pages(name, shape)?;
         let float = match dtype {
             Dtype::F32 => Float::F32,
@@ -159,7 +159,12 @@ impl Safetensors {
     ///
     /// # Errors
     /// If it is missing, or has another type or shape.
-    pub(crate) fn bytes(&self, name: &str, dtype: Dtype, shape: &[usize]) -> Result<Pages<'_>, LlamaError> {
+    pub(crate) fn bytes(
+        &self,
+        name: &str,
+        dtype: Dtype,
+        shape: &[usize],
+    ) -> Result<MappedPages<'_>, LlamaError> {
         match self.pages(name, shape)? {
             (found, pages) if found == dtype => Ok(pages),
             (found, pages) => {
@@ -169,7 +174,7 @@ impl Safetensors {
         }
     }
 
-    fn pages(&self, name: &str, shape: &[usize]) -> Result<(Dtype, Pages<'_>), LlamaError> {
+    fn pages(&self, name: &str, shape: &[usize]) -> Result<(Dtype, MappedPages<'_>), LlamaError> {
         let Some((shard, info)) = self.find(name) else {
             return Err(LlamaError::tensor(&self.path, name, "is missing"));
         };
@@ -198,11 +203,11 @@ impl Shard {
 /// names and nothing else, since whoever made the file could point anywhere.
 pub(crate) fn read_index(path: &Path) -> Result<BTreeMap<String, String>, LlamaError> {
     #[derive(serde::Deserialize)]
-    struct Index {
+    struct IndexJson {
         weight_map: BTreeMap<String, String>,
     }
     let text = std::fs::read(path).map_err(LlamaError::io(path))?;
-    let index: Index =
+    let index: IndexJson =
         serde_json::from_slice(&text).map_err(|error| LlamaError::file(path, error.to_string()))?;
     for file in index.weight_map.values() {
         let mut parts = Path::new(file).components();

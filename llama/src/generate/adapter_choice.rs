@@ -27,7 +27,7 @@ impl AdapterChoice {
     }
 }
 
-/// An adapter in the model of a [`Scheduler`](crate::generate::scheduler::Scheduler). When its last copy is dropped it is unloaded.
+/// An adapter that the model of a `Scheduler` has loaded. It is unloaded when the last copy of this is dropped.
 #[derive(Debug, Clone)]
 pub struct LoadedAdapter {
     shared: Arc<Use>,

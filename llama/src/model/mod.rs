@@ -11,7 +11,7 @@ use engine::device::Device;
 use crate::error::LlamaError;
 use crate::hub;
 use crate::model::checkpoint::Checkpoint;
-use crate::model::checkpoint::Form;
+use crate::model::checkpoint::WeightForm;
 use crate::text::chat_template::ChatTemplate;
 use crate::text::tokenizer::Tokenizer;
 
@@ -36,14 +36,14 @@ impl Model {
     /// # Errors
     /// If it cannot be found or read, or is no Llama model.
     pub fn open(reference: &str, device: &Device) -> Result<Self, LlamaError> {
-        Self::open_in(reference, Form::default(), device)
+        Self::open_in(reference, WeightForm::default(), device)
     }
 
     /// The same with its matrices in a form of their own.
     ///
     /// # Errors
     /// As [`Model::open`], and if a matrix does not suit the form.
-    pub fn open_in(reference: &str, form: Form, device: &Device) -> Result<Self, LlamaError> {
+    pub fn open_in(reference: &str, form: WeightForm, device: &Device) -> Result<Self, LlamaError> {
         let path = hub::resolve(reference)?;
         let checkpoint = Checkpoint::open(&path)?;
         let folder = if path.is_dir() { path.as_path() } else { path.parent().unwrap_or(Path::new(".")) };

@@ -25,7 +25,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::files::gguf::Gguf;
 
-pub use transcript::{Answer, Transcriber, Transcript};
+pub use transcript::{AnswerSpan, Transcriber, Transcript};
 
 /// One message of a conversation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -30,7 +30,7 @@ use crate::text::chat_template::{ChatTemplate, Message, TemplateError};
 
 use companions::Companions;
 use gguf_vocab::GgufVocab;
-use parts::Parts;
+use parts::TokenizerParts;
 use sentencepiece::{Prefix, SentencePiece};
 pub use stream::DecodeStream;
 
@@ -146,7 +146,7 @@ impl Tokenizer {
         }
     }
 
-    fn finish(parts: Parts, path: &Path) -> Result<Self, TokenizerError> {
+    fn finish(parts: TokenizerParts, path: &Path) -> Result<Self, TokenizerError> {
         parts.finish().map_err(|reason| TokenizerError::file(path, reason))
     }
 
@@ -339,7 +339,7 @@ impl fmt::Debug for Tokenizer {
     }
 }
 
-fn open_sentencepiece(path: &Path, companions: &Companions) -> Result<Parts, TokenizerError> {
+fn open_sentencepiece(path: &Path, companions: &Companions) -> Result<TokenizerParts, TokenizerError> {
     let open = || {
         let mut sentencepiece = SentencePiece::open(path)?;
         if companions.legacy == Some(false) {
@@ -350,7 +350,7 @@ fn open_sentencepiece(path: &Path, companions: &Companions) -> Result<Parts, Tok
         }
         // The pieces come first; what follows them was added after the training.
         let trained = sentencepiece.pieces.len();
-        let mut parts = Parts::sentencepiece(&sentencepiece)?;
+        let mut parts = TokenizerParts::sentencepiece(&sentencepiece)?;
         for (id, token) in &companions.added {
             match sentencepiece.pieces.get(*id as usize) {
                 None => parts.added.push((*id, token.clone())),

@@ -7,12 +7,12 @@ use llama::files::safetensors::Safetensors;
 use crate::RagError;
 
 /// The tensors of `file`, placed on `device`.
-pub(super) struct Weights {
+pub(super) struct SafetensorsWeights {
     pub file: Safetensors,
     pub device: Device,
 }
 
-impl WeightSource for Weights {
+impl WeightSource for SafetensorsWeights {
     type Error = RagError;
 
     fn contains(&self, name: &str) -> bool {

@@ -44,7 +44,8 @@ impl Header {
         let mut entries = Vec::new();
         for _ in 0..tensor_count {
             let name = name(&mut reader, "a tensor's name")?;
-            let entry = Entry::read(&mut reader).map_err(|reason| format!("tensor `{name}`: {reason}"))?;
+            let entry =
+                DirectoryEntry::read(&mut reader).map_err(|reason| format!("tensor `{name}`: {reason}"))?;
             entries.push((name, entry));
         }
 
@@ -73,13 +74,13 @@ impl Header {
 
 /// One entry of the directory as the file has it: the offset counts from the start of the data, which
 /// is not known yet.
-struct Entry {
+struct DirectoryEntry {
     dimensions: Vec<usize>,
     tensor_type: TensorType,
     offset: u64,
 }
 
-impl Entry {
+impl DirectoryEntry {
     fn read(reader: &mut Reader) -> Result<Self, String> {
         let dimension_count: u32 = reader.scalar()?;
         if dimension_count > MAX_DIMENSIONS {

@@ -1,6 +1,7 @@
 use super::*;
-use crate::generate::FinishReason;
 use crate::generate::fake::{Fake, letters};
+use crate::generate::iterator::generate;
+use crate::generate::request::FinishReason;
 use crate::generate::sampler::Sampling;
 
 fn start(model: Fake, limits: Limits) -> Scheduler {
@@ -158,7 +159,7 @@ fn what_is_copied_from_the_prompt_takes_fewer_steps_and_stays_the_same() {
         let mut model = Fake::saying(script);
         let prompt = letters().encode(&format!("{script}\n"), false).unwrap();
         let request = Request { speculate, ..Request::new(prompt, 100) };
-        let tokens = crate::generate(&mut model, &letters(), request).unwrap();
+        let tokens = generate(&mut model, &letters(), request).unwrap();
         assert_eq!(text(tokens), script);
         model.steps.len()
     };
@@ -176,7 +177,7 @@ fn guesses_end_with_the_answer() {
             let request =
                 Request { speculate, stop: vec!["jab".into()], ..Request::new(prompt.clone(), max_tokens) };
             let mut model = Fake { context_length: 38, ..Fake::saying(script) };
-            let tokens = crate::generate(&mut model, &letters(), request).unwrap();
+            let tokens = generate(&mut model, &letters(), request).unwrap();
             tokens.map(Result::unwrap).collect::<Vec<_>>()
         };
         assert_eq!(tokens(true), tokens(false), "{max_tokens}");

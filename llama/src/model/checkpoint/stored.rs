@@ -9,7 +9,7 @@ use super::names::gguf_name;
 use super::{Checkpoint, Tensors, nf4, permutation};
 use crate::error::LlamaError;
 use crate::files::gguf::{Gguf, Storage, TensorInfo};
-use crate::files::mapped_file::Pages;
+use crate::files::mapped_file::MappedPages;
 use crate::files::safetensors::Safetensors;
 
 /// A tensor as its file stores it, its rows in Hugging Face's order.
@@ -24,7 +24,7 @@ pub(crate) enum Stored<'a> {
 /// A tensor's bytes: the file's own, which are given back when dropped, or a copy in another order.
 #[derive(Debug)]
 pub(crate) enum Bytes<'a> {
-    Mapped(Pages<'a>),
+    Mapped(MappedPages<'a>),
     Reordered(Vec<u8>),
 }
 

@@ -15,16 +15,16 @@ use crate::files::gguf::Storage;
 /// A checkpoint as the engine reads it: tensor by tensor, converted, placed on a device, and its
 /// pages given back, so that memory holds the model once and never the file beside it.
 #[derive(Debug)]
-pub struct Weights<'a> {
+pub struct CheckpointWeights<'a> {
     checkpoint: &'a Checkpoint,
     device: Device,
-    form: Form,
+    form: WeightForm,
 }
 
 /// The form that matrices take in memory. It is chosen as they are read, so that memory never holds them
 /// in another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Form {
+pub enum WeightForm {
     /// Quantized ones as the file has them, the others in 32 bits.
     #[default]
     Stored,
@@ -35,18 +35,18 @@ pub enum Form {
     Nf4,
 }
 
-impl<'a> Weights<'a> {
+impl<'a> CheckpointWeights<'a> {
     pub(super) fn new(checkpoint: &'a Checkpoint, device: &Device) -> Self {
-        Self { checkpoint, device: device.clone(), form: Form::default() }
+        Self { checkpoint, device: device.clone(), form: WeightForm::default() }
     }
 
     /// The same in another form.
-    pub fn with_form(self, form: Form) -> Self {
+    pub fn with_form(self, form: WeightForm) -> Self {
         Self { form, ..self }
     }
 }
 
-impl WeightSource for Weights<'_> {
+impl WeightSource for CheckpointWeights<'_> {
     type Error = LlamaError;
 
     fn contains(&self, name: &str) -> bool {
@@ -59,14 +59,14 @@ impl WeightSource for Weights<'_> {
     fn matrix(&mut self, name: &str, shape: [usize; 2]) -> Result<Weight, LlamaError> {
         let stored = self.checkpoint.stored(name, &shape)?;
         Ok(match (&stored, self.form) {
-            (_, Form::Nf4) if is_projection(name) => {
+            (_, WeightForm::Nf4) if is_projection(name) => {
                 let values = stored.values()?;
                 Weight::Quantized(QuantizedMatrix::quantize(Format::NF4, shape, &values, &self.device)?)
             }
-            (Stored::Plain(Storage::Blocks(format), bytes), Form::Stored) => {
+            (Stored::Plain(Storage::Blocks(format), bytes), WeightForm::Stored) => {
                 Weight::Quantized(QuantizedMatrix::from_blocks(*format, shape, bytes, &self.device)?)
             }
-            (Stored::Nf4(nf4), Form::Stored) => {
+            (Stored::Nf4(nf4), WeightForm::Stored) => {
                 Weight::Quantized(QuantizedMatrix::from_nf4(shape, nf4, &self.device)?)
             }
             _ => Weight::Dense(Tensor::from_data(TensorData::new(stored.values()?, shape), &self.device)),
@@ -85,7 +85,7 @@ impl WeightSource for Weights<'_> {
             _ => return self.matrix(name, shape),
         };
         let dtype = data.dtype();
-        match self.form != Form::F32 && self.device.supports_dtype(dtype) {
+        match self.form != WeightForm::F32 && self.device.supports_dtype(dtype) {
             true => Ok(Weight::Dense(Tensor::from_data(data, (&self.device, dtype)))),
             false => self.matrix(name, shape),
         }
@@ -265,23 +265,23 @@ mod tests {
         let read = |form, name: &str, shape| {
             checkpoint.weights(&device()).with_form(form).matrix(name, shape).unwrap()
         };
-        match read(Form::Stored, TABLE, [3, 64]) {
+        match read(WeightForm::Stored, TABLE, [3, 64]) {
             Weight::Quantized(matrix) => {
                 assert_eq!((matrix.shape(), matrix.format()), ([3, 64], Format::Q8_0))
             }
             Weight::Dense(_) => panic!("dense"),
         }
-        for form in [Form::F32, Form::Nf4] {
+        for form in [WeightForm::F32, WeightForm::Nf4] {
             let expected = quant::dequantize(Format::Q8_0, &blocks).unwrap();
             assert_eq!(values(read(form, TABLE, [3, 64])), expected, "{form:?}");
         }
         // The bits of a matrix that is quantized after it was loaded.
-        let loaded = values(read(Form::Stored, Q, [64, 64]));
+        let loaded = values(read(WeightForm::Stored, Q, [64, 64]));
         let expected = QuantizedMatrix::quantize(Format::NF4, [64, 64], &loaded, &device()).unwrap();
-        let Weight::Quantized(found) = read(Form::Nf4, Q, [64, 64]) else { panic!("dense") };
+        let Weight::Quantized(found) = read(WeightForm::Nf4, Q, [64, 64]) else { panic!("dense") };
         assert_eq!(found.to_nf4(), expected.to_nf4());
         // A matrix with rows of no whole blocks has no such form.
-        let unsuited = checkpoint.weights(&device()).with_form(Form::Nf4);
+        let unsuited = checkpoint.weights(&device()).with_form(WeightForm::Nf4);
         let error = { unsuited }.matrix("model.layers.0.mlp.down_proj.weight", [64, 8]).unwrap_err();
         assert!(matches!(error, LlamaError::Engine(_)), "{error}");
     }
@@ -323,7 +323,7 @@ mod tests {
             let error = weights.matrix("model.other", [4, 4]).unwrap_err().to_string();
             assert!(error.contains("model.safetensors: tensor `model.other` is missing"), "{error}");
             // 16 bits stay 16 bits where rows are only looked up.
-            let dtypes = [Form::Stored, Form::Nf4, Form::F32].map(|form| {
+            let dtypes = [WeightForm::Stored, WeightForm::Nf4, WeightForm::F32].map(|form| {
                 let mut weights = checkpoint.weights(&device()).with_form(form);
                 let Weight::Dense(table) = weights.table(TABLE, [3, 4]).unwrap() else { panic!("quantized") };
                 assert_eq!(values(Weight::Dense(table.clone().cast(DType::F32))), [1.5; 12]);

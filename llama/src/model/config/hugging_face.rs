@@ -113,14 +113,15 @@ pub fn from_json(path: &Path) -> Result<(Architecture, LlamaConfig), LlamaError>
 /// puts its own name before the class or in its place.
 fn architecture(json: &Value, path: &Path) -> Result<Architecture, LlamaError> {
     #[derive(Deserialize)]
-    struct Kind {
+    struct DeclaredArchitecture {
         #[serde(default)]
         architectures: Option<Vec<String>>,
         model_type: Option<String>,
     }
     const WRAPPERS: [&str; 2] = ["PeftModelForCausalLM", "OptimizedModule"];
 
-    let kind = Kind::deserialize(json).map_err(|error| LlamaError::file(path, error.to_string()))?;
+    let kind =
+        DeclaredArchitecture::deserialize(json).map_err(|error| LlamaError::file(path, error.to_string()))?;
     let class = kind.architectures.unwrap_or_default().into_iter().next();
     let class = class.as_deref().filter(|class| !WRAPPERS.contains(class));
     let known =

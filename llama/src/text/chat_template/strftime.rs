@@ -17,7 +17,7 @@ const MONTHS: [&str; 12] = [
 const DAYS: [&str; 7] = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
 
 /// A moment as a calendar and a clock show it.
-struct Moment {
+struct CalendarTime {
     year: u64,
     /// From 1.
     month: u64,
@@ -32,7 +32,7 @@ struct Moment {
     second: u64,
 }
 
-impl Moment {
+impl CalendarTime {
     /// The moment that many seconds after 1970 began.
     fn new(unix: u64) -> Self {
         let (days, second) = (unix / 86_400, unix % 86_400);
@@ -72,7 +72,7 @@ impl Moment {
 /// The moment `unix` seconds after 1970 began, in `format`. A directive that is not known stays as it
 /// is written.
 pub(super) fn format(unix: u64, format: &str) -> String {
-    let moment = Moment::new(unix);
+    let moment = CalendarTime::new(unix);
     let mut out = String::with_capacity(format.len());
     let mut letters = format.chars();
     while let Some(letter) = letters.next() {
@@ -100,8 +100,8 @@ pub(super) fn format(unix: u64, format: &str) -> String {
     out
 }
 
-fn expand(moment: &Moment, directive: char) -> Option<String> {
-    let Moment { year, month, day, day_of_year, weekday, hour, minute, second } = *moment;
+fn expand(moment: &CalendarTime, directive: char) -> Option<String> {
+    let CalendarTime { year, month, day, day_of_year, weekday, hour, minute, second } = *moment;
     let short = |name: &str| name.chars().take(3).collect::<String>();
     let hour_of_half = if hour % 12 == 0 { 12 } else { hour % 12 };
     Some(match directive {

@@ -17,12 +17,12 @@ pub struct Transcript {
     /// The text that the template makes of all messages.
     pub text: String,
     /// The assistant's turns in it, in order.
-    pub answers: Vec<Answer>,
+    pub answers: Vec<AnswerSpan>,
 }
 
 /// One turn of the assistant.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Answer {
+pub struct AnswerSpan {
     /// The bytes that the assistant writes, from the end of the generation prompt.
     pub text: Range<usize>,
     /// Where the text that ends the turn stops: `<|im_end|>` and a line end in ChatML.
@@ -193,7 +193,7 @@ fn transcript(text: String, spans: Vec<Range<usize>>, generation_prompt: &str) -
             })
             .unwrap_or(span.start);
         let closed = span.end + common(part(span.end..next).chars(), ending.chars());
-        answers.push(Answer { text: start..span.end, closed });
+        answers.push(AnswerSpan { text: start..span.end, closed });
         previous = span.end;
     }
     Transcript { text, answers }
@@ -222,7 +222,7 @@ mod tests {
         assert_eq!(text, transcriber.template.render(messages, false)?);
         Ok(answers
             .into_iter()
-            .map(|Answer { text: range, closed }| {
+            .map(|AnswerSpan { text: range, closed }| {
                 format!("{}|{}", &text[range.clone()], &text[range.end..closed])
             })
             .collect())

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use tokenizers::models::bpe::{BPE, Merges};
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 
-use super::pieces::{Kind, Piece, ids};
+use super::pieces::{Piece, PieceKind, ids};
 use super::pre_tokenizer::PreTokenizer;
 
 /// Builds the tokenizer of a byte-level vocabulary and its `merges`, best first, each two tokens with
@@ -33,7 +33,7 @@ pub(super) fn build(
 }
 
 fn read_merges(pieces: &[Piece], ids: &HashMap<&str, u32>, merges: &[&str]) -> Result<Merges, String> {
-    let control = |id: &u32| pieces.get(*id as usize).is_some_and(|piece| piece.kind == Kind::Control);
+    let control = |id: &u32| pieces.get(*id as usize).is_some_and(|piece| piece.kind == PieceKind::Control);
     let mut read = Merges::with_capacity(merges.len());
     for merge in merges {
         // The first token may itself start with a space.

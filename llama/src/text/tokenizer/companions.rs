@@ -58,7 +58,7 @@ struct TokenizerConfig {
     add_bos_token: Option<bool>,
     add_eos_token: Option<bool>,
     #[serde(default)]
-    added_tokens_decoder: BTreeMap<u32, Described>,
+    added_tokens_decoder: BTreeMap<u32, AddedTokenEntry>,
     legacy: Option<bool>,
     add_prefix_space: Option<bool>,
     #[serde(default)]
@@ -66,7 +66,7 @@ struct TokenizerConfig {
 }
 
 #[derive(Debug, Deserialize)]
-struct Described {
+struct AddedTokenEntry {
     content: String,
     #[serde(default)]
     special: bool,
@@ -98,12 +98,12 @@ impl SpecialTokensMap {
 #[derive(Debug, Default, Deserialize)]
 struct ModelConfig {
     bos_token_id: Option<TokenName>,
-    eos_token_id: Option<OneOrMany>,
+    eos_token_id: Option<TokenNames>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
-enum OneOrMany {
+enum TokenNames {
     One(TokenName),
     Many(Vec<TokenName>),
 }
@@ -125,7 +125,8 @@ impl Companions {
         let mut added = tokenizer.added_tokens_decoder;
         for (content, id) in by_name {
             let special = special.lists(&content);
-            let known = added.entry(id).or_insert_with(|| Described { content: content.clone(), special });
+            let known =
+                added.entry(id).or_insert_with(|| AddedTokenEntry { content: content.clone(), special });
             if known.content != content {
                 let reason = format!(
                     "token {id} is `{content}` here and `{}` in tokenizer_config.json",
@@ -143,8 +144,8 @@ impl Companions {
         }
         let mut eos: Vec<TokenName> = tokenizer.eos_token.or(special.eos_token).into_iter().collect();
         match generation.eos_token_id.or(model.eos_token_id) {
-            Some(OneOrMany::One(id)) => eos.push(id),
-            Some(OneOrMany::Many(ids)) => eos.extend(ids),
+            Some(TokenNames::One(id)) => eos.push(id),
+            Some(TokenNames::Many(ids)) => eos.extend(ids),
             None => {}
         }
         Ok(Self {
@@ -157,7 +158,7 @@ impl Companions {
             is_llama: tokenizer.tokenizer_class.contains("Llama"),
             added: added
                 .into_iter()
-                .map(|(id, Described { content, special })| {
+                .map(|(id, AddedTokenEntry { content, special })| {
                     let special = special || is_control_name(&content);
                     (id, AddedToken::from(content, special).normalized(false))
                 })

@@ -2,8 +2,8 @@
 
 use crate::files::gguf::Gguf;
 
-use super::parts::{Parts, is_control_name};
-use super::pieces::{Kind, Piece};
+use super::parts::{TokenizerParts, is_control_name};
+use super::pieces::{Piece, PieceKind};
 use super::pre_tokenizer::PreTokenizer;
 use super::sentencepiece::{Algorithm, Prefix, SentencePiece};
 use super::{byte_level, pieces};
@@ -70,7 +70,7 @@ impl GgufVocab {
     }
 
     /// Builds the tokenizer.
-    pub(super) fn build(self) -> Result<Parts, String> {
+    pub(super) fn build(self) -> Result<TokenizerParts, String> {
         match self.model.as_str() {
             "llama" => self.sentencepiece(),
             "gpt2" => self.byte_level(),
@@ -78,7 +78,7 @@ impl GgufVocab {
         }
     }
 
-    fn sentencepiece(self) -> Result<Parts, String> {
+    fn sentencepiece(self) -> Result<TokenizerParts, String> {
         // llama.cpp's ids where a file names none: those of every Llama sentencepiece model.
         let bos = self.id("bos_token_id", self.bos.or(Some(1)));
         let eos = self.id("eos_token_id", self.eos.or(Some(2)));
@@ -98,14 +98,14 @@ impl GgufVocab {
             bos,
             eos,
         };
-        let mut parts = Parts::sentencepiece(&model)?;
+        let mut parts = TokenizerParts::sentencepiece(&model)?;
         parts.end_of_generation(self.more_ends());
         parts.warnings = warnings;
         parts.surround(add_bos, add_eos)?;
         Ok(parts)
     }
 
-    fn byte_level(self) -> Result<Parts, String> {
+    fn byte_level(self) -> Result<TokenizerParts, String> {
         let mut warnings = Vec::new();
         let pre_tokenizer = match self.pre.as_deref() {
             Some(name) => PreTokenizer::named(name).ok_or_else(|| {
@@ -133,7 +133,7 @@ impl GgufVocab {
         let pieces = self.pieces(&[], None, [bos, eos])?;
         let merges = self.merges.as_ref().ok_or("`tokenizer.ggml.merges` is missing")?;
         let merges: Vec<&str> = merges.iter().map(String::as_str).collect();
-        let mut parts = Parts {
+        let mut parts = TokenizerParts {
             model: byte_level::build(&pieces, &merges, pre_tokenizer)?,
             added: pieces::added_tokens(&pieces),
             piece_normalizer: None,
@@ -168,21 +168,21 @@ impl GgufVocab {
             return Err(short("token_type", types.len()));
         }
         let kind = |id: u32, text: &str| {
-            let written = types.get(id as usize).and_then(|kind| Kind::from_id(*kind));
+            let written = types.get(id as usize).and_then(|kind| PieceKind::from_id(*kind));
             match written {
-                _ if is_control_name(text) => Kind::Control,
-                Some(kind) if kind != Kind::Normal => kind,
-                _ if unknown == Some(id) => Kind::Unknown,
-                _ if control.contains(&Some(id)) => Kind::Control,
-                None if is_byte(text) => Kind::Byte,
-                _ => Kind::Normal,
+                _ if is_control_name(text) => PieceKind::Control,
+                Some(kind) if kind != PieceKind::Normal => kind,
+                _ if unknown == Some(id) => PieceKind::Unknown,
+                _ if control.contains(&Some(id)) => PieceKind::Control,
+                None if is_byte(text) => PieceKind::Byte,
+                _ => PieceKind::Normal,
             }
         };
         let pieces = self.tokens.iter().zip(0u32..).map(|(text, id)| Piece {
             // As llama.cpp does: an empty token cannot be told from another one.
             text: if text.is_empty() { format!("[EMPTY_{id}]") } else { text.clone() },
             score: scores.get(id as usize).copied().unwrap_or(0.0),
-            kind: if text.is_empty() { Kind::Unused } else { kind(id, text) },
+            kind: if text.is_empty() { PieceKind::Unused } else { kind(id, text) },
         });
         Ok(pieces.collect())
     }

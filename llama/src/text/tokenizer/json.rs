@@ -9,7 +9,7 @@ use serde_json::Value;
 use tokenizers::AddedToken;
 
 use super::TokenizerError;
-use super::parts::{Parts, is_control_name};
+use super::parts::{TokenizerParts, is_control_name};
 use super::sentencepiece::unspellable;
 
 /// What is read beside the tokenizer itself.
@@ -60,14 +60,14 @@ enum Merge {
 }
 
 /// Reads the file at `path`.
-pub(super) fn open(path: &Path) -> Result<Parts, TokenizerError> {
+pub(super) fn open(path: &Path) -> Result<TokenizerParts, TokenizerError> {
     let text =
         std::fs::read_to_string(path).map_err(|error| TokenizerError::file(path, error.to_string()))?;
     parse(&text).map_err(|reason| TokenizerError::file(path, reason))
 }
 
 /// Reads the file's contents.
-pub(super) fn parse(text: &str) -> Result<Parts, String> {
+pub(super) fn parse(text: &str) -> Result<TokenizerParts, String> {
     let no_tokenizer = |error: serde_json::Error| format!("is no tokenizer.json: {error}");
     let mut outline: Outline = serde_json::from_str(text).map_err(no_tokenizer)?;
     for Added { token, .. } in &mut outline.added_tokens {
@@ -90,7 +90,7 @@ pub(super) fn parse(text: &str) -> Result<Parts, String> {
         }
     };
     let unknown = outline.model.unk_token.and_then(|token| model.token_to_id(&token));
-    Ok(Parts {
+    Ok(TokenizerParts {
         added: outline.added_tokens.into_iter().map(|added| (added.id, added.token)).collect(),
         piece_normalizer: model.get_normalizer().cloned(),
         model,

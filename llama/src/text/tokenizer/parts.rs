@@ -9,7 +9,7 @@ use tokenizers::processors::template::{SpecialToken, TemplateProcessing};
 use tokenizers::{AddedToken, NormalizerWrapper};
 
 use super::companions::Companions;
-use super::pieces::{Kind, added_tokens, added_vocabulary, unused};
+use super::pieces::{PieceKind, added_tokens, added_vocabulary, unused};
 use super::sentencepiece::SentencePiece;
 use super::{Inner, SHIELD, Tokenizer};
 
@@ -38,7 +38,7 @@ pub(super) fn is_control_name(token: &str) -> bool {
 }
 
 /// A tokenizer before it is put together.
-pub(super) struct Parts {
+pub(super) struct TokenizerParts {
     pub(super) model: tokenizers::Tokenizer,
     /// The tokens that are matched in a text as a whole.
     pub(super) added: Vec<(u32, AddedToken)>,
@@ -53,10 +53,10 @@ pub(super) struct Parts {
     pub(super) warnings: Vec<String>,
 }
 
-impl Parts {
+impl TokenizerParts {
     /// The parts of a sentencepiece model, without BOS and EOS around a text.
     pub(super) fn sentencepiece(model: &SentencePiece) -> Result<Self, String> {
-        let unknown = model.pieces.iter().position(|piece| piece.kind == Kind::Unknown);
+        let unknown = model.pieces.iter().position(|piece| piece.kind == PieceKind::Unknown);
         Ok(Self {
             model: model.build()?,
             added: added_tokens(&model.pieces),

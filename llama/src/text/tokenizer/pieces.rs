@@ -8,7 +8,7 @@ use tokenizers::{AddedToken, AddedVocabulary, NormalizerWrapper};
 /// What a piece is for. Sentencepiece's `ModelProto.SentencePiece.Type` and GGUF's
 /// `tokenizer.ggml.token_type` share these numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum PieceKind {
     /// Text.
     Normal = 1,
     /// Stands for text that no other piece can write.
@@ -23,7 +23,7 @@ pub(super) enum Kind {
     Byte = 6,
 }
 
-impl Kind {
+impl PieceKind {
     /// The kind that files call `id`.
     pub(super) fn from_id(id: i32) -> Option<Self> {
         Some(match id {
@@ -48,7 +48,7 @@ impl Kind {
 pub(super) struct Piece {
     pub(super) text: String,
     pub(super) score: f32,
-    pub(super) kind: Kind,
+    pub(super) kind: PieceKind,
 }
 
 /// Maps every piece to its id.
@@ -68,7 +68,7 @@ pub(super) fn ids(pieces: &[Piece]) -> Result<HashMap<&str, u32>, String> {
 
 /// The pieces that stand for no text.
 pub(super) fn unused(pieces: &[Piece]) -> BTreeSet<u32> {
-    (0u32..).zip(pieces).filter(|(_, piece)| piece.kind == Kind::Unused).map(|(id, _)| id).collect()
+    (0u32..).zip(pieces).filter(|(_, piece)| piece.kind == PieceKind::Unused).map(|(id, _)| id).collect()
 }
 
 /// The pieces that are matched in a text as a whole: control and user-defined ones.
@@ -76,7 +76,7 @@ pub(super) fn added_tokens(pieces: &[Piece]) -> Vec<(u32, AddedToken)> {
     pieces
         .iter()
         .zip(0u32..)
-        .filter(|(piece, _)| piece.kind.is_control() || piece.kind == Kind::UserDefined)
+        .filter(|(piece, _)| piece.kind.is_control() || piece.kind == PieceKind::UserDefined)
         .map(|(piece, id)| {
             let control = piece.kind.is_control();
             (id, AddedToken::from(piece.text.clone(), control).normalized(!control))

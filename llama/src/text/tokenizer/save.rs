@@ -8,7 +8,7 @@ use tokenizers::{OffsetReferential, OffsetType, PreTokenizedString, PreTokenizer
 use crate::files::gguf::{Array, Value};
 
 use super::Tokenizer;
-use super::pieces::Kind;
+use super::pieces::PieceKind;
 use super::pre_tokenizer::PreTokenizer;
 use super::sentencepiece::SPACE;
 
@@ -75,7 +75,7 @@ impl Tokenizer {
             .map(|id| match tokens.get(&id) {
                 Some(token) => (token.to_string(), self.kind(id as u32, token, &added, byte_level) as i32),
                 // A row without a token, as llama.cpp's converter writes it.
-                None => (format!("[PAD{id}]"), Kind::Unused as i32),
+                None => (format!("[PAD{id}]"), PieceKind::Unused as i32),
             })
             .unzip();
         put("tokens", Value::Array(Array::String(all)));
@@ -115,17 +115,17 @@ impl Tokenizer {
         added.into_iter().map(|(id, token)| (id, token.content)).collect()
     }
 
-    fn kind(&self, id: u32, token: &str, added: &BTreeMap<u32, String>, byte_level: bool) -> Kind {
+    fn kind(&self, id: u32, token: &str, added: &BTreeMap<u32, String>, byte_level: bool) -> PieceKind {
         if self.inner.unknown == Some(id) && !byte_level {
-            Kind::Unknown
+            PieceKind::Unknown
         } else if self.is_control(id) {
-            Kind::Control
+            PieceKind::Control
         } else if added.contains_key(&id) {
-            Kind::UserDefined
+            PieceKind::UserDefined
         } else if !byte_level && super::gguf_vocab::is_byte(token) {
-            Kind::Byte
+            PieceKind::Byte
         } else {
-            Kind::Normal
+            PieceKind::Normal
         }
     }
 

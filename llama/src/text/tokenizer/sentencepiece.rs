@@ -21,7 +21,7 @@ use tokenizers::pre_tokenizers::metaspace::{Metaspace, PrependScheme};
 use tokenizers::{ModelWrapper, NormalizerWrapper};
 
 use super::charsmap;
-use super::pieces::{Kind, Piece, ids};
+use super::pieces::{Piece, PieceKind, ids};
 
 /// How sentencepiece writes a space, so that a space can be part of a piece.
 pub(super) const SPACE: &str = "\u{2581}";
@@ -92,7 +92,7 @@ impl SentencePiece {
         let pieces = model.pieces().iter().map(|piece| Piece {
             text: piece.piece().to_string(),
             score: piece.score(),
-            kind: Kind::from_id(piece.r#type() as i32).unwrap_or(Kind::Normal),
+            kind: PieceKind::from_id(piece.r#type() as i32).unwrap_or(PieceKind::Normal),
         });
         let pieces: Vec<Piece> = pieces.collect();
         // Sentencepiece writes -1 where a model has no such piece.
@@ -138,7 +138,9 @@ impl SentencePiece {
     fn bpe(&self) -> Result<ModelWrapper, String> {
         let ids = ids(&self.pieces)?;
         // Control and user-defined pieces are no part of a word; sentencepiece keeps them apart too.
-        let in_words = |kind| matches!(kind, Kind::Normal | Kind::Byte | Kind::Unknown | Kind::Unused);
+        let in_words = |kind| {
+            matches!(kind, PieceKind::Normal | PieceKind::Byte | PieceKind::Unknown | PieceKind::Unused)
+        };
         let vocabulary: Vocab = self
             .pieces
             .iter()
@@ -148,10 +150,10 @@ impl SentencePiece {
             .collect();
         let is_text = |text: &str| {
             let piece = ids.get(text).and_then(|id| self.pieces.get(*id as usize));
-            piece.is_some_and(|piece| piece.kind == Kind::Normal)
+            piece.is_some_and(|piece| piece.kind == PieceKind::Normal)
         };
         let mut best_first: Vec<&Piece> =
-            self.pieces.iter().filter(|piece| piece.kind == Kind::Normal).collect();
+            self.pieces.iter().filter(|piece| piece.kind == PieceKind::Normal).collect();
         best_first.sort_by(|a, b| b.score.total_cmp(&a.score));
         let mut merges = Merges::new();
         for piece in best_first {
@@ -166,28 +168,30 @@ impl SentencePiece {
             .vocab_and_merges(vocabulary, merges)
             .fuse_unk(true)
             .byte_fallback(self.has_bytes());
-        if let Some(unknown) = self.pieces.iter().find(|piece| piece.kind == Kind::Unknown) {
+        if let Some(unknown) = self.pieces.iter().find(|piece| piece.kind == PieceKind::Unknown) {
             bpe = bpe.unk_token(unknown.text.clone());
         }
         Ok(bpe.build().map_err(|error| error.to_string())?.into())
     }
 
     fn unigram(&self) -> Result<ModelWrapper, String> {
-        let unknown = self.pieces.iter().position(|piece| piece.kind == Kind::Unknown);
+        let unknown = self.pieces.iter().position(|piece| piece.kind == PieceKind::Unknown);
         let unknown = unknown.ok_or("the unigram model has no unknown piece")?;
         if !self.escape_whitespaces {
             return Err("`escape_whitespaces` is off, which is not supported for unigram models".into());
         }
         let vocabulary = self.pieces.iter().enumerate().map(|(id, piece)| match piece.kind {
-            Kind::Normal | Kind::Byte => (piece.text.clone(), f64::from(piece.score)),
-            Kind::Unknown | Kind::Control | Kind::UserDefined | Kind::Unused => (unspellable(id), 0.0),
+            PieceKind::Normal | PieceKind::Byte => (piece.text.clone(), f64::from(piece.score)),
+            PieceKind::Unknown | PieceKind::Control | PieceKind::UserDefined | PieceKind::Unused => {
+                (unspellable(id), 0.0)
+            }
         });
         let model = Unigram::from(vocabulary.collect(), Some(unknown), self.has_bytes());
         Ok(model.map_err(|error| error.to_string())?.into())
     }
 
     fn has_bytes(&self) -> bool {
-        self.pieces.iter().any(|piece| piece.kind == Kind::Byte)
+        self.pieces.iter().any(|piece| piece.kind == PieceKind::Byte)
     }
 
     /// Whether a space goes before the text alone: normalizers see parts of a text, only a pre-tokenizer is told

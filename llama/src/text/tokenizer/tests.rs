@@ -1,7 +1,7 @@
 //! What the tokenizer promises, on vocabularies small enough to follow by hand.
 
 use super::gguf_vocab::GgufVocab;
-use super::pieces::{Kind, Piece};
+use super::pieces::{Piece, PieceKind};
 use super::sentencepiece::{Algorithm, Prefix, SentencePiece};
 use super::*;
 use crate::text::chat_template::{ChatTemplate, Message};
@@ -11,11 +11,16 @@ use proptest::prelude::*;
 /// A sentencepiece vocabulary: unknown, BOS, EOS, all bytes, then `words`, the best first.
 fn pieces(words: &[&str]) -> Vec<Piece> {
     let piece = |text: &str, kind| Piece { text: text.into(), score: 0.0, kind };
-    let mut pieces =
-        vec![piece("<unk>", Kind::Unknown), piece("<s>", Kind::Control), piece("</s>", Kind::Control)];
-    pieces.extend((0..=255u8).map(|byte| piece(&format!("<0x{byte:02X}>"), Kind::Byte)));
+    let mut pieces = vec![
+        piece("<unk>", PieceKind::Unknown),
+        piece("<s>", PieceKind::Control),
+        piece("</s>", PieceKind::Control),
+    ];
+    pieces.extend((0..=255u8).map(|byte| piece(&format!("<0x{byte:02X}>"), PieceKind::Byte)));
     let words = words.iter().zip(1u16..);
-    pieces.extend(words.map(|(word, rank)| Piece { score: -f32::from(rank), ..piece(word, Kind::Normal) }));
+    pieces.extend(
+        words.map(|(word, rank)| Piece { score: -f32::from(rank), ..piece(word, PieceKind::Normal) }),
+    );
     pieces
 }
 
@@ -34,7 +39,7 @@ fn sentencepiece(words: &[&str]) -> SentencePiece {
 }
 
 fn built(model: &SentencePiece) -> Tokenizer {
-    let mut parts = Parts::sentencepiece(model).unwrap();
+    let mut parts = TokenizerParts::sentencepiece(model).unwrap();
     parts.surround(true, false).unwrap();
     parts.finish().unwrap()
 }
@@ -185,7 +190,7 @@ fn a_missing_pre_tokenizer_is_a_warning_and_an_unknown_one_an_error() {
 
 #[test]
 fn contradictory_metadata_are_errors() {
-    let error = |vocab: GgufVocab| vocab.build().and_then(Parts::finish).unwrap_err();
+    let error = |vocab: GgufVocab| vocab.build().and_then(TokenizerParts::finish).unwrap_err();
     let gpt2 = || byte_level(Some("smollm"));
     let llama = |words: &[&str]| gguf_llama(&pieces(words));
 
@@ -200,7 +205,7 @@ fn contradictory_metadata_are_errors() {
     assert!(error(GgufVocab { scores: Some(vec![0.0]), ..llama(&["a"]) }).contains("1 entries"));
     assert!(error(llama(&["a", "a"])).contains("both `a`"));
 
-    let odd = GgufVocab { eos: Some(99_999), ..gpt2() }.build().and_then(Parts::finish).unwrap();
+    let odd = GgufVocab { eos: Some(99_999), ..gpt2() }.build().and_then(TokenizerParts::finish).unwrap();
     assert!(odd.warnings()[0].contains("99999"), "{:?}", odd.warnings());
 }
 
@@ -240,7 +245,7 @@ fn sentencepiece_writes_what_it_has_no_piece_for_as_bytes() {
 #[test]
 fn user_defined_pieces_are_whole_wherever_they_stand() {
     let mut model = sentencepiece(&["▁", "a", "x", "ax"]);
-    model.pieces.push(Piece { text: "xx y".into(), score: 0.0, kind: Kind::UserDefined });
+    model.pieces.push(Piece { text: "xx y".into(), score: 0.0, kind: PieceKind::UserDefined });
     let tokenizer = built(&model);
     assert_eq!(encoded(&tokenizer, "axx ya"), ["▁", "a", "xx▁y", "a"]);
     assert_eq!(encoded(&tokenizer, "xx y"), ["▁", "xx▁y"]);
@@ -343,7 +348,7 @@ fn a_unigram_tokenizer_json_reads_control_tokens_as_text() {
 
 #[test]
 fn a_contradictory_tokenizer_json_is_an_error() {
-    let error = |json: &str| json::parse(json).and_then(Parts::finish).unwrap_err();
+    let error = |json: &str| json::parse(json).and_then(TokenizerParts::finish).unwrap_err();
     let bpe = |merges: &str| {
         format!(r#"{{"model": {{"type": "BPE", "vocab": {{"a": 0, "b": 1}}, "merges": {merges}}}}}"#)
     };
@@ -410,7 +415,7 @@ fn a_folder_names_its_special_tokens() {
 /// the leftmost of equals, until there are none.
 fn joined(text: &str, pieces: &[Piece]) -> Vec<String> {
     let score = |text: &str| {
-        let piece = pieces.iter().find(|piece| piece.kind == Kind::Normal && piece.text == text);
+        let piece = pieces.iter().find(|piece| piece.kind == PieceKind::Normal && piece.text == text);
         piece.map(|piece| piece.score)
     };
     let mut parts: Vec<String> = format!(" {text}").replace(' ', "▁").chars().map(String::from).collect();
@@ -472,7 +477,7 @@ proptest! {
             unknown,
             ..GgufVocab::default()
         };
-        if let Ok(tokenizer) = vocab.build().and_then(Parts::finish) {
+        if let Ok(tokenizer) = vocab.build().and_then(TokenizerParts::finish) {
             let ids = tokenizer.encode(&text, true).unwrap_or_default();
             tokenizer.decode(&ids, false);
             tokenizer.encode_with_control(&tokenizer.shield(&text)).ok();
@@ -513,7 +518,7 @@ fn folder(files: &[(&str, &[u8])]) -> Result<Tokenizer, String> {
 #[test]
 fn a_prompt_has_what_texts_begin_with_and_not_what_they_end_with() {
     for (bos, eos) in [(true, true), (true, false), (false, true), (false, false)] {
-        let mut parts = Parts::sentencepiece(&sentencepiece(&["▁hi", "hi", "▁", "h", "i"])).unwrap();
+        let mut parts = TokenizerParts::sentencepiece(&sentencepiece(&["▁hi", "hi", "▁", "h", "i"])).unwrap();
         parts.surround(bos, eos).unwrap();
         let tokenizer = parts.finish().unwrap();
         let hi = tokenizer.token_to_id("▁hi").unwrap();
@@ -523,7 +528,7 @@ fn a_prompt_has_what_texts_begin_with_and_not_what_they_end_with() {
         assert_eq!(tokenizer.adds_bos_and_eos().unwrap(), (bos, eos));
     }
     // One token begins and ends texts, and is put after them only.
-    let mut parts = Parts::sentencepiece(&SentencePiece {
+    let mut parts = TokenizerParts::sentencepiece(&SentencePiece {
         eos: Some(1),
         ..sentencepiece(&["▁hi", "hi", "▁", "h", "i"])
     })
@@ -593,7 +598,7 @@ fn without_legacy_a_space_goes_before_the_text_only() {
 fn unused_pieces_give_no_text() {
     let mut pieces = pieces(&["▁hi", "hi", "▁", "h", "i"]);
     let unused = pieces.len() as u32;
-    pieces.push(Piece { text: "[PAD260]".into(), score: 0.0, kind: Kind::Unused });
+    pieces.push(Piece { text: "[PAD260]".into(), score: 0.0, kind: PieceKind::Unused });
     for algorithm in [Algorithm::Bpe, Algorithm::Unigram] {
         let tokenizer = built(&SentencePiece { pieces: pieces.clone(), algorithm, ..sentencepiece(&[]) });
         let hi = tokenizer.token_to_id("▁hi").unwrap();

@@ -73,20 +73,20 @@ impl ConfigJson {
             }
             (outside, inside) => outside.or(inside).unwrap_or(context),
         };
-        rope.scaling(Lengths { context, original }, Place { path, field })
+        rope.scaling(ContextLengths { context, original }, Place { path, field })
     }
 }
 
 /// How long texts are.
 #[derive(Clone, Copy)]
-struct Lengths {
+struct ContextLengths {
     /// `max_position_embeddings`.
     context: usize,
     /// `original_max_position_embeddings`: before the frequencies were stretched.
     original: usize,
 }
 
-impl Lengths {
+impl ContextLengths {
     fn ratio(self) -> f64 {
         self.context as f64 / self.original as f64
     }
@@ -112,7 +112,7 @@ impl Place<'_> {
 }
 
 impl RopeJson {
-    fn scaling(&self, lengths: Lengths, place: Place) -> Result<RopeScaling, LlamaError> {
+    fn scaling(&self, lengths: ContextLengths, place: Place) -> Result<RopeScaling, LlamaError> {
         if self.partial_rotary_factor.is_some_and(|part| part != 1.0) {
             return Err(place.error("has a `partial_rotary_factor` that is not 1; not supported".into()));
         }
@@ -163,7 +163,7 @@ impl RopeJson {
     }
 
     /// Source: `_compute_yarn_parameters` of transformers.
-    fn yarn(&self, lengths: Lengths, place: Place) -> Result<RopeScaling, LlamaError> {
+    fn yarn(&self, lengths: ContextLengths, place: Place) -> Result<RopeScaling, LlamaError> {
         let factor = place.factor(Some(self.factor.unwrap_or(lengths.ratio())), "factor")?;
         let or = |value: Option<f64>, name, default| {
             place.factor(Some(value.filter(|&value| value != 0.0).unwrap_or(default)), name)
@@ -190,8 +190,8 @@ impl RopeJson {
     /// holds must not change while a text grows, since its keys are cached.
     ///
     /// Source: `_compute_longrope_parameters` of transformers.
-    fn longrope(&self, lengths: Lengths, place: Place) -> Result<RopeScaling, LlamaError> {
-        let Lengths { context, original } = lengths;
+    fn longrope(&self, lengths: ContextLengths, place: Place) -> Result<RopeScaling, LlamaError> {
+        let ContextLengths { context, original } = lengths;
         let missing = |name: &str| place.error(format!("lacks `{name}`"));
         let short = self.short_factor.as_ref().ok_or_else(|| missing("short_factor"))?;
         let long = self.long_factor.as_ref().ok_or_else(|| missing("long_factor"))?;

@@ -7,10 +7,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, TryRecvError};
 
+use super::queue::{Deliver, Limits, QueuedRequest, WorkItem};
 use super::stats::Counters;
-use super::{Deliver, Job, Limits, Message};
+use crate::generate::adapter_choice::{AdapterChoice, Unloading};
+use crate::generate::answer_state::AnswerState;
+use crate::generate::continuation::{Continuation, Settled};
 use crate::generate::language_model::LanguageModel;
-use crate::generate::{AdapterChoice, Answer, Continuation, GenerateError, Settled, Token, Unloading};
+use crate::generate::request::{GenerateError, Token};
 use crate::text::tokenizer::Tokenizer;
 
 /// Where an answer goes.
@@ -37,7 +40,7 @@ impl Client {
 
 /// A request that the model holds no sequence for.
 pub(super) struct Waiting {
-    answer: Answer,
+    answer: AnswerState,
     client: Client,
 }
 
@@ -59,7 +62,7 @@ impl<S: Copy> Running<S> {
 }
 
 /// What the model's thread works with.
-pub(super) struct Worker<M: LanguageModel> {
+pub(super) struct ModelThread<M: LanguageModel> {
     pub model: M,
     pub tokenizer: Tokenizer,
     pub limits: Limits,
@@ -72,9 +75,9 @@ pub(super) struct Worker<M: LanguageModel> {
     pub counters: Arc<Counters>,
 }
 
-impl<M: LanguageModel> Worker<M> {
+impl<M: LanguageModel> ModelThread<M> {
     /// Answers what comes until nothing comes any more.
-    pub fn run(mut self, messages: &Receiver<Message>) {
+    pub fn run(mut self, messages: &Receiver<WorkItem>) {
         loop {
             self.drop_cancelled();
             if !self.admit(messages) {
@@ -97,15 +100,15 @@ impl<M: LanguageModel> Worker<M> {
 
     /// Starts the requests that there is room for. With nothing else to do it waits for one; false if
     /// none will come.
-    fn admit(&mut self, messages: &Receiver<Message>) -> bool {
+    fn admit(&mut self, messages: &Receiver<WorkItem>) -> bool {
         while self.running.len() < self.limits.running {
             if self.waiting.is_empty() {
                 let idle = self.running.is_empty();
                 let message =
                     if idle { messages.recv().map_err(TryRecvError::from) } else { messages.try_recv() };
                 match message {
-                    Ok(Message::Answer(job)) => self.accept(*job),
-                    Ok(Message::LoadAdapter(adapter, reply)) => {
+                    Ok(WorkItem::Answer(job)) => self.accept(*job),
+                    Ok(WorkItem::LoadAdapter(adapter, reply)) => {
                         let loaded = self.model.load_adapter(*adapter);
                         // Who asked and is gone drops the adapter, and so unloads it.
                         reply.send(loaded.map(|id| self.unloading.watch(id))).ok();
@@ -126,10 +129,10 @@ impl<M: LanguageModel> Worker<M> {
         true
     }
 
-    fn accept(&mut self, Job { request, deliver, cancelled }: Job) {
+    fn accept(&mut self, QueuedRequest { request, deliver, cancelled }: QueuedRequest) {
         let (adapter, speculate) = (request.adapter.clone(), request.speculate);
         let mut client = Client { deliver, cancelled, adapter, speculate };
-        match Answer::new(request, &self.tokenizer, self.context_length, self.model.vocab_size()) {
+        match AnswerState::new(request, &self.tokenizer, self.context_length, self.model.vocab_size()) {
             Ok(answer) if !client.is_cancelled() => self.waiting.push_back(Waiting { answer, client }),
             Ok(_) => {}
             Err(error) => client.deliver(Err(error)),

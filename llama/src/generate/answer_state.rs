@@ -1,15 +1,14 @@
 //! One answer in the making: it knows tokens and text, and no model.
 
-use super::{FinishReason, GenerateError, Request, Token};
-use crate::generate::sampler::Sampler;
+use super::request::{FinishReason, GenerateError, Request, Token};
+use super::sampler::Sampler;
 use crate::text::stop_strings::StopStrings;
 use crate::text::tokenizer::{DecodeStream, Tokenizer};
 
-/// The state of one answer between two tokens. Its drivers feed it logits: [`Generate`](super::Generate), for one
-/// request at a time, and the [`Scheduler`](crate::generate::scheduler::Scheduler), for many at once. So both stop at the same places and
-/// give the same text.
+/// The state of one answer between two tokens. Its drivers feed it logits: `Generate` for one request at a time, the
+/// `Scheduler` for many at once. So both stop at the same places and give the same text.
 #[derive(Debug)]
-pub(crate) struct Answer {
+pub(crate) struct AnswerState {
     tokens: Vec<u32>,
     /// Length of `tokens` at which the answer ends.
     end: usize,
@@ -20,7 +19,7 @@ pub(crate) struct Answer {
     text: StopStrings,
 }
 
-impl Answer {
+impl AnswerState {
     /// The answer before its first token.
     pub fn new(
         request: Request,
