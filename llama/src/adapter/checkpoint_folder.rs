@@ -44,7 +44,7 @@ pub fn remove_checkpoint(run: &Path, step: u64) -> Result<(), LlamaError> {
         Err(cause) if cause.kind() != io::ErrorKind::NotFound => {
             return Err(LlamaError::Io { path: nameless, cause });
         }
-        _ => {} // of a run that was killed
+        _ => {} // left by a run that was killed
     }
     fs::rename(&path, &nameless).map_err(LlamaError::io(&path))?;
     fs::remove_dir_all(&nameless).map_err(LlamaError::io(&nameless))

@@ -130,7 +130,7 @@ impl Adapter {
             .map(|(name, bytes)| Staged::write(&dir.join(name), bytes))
             .collect::<Result<_, _>>()?;
         if self.chat_template.is_none() {
-            // An older adapter's prompts must not be taken for this one's.
+            // Remove the template of an adapter that is replaced: it is not this one's.
             let path = dir.join(TEMPLATE_FILE);
             match fs::remove_file(&path) {
                 Err(cause) if cause.kind() != io::ErrorKind::NotFound => {

@@ -2,8 +2,8 @@
 //! in PEFT's files, the optimizer's moments in `optimizer.safetensors`, and the trainer's own state in
 //! `trainer_state.json`.
 //!
-//! A folder of that name is whole: it is written under another name and renamed. One that is removed
-//! loses its name first.
+//! A folder of that name is always complete: it is written under another name and then renamed, and renamed before it
+//! is removed.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -27,10 +27,10 @@ pub const STATE_FILE: &str = "trainer_state.json";
 const OPTIMIZER_FILE: &str = "optimizer.safetensors";
 /// PEFT's prefix of parameters.
 const PARAMETER: &str = "base_model.model.";
-/// Steps that the optimizer made.
+/// The key of the number of steps that the optimizer has made.
 const STEP: &str = "step";
 
-/// Everything that a run needs to go on. `S` is the trainer's own state.
+/// Everything that a run needs to be continued. `S` is the trainer's own state.
 #[derive(Debug, Clone)]
 pub struct TrainingCheckpoint<S> {
     /// The adapter as it is after the step.
@@ -193,7 +193,7 @@ mod tests {
         assert!(
             checkpoint(1).save(run.path()).unwrap_err().to_string().contains("checkpoint-1: is not empty")
         );
-        // No JSON has such keys: the last file fails, after the others have been written.
+        // JSON has no such keys, so writing the last file fails, after the others were written.
         let TrainingCheckpoint { adapter, optimizer, .. } = checkpoint(2);
         let state = BTreeMap::from([([1u8], 1u8)]);
         let error =

@@ -1,4 +1,4 @@
-//! Rows to tokens.
+//! Encodes rows as tokens.
 
 use engine::Example;
 use rayon::prelude::*;
@@ -34,9 +34,9 @@ pub struct Encoded {
 /// A row that cannot be written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refused {
-    /// Its number.
+    /// The row's number.
     pub row: usize,
-    /// Why.
+    /// Why it cannot be written.
     pub reason: String,
 }
 

@@ -65,7 +65,7 @@ pub(super) fn of_object(object: &Map<String, Value>, columns: &Columns) -> Resul
         Ok::<_, String>(index.and_then(|index| object.iter().nth(index)))
     };
     let text = |field| match find(field)? {
-        // A field that is null says as little as an empty one.
+        // A null field counts as an empty one.
         None | Some((_, Value::Null)) => Ok(""),
         Some((_, Value::String(text))) => Ok(text.as_str()),
         Some((name, value)) => Err(format!("`{name}` is {}, not a text", kind(value))),
@@ -205,7 +205,7 @@ fn part(part: &Value) -> Result<&str, String> {
     }
 }
 
-/// Whether a value says nothing.
+/// Whether a value is null or empty.
 fn is_empty(value: &Value) -> bool {
     match value {
         Value::Null => true,

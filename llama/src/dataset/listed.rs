@@ -1,4 +1,4 @@
-//! What happened to rows: how often, and the first places.
+//! Rows that were left out or changed: how many, and where the first of them are.
 
 use std::path::PathBuf;
 
@@ -7,13 +7,13 @@ use super::row::RowOrigin;
 /// Counts rows and remembers the first ten: a file may have a million bad ones.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Listed {
-    /// How many there are.
+    /// How many rows.
     pub count: usize,
     /// The first of them.
     pub first: Vec<Note>,
 }
 
-/// One row, and what happened to it.
+/// A row and what happened to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Note {
     /// Index into `Dataset::files`.

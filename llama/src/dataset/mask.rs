@@ -62,7 +62,7 @@ impl Turns<'_> {
         if let Some(last) = (end..close).find(|&index| self.ends_turn(index)) {
             return (first..last + 1, true);
         }
-        // No token of its own ends the turn, but perhaps words do.
+        // No single token ends the turn, but ordinary text may.
         let words = self.transcript.text.get(text.end..*closed).unwrap_or_default().trim_end();
         if !words.is_empty() {
             return (first..starting_before(text.end + words.len()), false);

@@ -39,9 +39,9 @@ pub use prompt_format::{PromptFormat, Prompts};
 pub use row::{Pair, Row, RowOrigin};
 pub use split::{Distinct, Split, SplitBy, SplitOptions, epoch_order};
 
-/// Bytes of a raw row that are read; a longer one is no question and answer.
+/// Longest raw row in bytes; a longer one is no question and answer.
 const MAX_ROW: usize = 1 << 20;
-/// What some programs put before a text in UTF-8.
+/// The mark that some programs put before a text in UTF-8.
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
 /// How files are read.
@@ -82,8 +82,8 @@ impl Dataset {
     /// Other columns are ignored.
     ///
     /// # Errors
-    /// If something cannot be read, or nothing is left to train on. Of `options.skip_bad_rows`, rows
-    /// that cannot be read are listed in [`skipped`](Self::skipped) instead.
+    /// If something cannot be read, or nothing is left to train on. With `options.skip_bad_rows`,
+    /// rows that cannot be read are listed in [`skipped`](Self::skipped) instead.
     pub fn open(path: &Path, options: &ReadOptions) -> Result<Self, LlamaError> {
         let mut dataset = Self::default();
         dataset.read_all(path, options)?;
@@ -94,7 +94,7 @@ impl Dataset {
     /// share is asked for.
     ///
     /// # Errors
-    /// As of [`Dataset::open`].
+    /// As [`Dataset::open`].
     pub fn read_validation(&mut self, path: &Path, options: &ReadOptions) -> Result<(), LlamaError> {
         let first = self.rows.len();
         self.read_all(path, options)?;
@@ -181,7 +181,7 @@ impl Sink<'_> {
     }
 }
 
-/// What a raw row says.
+/// The contents of a raw row.
 #[derive(Debug, PartialEq, Eq)]
 struct Fields {
     messages: Vec<Message>,

@@ -26,7 +26,7 @@ enum TemplatePiece {
     Context,
 }
 
-/// Where texts start with BOS, the Jinja form does.
+/// Start of the Jinja form where the tokenizer starts texts with BOS.
 const BOS: &str = "{{- bos_token -}}\n";
 
 /// What follows in the Jinja form: as in [`grounded_template`], the last user message is the instruction
@@ -54,7 +54,7 @@ impl PairTemplate {
         source += FIND;
         for piece in pieces {
             source += &match piece {
-                // A JSON string is a Jinja string.
+                // A JSON string literal is a valid Jinja one.
                 TemplatePiece::Text(text) => {
                     format!("{{{{- {} -}}}}\n", serde_json::Value::from(text.as_str()))
                 }
@@ -65,7 +65,7 @@ impl PairTemplate {
         source
     }
 
-    /// The template that [`PairTemplate::chat_template`] writes as `source`; `None` if it writes no such text.
+    /// Recovers the template from `source`, if [`PairTemplate::chat_template`] wrote it.
     pub fn from_chat_template(source: &str) -> Option<Self> {
         if [false, true].iter().any(|&starts_with_bos| source == grounded_template(starts_with_bos)) {
             return Some(Self::grounded());

@@ -17,7 +17,7 @@ pub enum PromptFormat {
     Pair(PairTemplate),
 }
 
-/// A [`PromptFormat`] with what it needs of a model.
+/// A [`PromptFormat`] prepared for one model.
 #[derive(Debug, Clone)]
 pub enum Prompts {
     /// One question and its answer.

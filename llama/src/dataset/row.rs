@@ -1,4 +1,4 @@
-//! One example as people write it.
+//! One row of training data: a conversation.
 
 use serde_json::json;
 
@@ -47,7 +47,7 @@ impl Row {
         self.first("system")
     }
 
-    /// What the last answer answers: the last message of the user.
+    /// The last message of the user, which the last answer responds to.
     pub fn question(&self) -> &str {
         let message = self.messages.iter().rev().find(|message| message.role == "user");
         message.map_or("", |message| message.content.as_str())

@@ -7,7 +7,7 @@ use super::fields::Texts;
 use super::{Field, Fields, Sink};
 use crate::error::LlamaError;
 
-/// Which columns are what.
+/// The position of each field's column.
 struct ColumnIndices {
     columns: usize,
     separator: u8,
@@ -56,7 +56,7 @@ fn separator(start: &[u8]) -> (u8, usize) {
         quoted ^= *byte == b'"';
         counts.iter_mut().filter(|(one, _)| one == byte && !quoted).for_each(|(_, count)| *count += 1);
     }
-    // Of equals the comma: `max_by_key` takes the last.
+    // `max_by_key` takes the last of equals, which is the comma.
     let (separator, _) = counts.into_iter().rev().max_by_key(|(_, count)| *count).unwrap_or((b',', 0));
     (separator, 0)
 }

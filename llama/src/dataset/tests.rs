@@ -1,4 +1,4 @@
-//! What files become, the broken ones included.
+//! Reading files, broken ones included.
 
 use super::*;
 

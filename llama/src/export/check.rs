@@ -1,5 +1,5 @@
-//! What was written, opened again before it gets its name: a file that reads prompts in other tokens, or describes
-//! another model, is not left behind.
+//! Checks a written model before it gets its name, by opening it again: it must encode prompts to the same tokens and
+//! describe the same model.
 
 use std::path::Path;
 
@@ -26,7 +26,7 @@ const PROBES: [&str; 10] = [
     "\u{a0}\u{2028}\u{feff}\u{0}",
 ];
 
-/// A model as its files describe it, apart from its tensors.
+/// What a model's files say about it, apart from its tensors.
 pub(super) struct ModelDescription {
     config: LlamaConfig,
     tokenizer: Tokenizer,
@@ -34,7 +34,7 @@ pub(super) struct ModelDescription {
 }
 
 impl ModelDescription {
-    /// A model that is there.
+    /// The description of the model that is exported.
     pub fn source(checkpoint: &Checkpoint, folder: &Path, tokenizer: Tokenizer) -> Result<Self, LlamaError> {
         let [bos, eos] = spelled(&tokenizer);
         let template = match checkpoint.gguf() {
@@ -103,7 +103,7 @@ impl ModelDescription {
         };
         let refused = |error: crate::text::tokenizer::TokenizerError| error.to_string();
         for text in PROBES {
-            // A text that one of them cannot write is no difference as long as the other cannot either.
+            // A text that neither can encode is no difference.
             let [a, b] = [ours, theirs].map(|tokenizer| tokenizer.encode_prompt(text).unwrap_or_default());
             same(text, [a, b])?;
         }

@@ -130,7 +130,7 @@ impl Export {
         serde_json::from_slice(&text).map_err(|error| LlamaError::file(&path, error.to_string()))
     }
 
-    /// Writes all but the tensors.
+    /// Writes all files but those of the tensors.
     fn write_companions(&self, folder: &StagedFolder, config: &Map<String, Value>) -> Result<(), LlamaError> {
         let put = |name: &str, text: &str| {
             let path = folder.join(name);
@@ -164,7 +164,7 @@ impl Export {
                 }
             }
         }
-        // The adapter's prompts are what the merged model knows.
+        // The merged model was trained on the adapter's prompts.
         match self.source.adapter.as_ref().and_then(|adapter| adapter.chat_template.as_ref()) {
             Some(template) => put(TEMPLATE_FILE, template),
             None => Ok(()),

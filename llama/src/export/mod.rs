@@ -97,7 +97,7 @@ impl Export {
         writer.finish(|written| self.check(output, ModelDescription::gguf(written)))
     }
 
-    /// Compares what was written, as it describes itself, with the model.
+    /// Compares the written model's description with that of the model.
     fn check(&self, output: &Path, written: Result<ModelDescription, LlamaError>) -> Result<(), LlamaError> {
         let source = ModelDescription::source(&self.source.checkpoint, &self.folder, self.tokenizer()?)?;
         let source = match self.source.adapter.as_ref().and_then(|adapter| adapter.chat_template.as_ref()) {
@@ -115,7 +115,7 @@ impl Export {
         stored.or_else(|| rope_factors(checkpoint.config()).map(|factors| Float::F32.encode(&factors)))
     }
 
-    /// Quantizing is lossy: a model is not overwritten with what is made of it.
+    /// Refuses to overwrite the model that is exported, since quantizing is lossy.
     fn refuse_itself(&self, output: &Path) -> Result<(), LlamaError> {
         let model = self.source.checkpoint.path().canonicalize();
         match (model, output.canonicalize()) {
@@ -139,12 +139,12 @@ impl Export {
 /// A tensor of a GGUF that is to be written.
 struct Planned {
     entry: TensorEntry,
-    /// Name, shape and form of what it is made of, if that is a tensor.
+    /// Name, shape and form of the tensor that it is made from, if any.
     from: Option<(String, Vec<usize>, Storage)>,
 }
 
 impl Planned {
-    /// `None` where GGUF has no such tensor, which [`names::tensors`](crate::model::checkpoint::names) lists not.
+    /// `None` if GGUF has no such tensor, which is none that [`names::tensors`](crate::model::checkpoint::names) lists.
     fn new(name: String, shape: Vec<usize>, storage: Storage) -> Option<Self> {
         let entry = TensorEntry {
             name: gguf_name(&name)?,

@@ -52,8 +52,7 @@ impl Source {
         }
     }
 
-    /// A tensor's bytes in the form asked for, rows in Hugging Face's order. What has that form already
-    /// is not touched.
+    /// A tensor's bytes in the form asked for, rows in Hugging Face's order. A tensor that already has the form is copied.
     pub(super) fn encoded(
         &self,
         name: &str,

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::LlamaError;
 
-/// A file that does not have its name yet; dropped uncommitted, it goes.
+/// A file under a temporary name, which [`commit`](Self::commit) renames. Dropped uncommitted, it is deleted.
 #[derive(Debug)]
 pub(crate) struct Staged {
     temporary: PathBuf,
@@ -15,14 +15,14 @@ pub(crate) struct Staged {
 }
 
 impl Staged {
-    /// An empty file that is to become `path`.
+    /// Creates an empty temporary file that a commit renames to `path`.
     pub fn create(path: &Path) -> Result<Self, LlamaError> {
         let temporary = partial(path);
         let file = File::create(&temporary).map_err(LlamaError::io(path))?;
         Ok(Self { temporary, path: path.to_path_buf(), file })
     }
 
-    /// A file that holds `bytes` and is to become `path`.
+    /// Writes `bytes` to a temporary file that a commit renames to `path`.
     pub fn write(path: &Path, bytes: &[u8]) -> Result<Self, LlamaError> {
         let mut staged = Self::create(path)?;
         let written = staged.file.write_all(bytes).and_then(|()| staged.file.sync_all());
@@ -30,12 +30,12 @@ impl Staged {
         Ok(staged)
     }
 
-    /// The name that it will have.
+    /// The path after the commit.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Where it is until then.
+    /// The path before the commit.
     pub fn temporary(&self) -> &Path {
         &self.temporary
     }
@@ -45,7 +45,7 @@ impl Staged {
         &mut self.file
     }
 
-    /// Gives the file its name, in place of a file that had it.
+    /// Renames the file to its final path, replacing a file that is there.
     pub fn commit(self) -> Result<(), LlamaError> {
         self.file.sync_all().map_err(LlamaError::io(&self.path))?;
         fs::rename(&self.temporary, &self.path).map_err(LlamaError::io(&self.path))
@@ -54,11 +54,12 @@ impl Staged {
 
 impl Drop for Staged {
     fn drop(&mut self) {
-        let _ = fs::remove_file(&self.temporary); // gone already where it was committed
+        let _ = fs::remove_file(&self.temporary); // fails after a commit, when it is gone
     }
 }
 
-/// A folder that does not have its name yet; dropped uncommitted, it goes with all that is in it.
+/// A folder under a temporary name, which [`commit`](Self::commit) renames. Dropped uncommitted, it is deleted with
+/// its contents.
 #[derive(Debug)]
 pub(crate) struct StagedFolder {
     temporary: PathBuf,
@@ -66,8 +67,8 @@ pub(crate) struct StagedFolder {
 }
 
 impl StagedFolder {
-    /// An empty folder that is to become `path`, where there must be none, or an empty one: files of two
-    /// models in one folder would be read as one.
+    /// Creates an empty temporary folder that a commit renames to `path`. There may be an empty folder at `path` but no
+    /// other: the files of two models in one folder would be read as one model.
     pub fn create(path: &Path) -> Result<Self, LlamaError> {
         match fs::read_dir(path) {
             Ok(mut entries) => {
@@ -80,23 +81,23 @@ impl StagedFolder {
         }
         let temporary = partial(path);
         if temporary.exists() {
-            fs::remove_dir_all(&temporary).map_err(LlamaError::io(&temporary))?; // of a run that was killed
+            fs::remove_dir_all(&temporary).map_err(LlamaError::io(&temporary))?; // left by a run that was killed
         }
         fs::create_dir_all(&temporary).map_err(LlamaError::io(path))?;
         Ok(Self { temporary, path: path.to_path_buf() })
     }
 
-    /// Where a file of that name is to be written.
+    /// The path to write the file `name` to before the commit.
     pub fn join(&self, name: &str) -> PathBuf {
         self.temporary.join(name)
     }
 
-    /// Where it is until then.
+    /// The folder's path before the commit.
     pub fn temporary(&self) -> &Path {
         &self.temporary
     }
 
-    /// Gives the folder its name.
+    /// Renames the folder to its final path.
     pub fn commit(self) -> Result<(), LlamaError> {
         match fs::remove_dir(&self.path) {
             Err(cause) if cause.kind() != io::ErrorKind::NotFound => {
@@ -107,7 +108,7 @@ impl StagedFolder {
         fs::rename(&self.temporary, &self.path).map_err(LlamaError::io(&self.path))?;
         #[cfg(unix)] // elsewhere a folder cannot be opened
         if let Some(parent) = self.path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-            // Or after a power cut the name might be missing that a later step relies on.
+            // Without this the renaming may be lost in a power cut, though later steps rely on it.
             File::open(parent).and_then(|parent| parent.sync_all()).map_err(LlamaError::io(parent))?;
         }
         Ok(())
@@ -116,11 +117,11 @@ impl StagedFolder {
 
 impl Drop for StagedFolder {
     fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.temporary); // gone already where it was committed
+        let _ = fs::remove_dir_all(&self.temporary); // fails after a commit, when it is gone
     }
 }
 
-/// The name beside `path` of what is to become it.
+/// The temporary name for `path`, in the same folder, so that renaming never copies.
 fn partial(path: &Path) -> PathBuf {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     path.with_file_name(format!(".{name}.partial"))

@@ -30,8 +30,7 @@ impl Float {
         }
     }
 
-    /// Little-endian numbers, each converted exactly. Bytes that are no whole number at the end are
-    /// ignored.
+    /// Converts little-endian numbers to f32, each exactly. An incomplete number at the end is ignored.
     pub fn decode(self, bytes: &[u8]) -> Vec<f32> {
         match self {
             Float::F32 => decode(bytes, f32::from_le_bytes),
@@ -40,7 +39,7 @@ impl Float {
         }
     }
 
-    /// Whether all numbers are: no infinity, no NaN. Those have all bits of the exponent set.
+    /// Whether no number is infinite or NaN, which are those with all bits of the exponent set.
     pub fn is_finite(self, bytes: &[u8]) -> bool {
         fn all<const N: usize>(bytes: &[u8], finite: impl Fn([u8; N]) -> bool + Sync) -> bool {
             let part = |part: &[[u8; N]]| part.iter().fold(true, |all, &chunk| all & finite(chunk));
@@ -54,7 +53,7 @@ impl Float {
         }
     }
 
-    /// The values as little-endian numbers, each rounded to the nearest, ties to even.
+    /// Converts f32 values to little-endian numbers, each rounded to the nearest, ties to even.
     pub fn encode(self, values: &[f32]) -> Vec<u8> {
         match self {
             Float::F32 => values.iter().flat_map(|value| value.to_le_bytes()).collect(),
@@ -97,7 +96,7 @@ mod tests {
 
     #[test]
     fn encoding_rounds_to_the_nearest_and_ties_to_even() {
-        let ulp = f32::powi(2.0, -7); // of bf16 between 1 and 2
+        let ulp = f32::powi(2.0, -7); // the step of bf16 between 1 and 2
         let values = [1.0 + 0.5 * ulp, 1.0 + 1.5 * ulp, 1.0 + 0.51 * ulp, -3.0];
         assert_eq!(Float::BF16.decode(&Float::BF16.encode(&values)), [1.0, 1.0 + 2.0 * ulp, 1.0 + ulp, -3.0]);
         assert_eq!(Float::F16.decode(&Float::F16.encode(&[65519.0, 65520.0])), [65504.0, f32::INFINITY]);

@@ -82,13 +82,13 @@ impl Gguf {
         self.header.tensors.iter().map(|(name, info)| (name.as_str(), info))
     }
 
-    /// The bytes of a tensor. `info` comes from this file; another file's gives an empty slice where
-    /// it does not fit.
+    /// The bytes of a tensor. `info` must come from this file; one of another file whose range lies beyond this file
+    /// gives an empty slice.
     pub fn data(&self, info: &TensorInfo) -> &[u8] {
         self.file.bytes().get(info.range()).unwrap_or_default()
     }
 
-    /// The bytes of a tensor of this file, whose memory is given back when they are dropped.
+    /// The bytes of a tensor of this file. Dropping them gives their pages back to the system.
     pub(crate) fn pages(&self, info: &TensorInfo) -> Result<MappedPages<'_>, LlamaError> {
         let pages = self.file.pages(info.range());
         pages.ok_or_else(|| LlamaError::file(self.path(), "has no such tensor"))

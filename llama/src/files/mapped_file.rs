@@ -1,4 +1,4 @@
-//! A file seen as memory.
+//! Memory-mapped files whose pages are given back once they are read.
 
 use std::fs::File;
 use std::ops::{Deref, Range};
@@ -69,7 +69,7 @@ impl MappedFile {
                     range.end - range.start,
                 )
             };
-            // Advice refused changes nothing but memory use.
+            // If the system refuses the advice, only more memory stays in use.
             drop(advised);
         }
         #[cfg(not(unix))]
@@ -77,7 +77,7 @@ impl MappedFile {
     }
 }
 
-/// Bytes of a mapped file that are given back to the system when dropped.
+/// A range of a mapped file whose pages are given back to the system when this is dropped.
 #[derive(Debug)]
 pub(crate) struct MappedPages<'a> {
     file: &'a MappedFile,

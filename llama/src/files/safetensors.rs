@@ -25,10 +25,10 @@ pub struct Safetensors {
     path: PathBuf,
 }
 
-/// What `torch.compile`, FSDP and data parallelism put into the names of the modules that they wrap.
+/// Parts that `torch.compile`, FSDP and data parallelism add to the names of the modules that they wrap.
 const WRAPPERS: [&str; 3] = ["_orig_mod", "_fsdp_wrapped_module", "module"];
 
-/// The name of a tensor as the model has it that was wrapped.
+/// The tensor's name without the parts that wrapping added.
 fn unwrapped(name: &str) -> String {
     let parts: Vec<&str> = name.split('.').filter(|part| !WRAPPERS.contains(part)).collect();
     parts.join(".")
@@ -41,7 +41,7 @@ struct Shard {
     data_start: usize,
 }
 
-/// Notes where a tensor is.
+/// Records which shard holds a tensor.
 fn insert(
     names: &mut BTreeMap<String, (usize, String)>,
     path: &Path,
@@ -127,8 +127,7 @@ impl Safetensors {
         Some((shard, shard.metadata.info(stored)?))
     }
 
-    /// The numbers of a tensor, which must have this shape, as f32. The memory its file's pages took
-    /// is given back.
+    /// The numbers of a tensor, which must have this shape, as f32. The pages of its file are given back.
     ///
     /// # Errors
     /// If it is missing, has another shape, or is not f32, f16 or bf16.
@@ -200,7 +199,7 @@ impl Shard {
 }
 
 /// The index of a model in several files: which file holds a tensor. File names are checked to be
-/// names and nothing else, since whoever made the file could point anywhere.
+/// plain names: a path could point to any file of the machine.
 pub(crate) fn read_index(path: &Path) -> Result<BTreeMap<String, String>, LlamaError> {
     #[derive(serde::Deserialize)]
     struct IndexJson {

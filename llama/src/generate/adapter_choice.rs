@@ -61,7 +61,7 @@ impl Unloading {
         LoadedAdapter { shared: Arc::new(Use { id, unloading: self.clone() }) }
     }
 
-    /// Those that came since the last call.
+    /// Takes the adapters that became unused since the last call.
     pub fn take(&self) -> Vec<AdapterId> {
         std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }

@@ -40,7 +40,7 @@ impl AnswerState {
         })
     }
 
-    /// Tokens that may still be guessed: one fewer than may come.
+    /// How many tokens may still be guessed: one fewer than may still be generated.
     pub fn room(&self) -> usize {
         (self.end - self.tokens.len()).saturating_sub(1)
     }
@@ -68,7 +68,7 @@ impl AnswerState {
         Ok(Token { id, text, finish })
     }
 
-    /// What was held back, at the end.
+    /// The text that was held back, for the end of the answer.
     fn rest(&mut self) -> String {
         let letters = self.letters.take().and_then(DecodeStream::finish).unwrap_or_default();
         let (mut text, stopped) = self.text.push(&letters);

@@ -25,12 +25,12 @@ pub(crate) struct Continuation<S> {
     right: usize,
 }
 
-/// What became of a continuation in a step.
+/// The state of a continuation after a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Settled {
-    /// It goes on.
+    /// There are more tokens to compute.
     GoesOn,
-    /// The answer is whole, or has failed.
+    /// The answer is complete, or has failed.
     Ended,
 }
 
@@ -61,7 +61,7 @@ impl<S: Copy> Continuation<S> {
         self.tokens.clear();
     }
 
-    /// Begins anew in a model that has lost all sequences; what was planned is planned again, with all before it.
+    /// Starts again in a model that has lost all sequences: plans all tokens up to the end of the current plan.
     pub fn lose<M: LanguageModel<Sequence = S>>(&mut self, model: &mut M) {
         let planned = self.planned() > 0;
         self.reopen(model);

@@ -14,7 +14,7 @@ use crate::text::tokenizer::Tokenizer;
 pub struct Generate<'m, M: LanguageModel> {
     model: &'m mut M,
     continuation: Continuation<M::Sequence>,
-    /// Computed, and not asked for yet.
+    /// Tokens that are computed and not asked for yet.
     ready: VecDeque<Result<Token, GenerateError>>,
     finished: bool,
 }

@@ -45,7 +45,7 @@ pub trait LanguageModel {
     /// If the tokens cannot be computed. The sequences of the step can then only be closed.
     fn step(&mut self, parts: &[SequencePart<'_, Self::Sequence>]) -> Result<Vec<f32>, EngineError>;
 
-    /// Ends all sequences, and is as new: what remains possible after a step has panicked.
+    /// Drops all sequences and starts afresh, the only thing to do after a step has panicked.
     fn reset(&mut self);
 
     /// The adapter of requests that name none.
@@ -80,7 +80,7 @@ pub struct SequencePart<'t, S> {
     pub sequence: S,
     /// Its next tokens.
     pub tokens: &'t [u32],
-    /// After how many of the last of them to return logits.
+    /// The number of tokens, counted from the last, after which to return logits.
     pub outputs: usize,
 }
 

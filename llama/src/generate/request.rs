@@ -9,8 +9,7 @@ use super::sampler::{Sampling, SamplingError};
 /// activations at once nor keeps other requests waiting for long.
 pub const PREFILL_TOKENS: usize = 256;
 
-/// Rows of single tokens and guesses that one step computes at most: beyond that a row that is checked in vain costs
-/// as much as a token.
+/// Most rows of single tokens and guesses in one step. With more, checking a wrong guess costs as much as a token.
 pub const SPECULATED_ROWS: usize = 12;
 
 /// What to generate.
@@ -22,7 +21,7 @@ pub struct Request {
     pub max_tokens: usize,
     /// Texts that end the answer before they appear in it.
     pub stop: Vec<String>,
-    /// Whether the model's end token is a token like any other, as benchmarks want it.
+    /// Whether the answer goes on after the model's end token, for benchmarks.
     pub ignore_eos: bool,
     /// How tokens are chosen.
     pub sampling: Sampling,
@@ -93,8 +92,8 @@ impl FinishReason {
 pub struct Token {
     /// Its id.
     pub id: u32,
-    /// The text that can be given out now: none while a letter is incomplete or a stop string could
-    /// begin, more than the token's own afterwards.
+    /// The text that can be given out now. It is empty while a character is incomplete or the text could begin a stop
+    /// string; the text held back then comes with a later token.
     pub text: String,
     /// Set on the last token.
     pub finish: Option<FinishReason>,
@@ -104,7 +103,7 @@ pub struct Token {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum GenerateError {
-    /// Nothing to continue.
+    /// The prompt has no tokens.
     #[error("the prompt is empty")]
     EmptyPrompt,
     /// A request for no tokens.

@@ -101,7 +101,7 @@ impl Scheduler {
     {
         let limits =
             Limits { running: limits.running.max(1), prefill_tokens: limits.prefill_tokens.max(1), ..limits };
-        let (queue, messages) = mpsc::sync_channel(limits.queue);
+        let (queue, items) = mpsc::sync_channel(limits.queue);
         let context_length = longest_sequence(&model);
         let vocab_size = model.vocab_size();
         let shared = Arc::new(Counters::default());
@@ -110,7 +110,7 @@ impl Scheduler {
             let (running, waiting) = (Vec::new(), VecDeque::new());
             let unloading = Unloading::default();
             ModelThread { model, tokenizer, limits, context_length, running, waiting, unloading, counters }
-                .run(&messages);
+                .run(&items);
         })?;
         Ok(Self { queue, thread, limits, context_length, vocab_size, counters: shared })
     }
@@ -120,7 +120,7 @@ impl Scheduler {
         self.context_length
     }
 
-    /// What was done so far.
+    /// Counts of the work done so far.
     pub fn stats(&self) -> Stats {
         self.counters.read()
     }
@@ -142,8 +142,8 @@ impl Scheduler {
         request.validate(self.context_length, self.vocab_size)?;
         let cancelled = Arc::new(AtomicBool::new(false));
         let ticket = Ticket(cancelled.clone());
-        let job = QueuedRequest { request, deliver: Box::new(deliver), cancelled };
-        match self.queue.try_send(WorkItem::Answer(Box::new(job))) {
+        let queued = QueuedRequest { request, deliver: Box::new(deliver), cancelled };
+        match self.queue.try_send(WorkItem::Answer(Box::new(queued))) {
             Ok(()) => Ok(ticket),
             Err(TrySendError::Full(_)) => Err(SubmitError::Overloaded { queue: self.limits.queue }),
             Err(TrySendError::Disconnected(_)) => Err(SubmitError::Stopped),
@@ -157,8 +157,8 @@ impl Scheduler {
     /// If the adapter was made for another model, or the model has stopped.
     pub fn load_adapter(&self, adapter: Adapter) -> Result<LoadedAdapter, LoadAdapterError> {
         let (sender, loaded) = mpsc::sync_channel(1);
-        let message = WorkItem::LoadAdapter(Box::new(adapter), sender);
-        self.queue.send(message).map_err(|_| LoadAdapterError::Stopped)?;
+        let item = WorkItem::LoadAdapter(Box::new(adapter), sender);
+        self.queue.send(item).map_err(|_| LoadAdapterError::Stopped)?;
         Ok(loaded.recv().map_err(|_| LoadAdapterError::Stopped)??)
     }
 

@@ -12,7 +12,7 @@ use crate::error::LlamaError;
 /// directory for caches.
 pub fn cache_dir() -> PathBuf {
     cache_dir_from(|name| std::env::var_os(name).filter(|value| !value.is_empty()))
-        // A machine without a home, such as some containers.
+        // Some containers have no home directory.
         .unwrap_or_else(|| std::env::temp_dir().join("hearth"))
 }
 

@@ -1,4 +1,4 @@
-//! Models with short names: where their files are, and what they must be to the last bit.
+//! Models with short names: where their files are, and their digests.
 
 /// The chat model that is used when none is named: SmolLM2-135M-Instruct, Q4_1.
 pub const DEFAULT_MODEL: &str = "smollm2-135m";

@@ -1,9 +1,8 @@
 //! From a model reference to files on this machine.
 //!
-//! A reference is a short name of the [catalog](crate::hub::catalog), a path, or a hub name `owner/name[/FILE.gguf]` with
-//! an optional `@revision`. What is fetched is kept in the [cache](cache_dir) and used from there
-//! without network ever after; a moving revision such as `main` stays what it was when it was first
-//! fetched, until its folder is deleted.
+//! A reference is a short name of the [catalog], a path, or a hub name `owner/name[/FILE.gguf]` with an optional
+//! `@revision`. Fetched files are kept in the [cache](cache_dir) and used from there without network. A moving revision
+//! such as `main` stays as it was when it was first fetched, until its folder is deleted.
 
 mod cache;
 pub mod catalog;
@@ -25,11 +24,10 @@ use cache::Lock;
 use download::{Downloader, Expected};
 use reference::Reference;
 
-/// The files that `reference` stands for: a directory, or one file. They are downloaded when they
-/// are not in the cache.
+/// The directory or file that `reference` names. It is downloaded if it is not in the cache.
 ///
 /// # Errors
-/// If the reference leads nowhere; the error says what was tried and what to do.
+/// If nothing is found under the reference; the error says what was tried and what to do.
 pub fn resolve(reference: &str) -> Result<PathBuf, LlamaError> {
     Hub::from_environment().resolve(reference)
 }
@@ -41,12 +39,12 @@ struct Hub {
     endpoint: String,
     downloader: Downloader,
     cache: PathBuf,
-    /// Commands that may be Python's pip.
+    /// Commands to try as Python's pip.
     pip: &'static [&'static [&'static str]],
 }
 
 impl Hub {
-    /// As the variables `HF_ENDPOINT`, `HF_TOKEN` and `HEARTH_CACHE` say.
+    /// A hub set up by the variables `HF_ENDPOINT`, `HF_TOKEN` and `HEARTH_CACHE`.
     fn from_environment() -> Self {
         let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
         let endpoint = variable("HF_ENDPOINT").unwrap_or_else(|| "https://huggingface.co".into());
@@ -106,15 +104,15 @@ impl Hub {
     }
 }
 
-/// The files of a catalog's model that the cache lacks. Digests were checked when files came; a
-/// length that differs betrays one that was put there by hand and is not whole.
+/// The files of a catalog's model that the cache lacks. Digests were checked after the download; the length is checked
+/// here to notice incomplete files that were put there by hand.
 fn missing<'a>(entry: &'a CatalogEntry, dir: &Path) -> Vec<&'a CatalogFile> {
     let is_there =
         |file: &&CatalogFile| dir.join(file.path).metadata().is_ok_and(|found| found.len() == file.bytes);
     entry.files.iter().filter(|file| !is_there(file)).collect()
 }
 
-/// What stands for the model: its only file, or the directory of its files.
+/// The path that stands for the model: its only file, or the directory of its files.
 fn location(entry: &CatalogEntry, dir: &Path) -> PathBuf {
     match entry.files {
         [only] => dir.join(only.path),
@@ -170,7 +168,7 @@ mod tests {
         let dir = hub(&server.url(), cache.path()).entry(&ENTRY).unwrap();
         assert_eq!(fs::read(dir.join("config.json")).unwrap(), b"hello");
         assert_eq!(fs::read(dir.join("1_Pooling/config.json")).unwrap(), b"world");
-        // The second use asks nobody, even where nobody could be asked.
+        // The second use needs no network.
         drop(server);
         assert_eq!(hub("http://127.0.0.1:9", cache.path()).entry(&ENTRY).unwrap(), dir);
     }
@@ -214,7 +212,7 @@ mod tests {
         );
         assert!(!error.contains('\n'));
     }
-    /// The real thing, from wherever this machine can get it; kept in its cache.
+    /// Fetches the real models from wherever this machine can; they stay in its cache.
     #[test]
     #[ignore = "fetches 180 MB"]
     fn the_default_models_can_be_obtained() {

@@ -12,7 +12,7 @@ use super::reference::{RepositoryName, is_name};
 use crate::error::LlamaError;
 use crate::files::safetensors::{INDEX, read_index};
 
-/// Small files beside the weights that some part of a model's loading reads.
+/// Small files beside the weights that loading a model may read.
 const COMPANIONS: [&str; 10] = [
     "tokenizer.json",
     "tokenizer.model",
@@ -26,17 +26,17 @@ const COMPANIONS: [&str; 10] = [
     "vocab.txt",
 ];
 
-/// Of several GGUF files this quantization is taken: the usual balance of size and quality.
+/// The quantization that is chosen of several GGUF files: the usual balance of size and quality.
 const PREFERRED: &str = "Q4_K_M";
 
-/// Written last into a folder whose files are all there; holds the name of the file that stands for
-/// the model, or nothing where the folder does.
+/// A file that is written last, when all files are there. It holds the name of the model's file, or nothing if the
+/// folder is the model.
 const COMPLETE: &str = ".complete";
 
 /// The hub's list of a revision's files.
 #[derive(Debug, Deserialize)]
 struct Listing {
-    /// The commit, so that all files come from the same even if the revision moves meanwhile.
+    /// The commit, so that all files are of one commit even if the revision moves meanwhile.
     sha: Option<String>,
     siblings: Vec<Sibling>,
 }
@@ -70,7 +70,7 @@ impl Hub {
             return Ok(found);
         }
         let _lock = Lock::acquire(&dir)?;
-        // Another process may have brought it while this one waited.
+        // Another process may have fetched it while this one waited for the lock.
         if let Some(found) = cached(&dir, name.file.as_deref()) {
             return Ok(found);
         }
@@ -97,7 +97,7 @@ impl Hub {
                 file
             }
             WeightFiles::Safetensors(file) => {
-                // The large files come last, so that a mistake shows before the long wait.
+                // The large files come last, so that errors show before the long wait.
                 for file in ["config.json"].into_iter().chain(COMPANIONS).filter(|file| listing.has(file)) {
                     fetch(file)?;
                 }
@@ -120,8 +120,7 @@ impl Hub {
     }
 }
 
-/// The files in the cache, if they are all there. A single file is there or not: it is renamed into
-/// place.
+/// The path in the cache if all files are there. A single file needs no marker: it is renamed into place when complete.
 fn cached(dir: &Path, file: Option<&str>) -> Option<PathBuf> {
     let path = match file {
         Some(file) => dir.join(file),

@@ -35,7 +35,7 @@ pub fn sentence_bleu(pair: Comparison<'_>) -> f64 {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum NgramOrders {
     Full,
-    /// Those that the predictions have.
+    /// Only runs of lengths that the predictions have.
     Effective,
 }
 

@@ -142,7 +142,7 @@ fn find_in(dir: &Path) -> Result<PathBuf, LlamaError> {
     }
 }
 
-/// Why a directory holds no model, in the words that help most.
+/// Why a directory holds no model, and what to do.
 fn nothing_in(dir: &Path, safetensors: bool) -> &'static str {
     if dir.join("adapter_config.json").is_file() {
         "holds an adapter, not a model; name the model it was trained on, and this as its adapter"

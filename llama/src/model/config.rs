@@ -15,8 +15,8 @@ pub use gguf::from_gguf;
 pub(crate) use gguf::rope::{ROPE_FACTORS, rope_factors, rope_keys};
 pub use hugging_face::from_json;
 
-/// Beyond any model there is. Files are untrusted: with every size under this, no product of two
-/// sizes overflows.
+/// Upper bound of every size in a configuration, larger than that of any model. Files are untrusted: with sizes up to
+/// this, no product of two sizes overflows.
 const LARGEST_SIZE: usize = 1 << 28;
 
 /// Checks what a file says before anything is computed with it.
@@ -41,7 +41,7 @@ fn checked(config: LlamaConfig, path: &Path) -> Result<LlamaConfig, LlamaError> 
     Ok(config)
 }
 
-/// A factor by which positions are stretched.
+/// Checks that a factor by which positions are stretched is positive and finite.
 fn checked_factor(factor: f64, path: &Path, field: &str) -> Result<f32, LlamaError> {
     let factor = factor as f32;
     if factor.is_finite() && factor > 0.0 {

@@ -24,7 +24,7 @@ pub struct Model {
     pub tokenizer: Tokenizer,
     /// How conversations are written, if the checkpoint says.
     pub chat_template: Option<ChatTemplate>,
-    /// The reference it was opened by, or of a path the last part.
+    /// The reference it was opened by; of a path, the file name without its ending.
     pub name: String,
     /// Its file or folder.
     pub path: PathBuf,
@@ -39,7 +39,7 @@ impl Model {
         Self::open_in(reference, WeightForm::default(), device)
     }
 
-    /// The same with its matrices in a form of their own.
+    /// As [`Model::open`], with the matrices in the given form.
     ///
     /// # Errors
     /// As [`Model::open`], and if a matrix does not suit the form.
@@ -73,8 +73,8 @@ impl Model {
     }
 }
 
-/// Checks that what a text is cut into has a row in the embedding table. Control tokens beyond it, which an
-/// added padding token often is, are let through unless a text begins or ends with them.
+/// Checks that every token a text can contain has a row in the embedding table. Control tokens beyond the table, which
+/// an added padding token often is, are accepted unless texts begin or end with them.
 fn check_vocabulary(tokenizer: &Tokenizer, rows: usize) -> Result<(), String> {
     let ends = tokenizer.bos().into_iter().chain(tokenizer.eos().iter().copied());
     let beyond = (rows..tokenizer.vocab_size()).filter_map(|id| u32::try_from(id).ok());

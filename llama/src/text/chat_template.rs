@@ -76,12 +76,12 @@ pub struct ChatTemplate {
     source: Arc<str>,
     bos: String,
     eos: String,
-    /// What `strftime_now` takes for now, in seconds since 1970; the moment of rendering if there is none.
+    /// The time that `strftime_now` sees, in seconds since 1970; `None` is the time of rendering.
     moment: Option<u64>,
     takes_system: bool,
 }
 
-/// The one template of an environment.
+/// The name of the environment's only template.
 const NAME: &str = "chat template";
 
 impl ChatTemplate {
@@ -118,15 +118,15 @@ impl ChatTemplate {
         Ok(template)
     }
 
-    /// The template with a moment for which `strftime_now` takes every now, in seconds since 1970: what it writes is
-    /// then a function of the conversation alone.
+    /// Fixes the time that `strftime_now` sees, in seconds since 1970, so that the rendering depends on the conversation
+    /// alone.
     #[must_use]
     pub fn at(self, moment: u64) -> Self {
         Self { moment: Some(moment), ..self }
     }
 
-    /// Whether the system message of `messages`, the first, stands in what the template writes. Some refuse it
-    /// (Mistral's first ones, Gemma), some leave it out without a word.
+    /// Whether the template prints the system message, which is the first of `messages`. Some templates refuse it
+    /// (Mistral's first ones, Gemma), some leave it out silently.
     fn prints_system(&self, messages: &[Message]) -> bool {
         const MARK: &str = "\u{fdd2}";
         let mut marked = messages.to_vec();
@@ -138,7 +138,7 @@ impl ChatTemplate {
     /// first user's, as Mistral does it.
     pub(crate) fn fitted<'m>(&self, messages: &'m [Message]) -> Cow<'m, [Message]> {
         let [system, user, rest @ ..] = messages else { return messages.into() };
-        // Most templates print it always, which one probe tells; where it depends, the conversation decides.
+        // Most templates always print it, which a single probe shows; else the conversation itself is rendered.
         let printed = system.role != "system"
             || user.role != "user"
             || self.takes_system
@@ -215,7 +215,7 @@ impl fmt::Debug for ChatTemplate {
     }
 }
 
-/// What `raise_exception` raises.
+/// The error that `raise_exception` raises.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 struct Raised(String);
@@ -230,7 +230,7 @@ fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
-/// An error while rendering: what the template raised, or what went wrong in it.
+/// Tells a refusal by `raise_exception` from a failure of the template.
 fn failed(error: &minijinja::Error) -> TemplateError {
     let mut cause = std::error::Error::source(error);
     while let Some(error) = cause {

@@ -20,8 +20,8 @@ pub fn grounded_prompt(instruction: &str, context: Option<&str>) -> String {
     }
 }
 
-/// Where an answer to [`grounded_prompt`] ends though the model goes on: the form has no token that ends
-/// a turn, so that a model which was not trained on it may write the next question itself.
+/// Stop string for answers to [`grounded_prompt`]: the form has no token that ends a turn, so a model that was not
+/// trained on it may go on with a question of its own.
 pub const GROUNDED_STOP: &str = "\n### ";
 
 /// [`grounded_prompt`] as a Jinja chat template, to go beside an adapter: the last user message is

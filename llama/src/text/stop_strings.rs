@@ -1,7 +1,7 @@
-//! Stop strings on the level of text.
+//! Stop strings, looked for in the text of an answer, not in its tokens.
 
-/// Text on its way out, checked for stop strings. What could be the beginning of a stop string is held
-/// back until the text after it decides, so that no part of a stop string is ever given out.
+/// Searches streamed text for stop strings. Text that could begin a stop string is held back until the text after it
+/// decides, so that no part of a stop string is ever given out.
 #[derive(Debug, Clone, Default)]
 pub struct StopStrings {
     stops: Vec<String>,
@@ -25,12 +25,12 @@ impl StopStrings {
         (std::mem::replace(&mut self.held, undecided), false)
     }
 
-    /// The text that was held back, once nothing follows it.
+    /// The text that was held back, to be given out when the answer has ended.
     pub fn finish(&mut self) -> String {
         std::mem::take(&mut self.held)
     }
 
-    /// Where the longest end of the text starts that is the beginning of a stop string.
+    /// Start of the longest suffix of the text that begins a stop string.
     fn undecided(&self) -> usize {
         let longest = self.stops.iter().map(String::len).max().unwrap_or(0);
         let earliest = (self.held.len() + 1).saturating_sub(longest);

@@ -34,8 +34,8 @@ use parts::TokenizerParts;
 use sentencepiece::{Prefix, SentencePiece};
 pub use stream::DecodeStream;
 
-/// Put into the spelling of a control token to make it text; a code point that Unicode keeps out of
-/// all text.
+/// Inserted into the spelling of a control token so that it is encoded as text. Unicode reserves this code point: no
+/// text has it.
 const SHIELD: char = '\u{fdd0}';
 
 /// Turns text into token ids and back. Cloning is cheap: clones share the vocabulary.
@@ -158,7 +158,7 @@ impl Tokenizer {
     pub fn encode(&self, text: &str, add_special: bool) -> Result<Vec<u32>, TokenizerError> {
         let model = &self.inner.model;
         let mut encoding = model.encode_fast(text, false).map_err(TokenizerError::text)?;
-        // No tokenizer is known to come here; but whoever could make one would write control tokens.
+        // No known tokenizer gets here; if one did, its user could write control tokens.
         let may_come_from_text = |id: &u32| self.inner.unknown == Some(*id) || !self.is_control(*id);
         if let Some(id) = encoding.get_ids().iter().find(|id| !may_come_from_text(id)) {
             let token = self.id_to_token(*id).unwrap_or_default();
@@ -229,7 +229,7 @@ impl Tokenizer {
                 continue;
             }
             let mut letters = token.chars();
-            // A token of one letter has no inside to put a shield into: the letter is lost.
+            // A token of one letter has no place for a shield within it, so the letter is left out.
             let first = letters.next().filter(|_| !letters.as_str().is_empty());
             let shielded: String = first.into_iter().chain([SHIELD]).chain(letters).collect();
             text = text.replace(token.as_str(), &shielded);
@@ -325,7 +325,7 @@ impl Tokenizer {
         self.inner.model.id_to_token(id)
     }
 
-    /// What is odd about the file but no reason to refuse it, one line each.
+    /// Oddities of the file that are no reason to refuse it, one line each.
     pub fn warnings(&self) -> &[String] {
         &self.inner.warnings
     }

@@ -116,7 +116,7 @@ fn version(reader: &mut Reader) -> Result<(), String> {
     match version {
         2 | 3 => Ok(()),
         1 => Err("is GGUF version 1, which is obsolete; convert the model anew".into()),
-        // A small number with its bytes reversed.
+        // A version number read in the wrong byte order is small with its bytes swapped.
         _ if version & 0xffff == 0 => {
             Err("is a big-endian GGUF file; only little-endian is supported".into())
         }

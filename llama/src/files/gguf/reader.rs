@@ -13,7 +13,7 @@ pub(super) struct Reader<'a> {
 pub(super) trait Scalar: Sized {
     /// Bytes in the file.
     const BYTES: usize;
-    /// From exactly [`BYTES`](Self::BYTES) bytes.
+    /// Reads the number from exactly [`BYTES`](Self::BYTES) bytes.
     fn from_bytes(bytes: &[u8]) -> Result<Self, String>;
 }
 
@@ -41,7 +41,7 @@ impl Scalar for bool {
 }
 
 impl<'a> Reader<'a> {
-    /// At the start of `bytes`.
+    /// A reader at the start of `bytes`.
     pub fn new(bytes: &'a [u8]) -> Self {
         Self { bytes, position: 0 }
     }
@@ -69,8 +69,8 @@ impl<'a> Reader<'a> {
         T::from_bytes(self.take(T::BYTES)?)
     }
 
-    /// A count of things that take at least `bytes_each` bytes, refused where they cannot fit in what
-    /// remains: a lying count must not lead to an allocation.
+    /// A count of items of at least `bytes_each` bytes. A count that the remaining bytes cannot hold is refused, so
+    /// that a false one never leads to an allocation.
     pub fn count(&mut self, bytes_each: usize) -> Result<usize, String> {
         let count: u64 = self.scalar()?;
         usize::try_from(count)
@@ -95,7 +95,7 @@ impl<'a> Reader<'a> {
         self.take(count * T::BYTES)?.chunks_exact(T::BYTES).map(T::from_bytes).collect()
     }
 
-    /// A metadata value: its type, then itself.
+    /// A metadata value: its type, then its contents.
     pub fn value(&mut self) -> Result<Value, String> {
         Ok(match self.scalar::<u32>()? {
             0 => Value::U8(self.scalar()?),

@@ -4,7 +4,7 @@ use super::tensor::TensorType;
 use super::value::Value;
 use super::writer::{put_entry, put_string, put_value};
 
-/// A GGUF file in the making.
+/// Builds a GGUF file in memory.
 #[derive(Debug, Clone)]
 pub(crate) struct GgufSample {
     version: u32,
@@ -22,7 +22,7 @@ impl GgufSample {
         Self { version: 3, metadata: vec![], directory: vec![], entries: 0, data: vec![] }
     }
 
-    /// Another version number.
+    /// Sets the version number.
     pub fn version(mut self, version: u32) -> Self {
         self.version = version;
         self
@@ -42,14 +42,14 @@ impl GgufSample {
         self.entry(name, tensor_type.id(), dimensions, offset)
     }
 
-    /// Adds an entry to the directory, true or not.
+    /// Adds an entry to the directory, which need not match the data.
     pub fn entry(mut self, name: &str, type_id: u32, dimensions: &[u64], offset: u64) -> Self {
         put_entry(&mut self.directory, name, type_id, dimensions.iter().copied(), offset);
         self.entries += 1;
         self
     }
 
-    /// The file.
+    /// The bytes of the file.
     pub fn bytes(&self) -> Vec<u8> {
         let mut out = b"GGUF".to_vec();
         out.extend(self.version.to_le_bytes());

@@ -24,8 +24,8 @@ pub enum Storage {
     Blocks(Format),
 }
 
-/// Every type that ggml defines today, so that a file that holds one the engine lacks can still be
-/// checked and the tensor named: id, name, elements and bytes of a block.
+/// Every type that ggml defines today: id, name, elements and bytes of a block. With those that the engine cannot
+/// load, a file that has one is still checked, and the error names the tensor.
 const TYPES: [(u32, &str, usize, usize); 32] = [
     (0, "F32", 1, 4),
     (1, "F16", 1, 2),
@@ -67,7 +67,7 @@ impl TensorType {
     /// IEEE half precision.
     pub const F16: TensorType = TensorType { id: 1, name: "F16", block_len: 1, block_bytes: 2 };
 
-    /// The type that a file calls `id`.
+    /// The type with this id in files.
     pub fn from_id(id: u32) -> Option<Self> {
         TYPES.iter().find(|row| row.0 == id).map(|&(id, name, block_len, block_bytes)| Self {
             id,
@@ -77,12 +77,12 @@ impl TensorType {
         })
     }
 
-    /// The type for numbers stored so; `None` for NF4, which ggml lacks.
+    /// The type that stores this form; `None` for NF4, which ggml lacks.
     pub fn of(storage: Storage) -> Option<Self> {
         TYPES.iter().filter_map(|row| Self::from_id(row.0)).find(|known| known.storage() == Some(storage))
     }
 
-    /// The number that files use.
+    /// Its id in files.
     pub fn id(self) -> u32 {
         self.id
     }
@@ -92,7 +92,7 @@ impl TensorType {
         self.name
     }
 
-    /// How the engine loads it, if it can.
+    /// The form in which the engine loads it; `None` if it cannot.
     pub fn storage(self) -> Option<Storage> {
         Some(match self.name {
             "F32" => Storage::Float(Float::F32),

@@ -54,7 +54,7 @@ impl Value {
         }
     }
 
-    /// An integer of any type, where it is not negative. Writers differ in the width they choose.
+    /// An integer of any type that is not negative; programs choose different widths for the same key.
     pub fn as_u64(&self) -> Option<u64> {
         match *self {
             Value::U8(value) => Some(value.into()),
@@ -69,7 +69,7 @@ impl Value {
         }
     }
 
-    /// An integer of any type, where it fits.
+    /// An integer of any type that fits.
     pub fn as_i64(&self) -> Option<i64> {
         match *self {
             Value::I8(value) => Some(value.into()),

@@ -25,16 +25,17 @@ pub struct TensorEntry {
     pub tensor_type: TensorType,
 }
 
-/// A GGUF file in the making. It gets its name in [`finish`](Self::finish); dropped before, it goes.
+/// Writes a GGUF file under a temporary name, which [`finish`](Self::finish) replaces by its own. Dropped before that,
+/// the file is deleted.
 #[derive(Debug)]
 pub struct GgufWriter {
     staged: Staged,
-    /// The tensors that have not come yet, and their bytes.
+    /// The tensors still to be written, with their lengths in bytes.
     expected: vec::IntoIter<(String, usize)>,
 }
 
 impl GgufWriter {
-    /// Begins a file that is to become `path` and will hold `tensors` in this order. The alignment is the
+    /// Begins the file `path`, which will hold `tensors` in this order. The alignment is the
     /// format's own, so `general.alignment` is left out of the metadata.
     ///
     /// # Errors
@@ -90,11 +91,11 @@ impl GgufWriter {
         }
     }
 
-    /// Gives the file its name, in place of one that had it, if `check` finds nothing wrong with it where it lies
-    /// until then.
+    /// Calls `check` with the temporary path of the complete file. If it finds no fault, renames the file to its own
+    /// path, replacing a file that is there.
     ///
     /// # Errors
-    /// If a tensor has not come, or the file cannot be written, or of the check.
+    /// If a tensor was not written, the file cannot be written, or `check` fails.
     pub fn finish(mut self, check: impl FnOnce(&Path) -> Result<(), LlamaError>) -> Result<(), LlamaError> {
         if let Some((name, _)) = self.expected.next() {
             return Err(LlamaError::tensor(self.staged.path(), &name, "was not written"));
@@ -103,7 +104,7 @@ impl GgufWriter {
         self.staged.commit()
     }
 
-    /// Writes `bytes`, which start where the file is aligned, and zeros up to where it is so again.
+    /// Writes `bytes` and zeros up to the next multiple of the alignment.
     fn put_aligned(&mut self, bytes: &[u8]) -> Result<(), LlamaError> {
         let padding = bytes.len().next_multiple_of(DEFAULT_ALIGNMENT as usize) - bytes.len();
         let path = self.staged.path().to_path_buf();
@@ -129,13 +130,13 @@ pub(super) fn put_entry(
     out.extend(offset.to_le_bytes());
 }
 
-/// A string: its length, then itself.
+/// Writes a string: its length, then its bytes.
 pub(super) fn put_string(out: &mut Vec<u8>, text: &str) {
     out.extend((text.len() as u64).to_le_bytes());
     out.extend(text.as_bytes());
 }
 
-/// A metadata value: its type, then itself.
+/// Writes a metadata value: its type, then its contents.
 pub(super) fn put_value(out: &mut Vec<u8>, value: &Value) {
     fn one<const N: usize>(out: &mut Vec<u8>, id: u32, bytes: [u8; N]) {
         out.extend(id.to_le_bytes());

@@ -10,18 +10,19 @@ use ::safetensors::tensor::{Dtype, Metadata, TensorInfo};
 use crate::error::LlamaError;
 use crate::files::atomic_write::Staged;
 
-/// A safetensors file in the making. It gets its name in [`finish`](Self::finish); dropped before, it goes.
+/// Writes a safetensors file under a temporary name, which [`finish`](Self::finish) replaces by its own. Dropped before
+/// that, the file is deleted.
 #[derive(Debug)]
 pub(crate) struct SafetensorsWriter {
     staged: Staged,
     /// Where the data begins.
     data_start: usize,
-    /// Where in the data the tensors that have not come yet are to lie.
+    /// Where in the data the tensors that are still to be written lie.
     expected: BTreeMap<String, (usize, usize)>,
 }
 
 impl SafetensorsWriter {
-    /// Begins a file that is to become `path` and will hold `tensors`: name, type and shape.
+    /// Begins the file `path`, which will hold `tensors`: name, type and shape.
     ///
     /// # Errors
     /// If the file cannot be written.
@@ -76,10 +77,10 @@ impl SafetensorsWriter {
         written.map_err(LlamaError::io(&path))
     }
 
-    /// Gives the file its name, in place of one that had it.
+    /// Renames the complete file to its own path, replacing a file that is there.
     ///
     /// # Errors
-    /// If a tensor has not come, or the file cannot be written.
+    /// If a tensor was not written, or the file cannot be written.
     pub fn finish(self) -> Result<(), LlamaError> {
         match self.expected.keys().next() {
             Some(name) => Err(LlamaError::tensor(self.staged.path(), name, "was not written")),

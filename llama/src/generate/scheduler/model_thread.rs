@@ -16,7 +16,7 @@ use crate::generate::language_model::LanguageModel;
 use crate::generate::request::{GenerateError, Token};
 use crate::text::tokenizer::Tokenizer;
 
-/// Where an answer goes.
+/// The receiver of an answer.
 struct Client {
     deliver: Deliver,
     cancelled: Arc<AtomicBool>,
@@ -61,26 +61,26 @@ impl<S: Copy> Running<S> {
     }
 }
 
-/// What the model's thread works with.
+/// The state of the model's thread.
 pub(super) struct ModelThread<M: LanguageModel> {
     pub model: M,
     pub tokenizer: Tokenizer,
     pub limits: Limits,
     pub context_length: usize,
-    /// Oldest first.
+    /// Requests that are computed, the oldest first.
     pub running: Vec<Running<M::Sequence>>,
-    /// Set back, or next in line and without room. Oldest first.
+    /// Requests that were set back or that there is no room for yet, the oldest first.
     pub waiting: VecDeque<Waiting>,
     pub unloading: Unloading,
     pub counters: Arc<Counters>,
 }
 
 impl<M: LanguageModel> ModelThread<M> {
-    /// Answers what comes until nothing comes any more.
-    pub fn run(mut self, messages: &Receiver<WorkItem>) {
+    /// Answers requests until the scheduler is dropped.
+    pub fn run(mut self, queue: &Receiver<WorkItem>) {
         loop {
             self.drop_cancelled();
-            if !self.admit(messages) {
+            if !self.admit(queue) {
                 return;
             }
             self.plan();
@@ -100,17 +100,16 @@ impl<M: LanguageModel> ModelThread<M> {
 
     /// Starts the requests that there is room for. With nothing else to do it waits for one; false if
     /// none will come.
-    fn admit(&mut self, messages: &Receiver<WorkItem>) -> bool {
+    fn admit(&mut self, queue: &Receiver<WorkItem>) -> bool {
         while self.running.len() < self.limits.running {
             if self.waiting.is_empty() {
                 let idle = self.running.is_empty();
-                let message =
-                    if idle { messages.recv().map_err(TryRecvError::from) } else { messages.try_recv() };
-                match message {
-                    Ok(WorkItem::Answer(job)) => self.accept(*job),
+                let item = if idle { queue.recv().map_err(TryRecvError::from) } else { queue.try_recv() };
+                match item {
+                    Ok(WorkItem::Answer(request)) => self.accept(*request),
                     Ok(WorkItem::LoadAdapter(adapter, reply)) => {
                         let loaded = self.model.load_adapter(*adapter);
-                        // Who asked and is gone drops the adapter, and so unloads it.
+                        // If the caller is gone, dropping the reply unloads the adapter again.
                         reply.send(loaded.map(|id| self.unloading.watch(id))).ok();
                     }
                     Err(TryRecvError::Empty) => return true,
@@ -182,7 +181,7 @@ impl<M: LanguageModel> ModelThread<M> {
             }
             index += 1;
         }
-        // A step with a part of a prompt computes enough as it is, and blocks that are short are not for guesses.
+        // Steps with parts of a prompt are busy enough without guesses, and scarce blocks are not spent on guesses.
         let all_single = prefill == self.limits.prefill_tokens;
         let mut rows = self.limits.speculated_rows.saturating_sub(self.running.len());
         for Running { continuation, .. } in &mut self.running {
@@ -280,7 +279,7 @@ impl<M: LanguageModel> ModelThread<M> {
     }
 }
 
-/// What a panic says.
+/// The message of a panic.
 fn message(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".into())

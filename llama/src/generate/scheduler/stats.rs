@@ -1,4 +1,4 @@
-//! What a scheduler has done so far.
+//! Counts of a scheduler's work.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

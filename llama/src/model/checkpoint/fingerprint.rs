@@ -1,4 +1,4 @@
-//! What tells one checkpoint from another without reading all of it.
+//! A fingerprint of a checkpoint that does not take reading all of it.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -12,7 +12,7 @@ use super::Checkpoint;
 use crate::error::LlamaError;
 use crate::files::safetensors::read_index;
 
-/// Places of a file that are looked at.
+/// Number of places in a file that are read.
 const SAMPLES: u64 = 256;
 /// Bytes at each place.
 const SAMPLE: u64 = 4096;

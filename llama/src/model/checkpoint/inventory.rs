@@ -44,7 +44,7 @@ impl Checkpoint {
                 let is_part =
                     |name: &str| name.match_indices('.').any(|(end, _)| known.contains(&name[..end]));
                 let is_known = |name: &str| known.contains(name) || is_table(name) || is_part(name);
-                // Names outside the model are those of heads that no text is generated with.
+                // Names outside the model are those of heads that text generation does not use.
                 let is_inside = |name: &str| name.starts_with("model.");
                 file.names().find(|name| is_inside(name) && !is_known(name)).map_or(Ok(()), foreign)
             }
@@ -52,7 +52,7 @@ impl Checkpoint {
     }
 }
 
-/// Whether a tensor is a table of rotary frequencies, which the configuration says too.
+/// Whether a tensor is a table of rotary frequencies, which are computed from the configuration instead.
 fn is_table(name: &str) -> bool {
     [".rotary_emb.inv_freq", ".attn_rot_embd.weight"].iter().any(|table| name.ends_with(table))
 }

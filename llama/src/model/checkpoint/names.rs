@@ -1,6 +1,6 @@
 //! The tensors of a Llama model, and what GGUF calls them.
 //!
-//! Hugging Face's names are used everywhere else; this is the only place that knows the others.
+//! All other code uses Hugging Face's names; only this file knows GGUF's.
 
 use engine::LlamaConfig;
 
@@ -17,8 +17,8 @@ const MODULES: [(&str, &str); 9] = [
     ("mlp.down_proj", "ffn_down"),
 ];
 
-/// The tensors of a model with their shapes, as Hugging Face's files have them. Nothing is allocated for
-/// layers that are not asked for: their number is a file's word.
+/// The tensors of a model with their shapes, as Hugging Face's files have them. The iterator is
+/// lazy, since the number of layers comes from an untrusted file.
 pub(crate) fn tensors(config: &LlamaConfig) -> impl Iterator<Item = (String, Vec<usize>)> {
     let LlamaConfig { vocab_size, hidden_size: hidden, .. } = *config;
     let named = |name: &str, shape: &[usize]| (name.to_string(), shape.to_vec());

@@ -26,8 +26,8 @@ const NESTED_QUANT_MAP: &str = ".nested_quant_map";
 const BLOCK: usize = 64;
 const NESTED_BLOCK: usize = 256;
 
-/// Bytes of a quantization state that is written: more than any takes, so that its place in a file is
-/// known before the matrix is quantized. The rest is spaces, as JSON allows.
+/// Bytes reserved for a written quantization state, more than any needs, so that its place in the file is known before
+/// the matrix is quantized. It is padded with spaces, which JSON allows.
 const STATE_BYTES: usize = 256;
 
 /// bitsandbytes' `QuantState.as_dict(packed=True)`.
@@ -42,12 +42,12 @@ struct QuantState {
     nested_offset: Option<f64>,
 }
 
-/// Whether the matrix `name` of a file is stored so.
+/// Whether the matrix `name` of a file is stored in this layout.
 pub(super) fn is_stored(file: &Safetensors, name: &str) -> bool {
     file.contains(&format!("{name}{QUANT_STATE}"))
 }
 
-/// Whether any matrix of a file is.
+/// Whether any matrix of a file is stored in this layout.
 pub(super) fn is_any_stored(file: &Safetensors) -> bool {
     file.names().any(|name| name.ends_with(QUANT_STATE))
 }
@@ -81,7 +81,7 @@ pub(super) fn read(file: &Safetensors, name: &str, shape: [usize; 2]) -> Result<
         return Err(error(&state, reason));
     }
     for (suffix, map) in [(QUANT_MAP, NF4_CODE.as_slice()), (NESTED_QUANT_MAP, dynamic_map())] {
-        // Written by every version of bitsandbytes to the bit or nearly so.
+        // All versions of bitsandbytes write this table, up to the last bits.
         let found = file.read(&part(suffix), &[map.len()])?;
         if !found.iter().zip(map).all(|(found, known)| (found - known).abs() <= 1e-6) {
             return Err(error(&part(suffix), "is not bitsandbytes' map".into()));
@@ -122,7 +122,7 @@ pub(crate) fn parts(nf4: &Nf4, shape: [usize; 2], dtype: Float) -> [Vec<u8>; 6] 
         nested_dtype: Some("float32".into()),
         nested_offset: Some(nf4.offset().into()),
     };
-    // A struct of strings and numbers has a JSON form.
+    // Cannot fail: strings and numbers have a JSON form.
     let mut json = serde_json::to_vec(&state).unwrap_or_default();
     json.resize(STATE_BYTES, b' ');
     [

@@ -28,7 +28,7 @@ pub(super) fn apply(bytes: &[u8], rows: usize, head_dim: usize) -> Result<Vec<u8
     reordered(bytes, rows, head_dim, |place, half| (place % 2) * half + place / 2)
 }
 
-/// Every head's rows in another order: the row at `place` is the one that was at `source(place, half)`.
+/// Reorders the rows of each head: row `place` of the result is row `source(place, half)` of the input.
 fn reordered(
     bytes: &[u8],
     rows: usize,

@@ -51,7 +51,7 @@ impl Stored<'_> {
         }
     }
 
-    /// The numbers that it stands for.
+    /// The tensor's numbers as f32.
     ///
     /// # Errors
     /// If its length is no whole number of blocks.
@@ -65,11 +65,11 @@ impl Stored<'_> {
 }
 
 impl Checkpoint {
-    /// The tensor `name`, which must have this shape. All that is done with a model's weights begins here.
+    /// The tensor `name`, which must have this shape. Everything that reads a model's weights calls this.
     ///
     /// # Errors
-    /// If it is missing, or has another shape, or a type that cannot be loaded, or holds what is no finite number:
-    /// that spoils all that a model says, or is quantized away and goes unnoticed.
+    /// If it is missing, or has another shape, or a type that cannot be loaded, or holds a number that is not
+    /// finite: it would spoil every output of the model, or be hidden by quantization.
     pub(crate) fn stored(&self, name: &str, shape: &[usize]) -> Result<Stored<'_>, LlamaError> {
         let stored = self.found(name, shape)?;
         match stored.is_finite() {

@@ -12,8 +12,8 @@ use crate::error::LlamaError;
 use crate::files::float::Float;
 use crate::files::gguf::Storage;
 
-/// A checkpoint as the engine reads it: tensor by tensor, converted, placed on a device, and its
-/// pages given back, so that memory holds the model once and never the file beside it.
+/// Gives the engine a checkpoint tensor by tensor. Each is converted and placed on a device and its pages are given
+/// back, so that the model is in memory once, without its file beside it.
 #[derive(Debug)]
 pub struct CheckpointWeights<'a> {
     checkpoint: &'a Checkpoint,
@@ -21,8 +21,8 @@ pub struct CheckpointWeights<'a> {
     form: WeightForm,
 }
 
-/// The form that matrices take in memory. It is chosen as they are read, so that memory never holds them
-/// in another.
+/// The form that matrices take in memory. Each is converted as it is read, so that the whole model is never in memory
+/// in another form.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum WeightForm {
     /// Quantized ones as the file has them, the others in 32 bits.
@@ -40,7 +40,7 @@ impl<'a> CheckpointWeights<'a> {
         Self { checkpoint, device: device.clone(), form: WeightForm::default() }
     }
 
-    /// The same in another form.
+    /// Sets the form of the matrices.
     pub fn with_form(self, form: WeightForm) -> Self {
         Self { form, ..self }
     }
@@ -275,7 +275,7 @@ mod tests {
             let expected = quant::dequantize(Format::Q8_0, &blocks).unwrap();
             assert_eq!(values(read(form, TABLE, [3, 64])), expected, "{form:?}");
         }
-        // The bits of a matrix that is quantized after it was loaded.
+        // The same bits as of a matrix that is quantized after it was loaded.
         let loaded = values(read(WeightForm::Stored, Q, [64, 64]));
         let expected = QuantizedMatrix::quantize(Format::NF4, [64, 64], &loaded, &device()).unwrap();
         let Weight::Quantized(found) = read(WeightForm::Nf4, Q, [64, 64]) else { panic!("dense") };

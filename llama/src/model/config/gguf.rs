@@ -84,7 +84,7 @@ impl<'a> Keys<'a> {
         LlamaError::config(self.gguf.path(), &format!("{}.{key}", self.architecture), reason)
     }
 
-    /// A size. An array of one per layer is read where all layers have the same.
+    /// A size. It may also be an array with one value a layer if all are equal.
     fn size(&self, key: &str) -> Result<Option<usize>, LlamaError> {
         let Some(value) = self.value(key) else { return Ok(None) };
         let number = match value.as_i32s().as_deref() {
@@ -118,7 +118,7 @@ impl<'a> Keys<'a> {
         if self.size("expert_count")?.is_some_and(|experts| experts > 0) {
             return Err(self.error("expert_count", "is not 0; mixtures of experts are not supported"));
         }
-        // What other models of these files' graph have, with the value that changes nothing.
+        // Features of other models with the same graph, each with the value that switches it off.
         for (key, neutral) in [
             ("attention.temperature_scale", 0.0),
             ("attention.scale", 0.0),

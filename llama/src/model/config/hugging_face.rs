@@ -31,7 +31,7 @@ struct ConfigJson {
     rms_norm_eps: Option<f64>,
     rope_theta: Option<f64>,
     partial_rotary_factor: Option<f64>,
-    /// Beside the scaling's own field of this name, and before it.
+    /// Takes precedence over the field of the same name in the scaling.
     original_max_position_embeddings: Option<usize>,
     rope_scaling: Option<RopeJson>,
     /// Since transformers 5, instead of `rope_theta` and `rope_scaling`.
@@ -70,7 +70,7 @@ pub fn from_json(path: &Path) -> Result<(Architecture, LlamaConfig), LlamaError>
     let text = std::fs::read(path).map_err(LlamaError::io(path))?;
     let json: Value =
         serde_json::from_slice(&text).map_err(|error| LlamaError::file(path, error.to_string()))?;
-    // The architecture comes first: another model's file lacks fields, which is not its mistake.
+    // The architecture is checked first, so that the error for another kind of model is not a missing field.
     let architecture = architecture(&json, path)?;
     let json = ConfigJson::deserialize(json).map_err(|error| LlamaError::file(path, error.to_string()))?;
     json.refuse_what_the_engine_lacks(architecture, path)?;
@@ -228,7 +228,7 @@ impl ConfigJson {
             _ if windowed == 0 => Ok(None),
             None => refuse("layer_types", "has sliding_attention, but there is no sliding window".into()),
             Some(window) if windowed == layers => Ok(Some(window)),
-            Some(window) if window >= context => Ok(None), // it hides nothing
+            Some(window) if window >= context => Ok(None), // a window as wide as the context hides nothing
             Some(window) => refuse(
                 "sliding_window",
                 format!("is {window} in {windowed} of {layers} layers; it is supported in all or none"),

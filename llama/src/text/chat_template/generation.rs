@@ -3,9 +3,9 @@
 //! They are an extension of Hugging Face's for training masks and print what is in them. Jinja's `if`
 //! does the same, and treats the space around its tags alike.
 
-/// Stands where a marked block starts; a code point that Unicode keeps out of all text.
+/// Marks the start of a block. Unicode reserves this code point: no text has it.
 pub(super) const OPEN: char = '\u{fdd2}';
-/// Stands where a marked block ends.
+/// Marks the end of a block.
 pub(super) const CLOSE: char = '\u{fdd3}';
 
 /// A tag of the extension.
@@ -31,8 +31,7 @@ pub(super) fn as_conditions(source: &str) -> String {
 /// `source` with every block of the extension between [`OPEN`] and [`CLOSE`], or `None` if it has no
 /// such block.
 ///
-/// Each tag becomes two with the mark between them, so that what it does to the space on its left and
-/// on its right stays.
+/// Each tag becomes two with the mark between them, so that white space on either side is trimmed as before.
 pub(super) fn as_marks(source: &str) -> Option<String> {
     let mut found = false;
     let marked = converted(source, |tag, content| {
@@ -65,7 +64,7 @@ fn converted(source: &str, mut replacement: impl FnMut(Tag, &str) -> String) -> 
             "generation" if found => Tag::Generation,
             "endgeneration" if found => Tag::EndGeneration,
             _ => {
-                // Only the tag's opening is passed over: a string in it may contain its ending.
+                // Skip only the tag's opening, because a string within the tag may contain its ending.
                 rest = tag;
                 continue;
             }

@@ -16,7 +16,7 @@ const MONTHS: [&str; 12] = [
 ];
 const DAYS: [&str; 7] = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
 
-/// A moment as a calendar and a clock show it.
+/// Date and time of day.
 struct CalendarTime {
     year: u64,
     /// From 1.
@@ -46,7 +46,7 @@ impl CalendarTime {
         let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
         let year = era * 400 + year_of_era + u64::from(month <= 2);
         let leap = year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
-        // The 306 days from March on come after 59 or 60 of January and February.
+        // 1 March is day 60 of the year, or 61 in a leap year.
         let day_of_year = if month <= 2 { since_march - 306 + 1 } else { since_march + 60 + u64::from(leap) };
         Self {
             year,

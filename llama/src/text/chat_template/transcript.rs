@@ -1,4 +1,4 @@
-//! Where the assistant speaks in a rendered conversation: what a training mask is made of.
+//! Which parts of a rendered conversation the assistant says, as training masks need it.
 //!
 //! A template marks it with `{% generation %}` blocks, or it is found by rendering the conversation
 //! again with other answers: what changes is what the assistant says. So it does not matter where a
@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use super::{ChatTemplate, Message, TemplateError, generation};
 
-/// Stands for an answer; a code point that Unicode keeps out of all text.
+/// Put in place of an answer to find it in a rendering. Unicode reserves this code point: no text has it.
 const MARK: char = '\u{fdd1}';
 
 /// A conversation as text.
@@ -44,7 +44,7 @@ impl Transcriber {
     /// # Errors
     /// If the template is no Jinja.
     pub fn new(template: ChatTemplate) -> Result<Self, TemplateError> {
-        // Renderings are compared, so all of them are of one moment.
+        // Renderings are compared, so all of them must see the same time.
         let template = match template.moment {
             Some(_) => template,
             None => template.at(super::now()),
@@ -67,8 +67,8 @@ impl Transcriber {
     /// The text of a conversation and the assistant's turns in it.
     ///
     /// # Errors
-    /// If the template refuses the conversation, fails on it, or writes something of which it cannot
-    /// be said what the assistant's part is.
+    /// If the template refuses the conversation, fails on it, or writes a text in which the assistant's part cannot be
+    /// found.
     pub fn transcript(&self, messages: &[Message]) -> Result<Transcript, TemplateError> {
         let clean = |message: &Message| {
             let content = message.content.replace([MARK, generation::OPEN, generation::CLOSE], "");

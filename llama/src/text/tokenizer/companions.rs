@@ -15,11 +15,11 @@ use super::parts::is_control_name;
 #[derive(Debug, Default)]
 pub(super) struct Companions {
     pub(super) bos: Option<TokenName>,
-    /// What ends a generation: the end-of-sequence token first, then what the configurations add.
+    /// Tokens that end a generation: the end-of-sequence token first, then those that the configurations add.
     pub(super) eos: Vec<TokenName>,
     pub(super) add_bos: Option<bool>,
     pub(super) add_eos: Option<bool>,
-    /// Whether the tokenizer is of the class that heeds these two even beside a tokenizer.json.
+    /// Whether the tokenizer's class obeys these two even if there is a tokenizer.json.
     pub(super) is_llama: bool,
     /// Tokens that were added to a sentencepiece model after its training.
     pub(super) added: Vec<(u32, AddedToken)>,
@@ -167,7 +167,7 @@ impl Companions {
     }
 }
 
-/// Reads a JSON file; one that is not there says nothing.
+/// Reads a JSON file; the default if there is none.
 fn read<T: DeserializeOwned + Default>(path: PathBuf) -> Result<T, TokenizerError> {
     let bytes = match std::fs::read(&path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(T::default()),

@@ -8,8 +8,7 @@ use super::pre_tokenizer::PreTokenizer;
 use super::sentencepiece::{Algorithm, Prefix, SentencePiece};
 use super::{byte_level, pieces};
 
-/// The metadata that concern the tokenizer. Absent values are `None`: what they default to depends on
-/// the model.
+/// The metadata of the tokenizer. Absent values are `None`, since their defaults depend on the model.
 #[derive(Debug, Clone, Default)]
 pub(super) struct GgufVocab {
     /// `llama` (sentencepiece) or `gpt2` (byte-level BPE).

@@ -12,7 +12,7 @@ use super::TokenizerError;
 use super::parts::{TokenizerParts, is_control_name};
 use super::sentencepiece::unspellable;
 
-/// What is read beside the tokenizer itself.
+/// The fields of the file that are read here; the `tokenizers` crate reads the rest.
 #[derive(Deserialize)]
 struct Outline {
     #[serde(default)]

@@ -1,4 +1,4 @@
-//! What every source of a tokenizer is turned into, and how the tokenizer is made of it.
+//! The parts of a tokenizer, the same from every kind of file, and how they are put together.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -42,7 +42,7 @@ pub(super) struct TokenizerParts {
     pub(super) model: tokenizers::Tokenizer,
     /// The tokens that are matched in a text as a whole.
     pub(super) added: Vec<(u32, AddedToken)>,
-    /// What a text has gone through before the `normalized` ones of them are looked for.
+    /// The normalizer that runs before the `normalized` ones of them are looked for.
     pub(super) piece_normalizer: Option<NormalizerWrapper>,
     pub(super) bos: Option<u32>,
     pub(super) eos: Vec<u32>,
@@ -112,7 +112,7 @@ impl TokenizerParts {
         Ok(())
     }
 
-    /// Adds to what ends a generation.
+    /// Adds a token that ends a generation.
     pub(super) fn end_of_generation(&mut self, ids: impl Iterator<Item = u32>) {
         self.eos.extend(ids);
     }
@@ -128,7 +128,7 @@ impl TokenizerParts {
         let mut seen = std::collections::HashSet::new();
         self.eos.retain(|id| seen.insert(*id));
 
-        // A limit on the length, or padding up to one, is for the caller to set.
+        // The file's truncation and padding are dropped: lengths are up to the caller.
         self.model.with_padding(None).with_truncation(None).map_err(described)?;
         let with_control = added_vocabulary(self.added, self.piece_normalizer.as_ref()).map_err(described)?;
         let mut without_control = with_control.clone();

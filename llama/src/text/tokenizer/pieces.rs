@@ -24,7 +24,7 @@ pub(super) enum PieceKind {
 }
 
 impl PieceKind {
-    /// The kind that files call `id`.
+    /// The kind with this id in files.
     pub(super) fn from_id(id: i32) -> Option<Self> {
         Some(match id {
             1 => Self::Normal,
@@ -87,7 +87,7 @@ pub(super) fn added_tokens(pieces: &[Piece]) -> Vec<(u32, AddedToken)> {
 /// A matcher for `tokens` that gives each the id it has here. `AddedVocabulary` asks a model for the
 /// ids and would number unknown tokens itself, so a word list of the tokens stands in for the model.
 ///
-/// `normalizer` is what the texts have gone through before `normalized` tokens are looked for.
+/// `normalizer` runs before the `normalized` tokens are looked for.
 pub(super) fn added_vocabulary(
     tokens: Vec<(u32, AddedToken)>,
     normalizer: Option<&NormalizerWrapper>,

@@ -23,7 +23,7 @@ impl Tokenizer {
     /// The contents of a tokenizer.json.
     pub(crate) fn to_json(&self) -> Result<Json, String> {
         let mut json = serde_json::to_value(&self.inner.model).map_err(|error| error.to_string())?;
-        // Whoever reads the file numbers added tokens anew that the model does not list.
+        // Readers of the file renumber added tokens that the model does not list.
         let vocabulary = json.pointer_mut("/model/vocab").and_then(Json::as_object_mut);
         let vocabulary = vocabulary.ok_or("only a BPE vocabulary can be written as tokenizer.json")?;
         vocabulary.extend(self.added().into_iter().map(|(id, token)| (token, json!(id))));
@@ -131,7 +131,7 @@ impl Tokenizer {
 
     /// GGUF's name for how the vocabulary cuts a text into words.
     fn pre_tokenizer_name(&self, json: &Json) -> Result<&'static str, String> {
-        only(&json["normalizer"], &["NFC"])?; // which GGUF leaves out
+        only(&json["normalizer"], &["NFC"])?; // GGUF has no field for it
         let found = self.inner.model.get_pre_tokenizer().map(words).transpose()?;
         let ignore_merges = json["model"]["ignore_merges"] == true;
         for name in PreTokenizer::WRITTEN {

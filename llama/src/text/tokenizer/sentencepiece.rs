@@ -33,9 +33,9 @@ pub(super) struct SentencePiece {
     pub(super) algorithm: Algorithm,
     /// A space is put before the text, so that a word is spelled alike at its start and within it.
     pub(super) dummy_prefix: bool,
-    /// Before what that space is put.
+    /// Where that space is put.
     pub(super) prefix: Prefix,
-    /// Spaces at both ends go, and runs of spaces become one.
+    /// Spaces at both ends are removed, and runs of spaces become one.
     pub(super) remove_extra_whitespaces: bool,
     /// Spaces are written as U+2581.
     pub(super) escape_whitespaces: bool,
@@ -45,7 +45,7 @@ pub(super) struct SentencePiece {
     pub(super) eos: Option<u32>,
 }
 
-/// What gets a space before it.
+/// Where a space is put that the text does not have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Prefix {
     /// Every part of a text between special tokens, as in llama.cpp and in transformers' `legacy` form.

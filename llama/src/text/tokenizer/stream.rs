@@ -16,7 +16,7 @@ pub struct DecodeStream {
     /// Ids whose text has been given, kept because the text of an id depends on its neighbours (a space
     /// is written between words, not before the first), then ids whose text has not.
     ids: Vec<u32>,
-    /// Where the latter start.
+    /// Index of the first id whose text has not been given.
     given: usize,
 }
 
@@ -50,7 +50,7 @@ impl DecodeStream {
         let (given, new) = self.ids.split_at_checked(self.given).unwrap_or((&[], &self.ids));
         let before = self.tokenizer.decode(given, true);
         let text = self.tokenizer.decode(&self.ids, true);
-        // Bytes that are no character can spoil the text before them; then the new ids stand alone.
+        // Invalid bytes can change the text before them; then the new ids are decoded alone.
         match text.strip_prefix(&before) {
             Some(new) => new.to_string(),
             None => self.tokenizer.decode(new, true),

@@ -14,7 +14,7 @@ pub(crate) const ROPE_FACTORS: &str = "rope_freqs.weight";
 const TYPE: &str = "rope.scaling.type";
 const FACTOR: &str = "rope.scaling.factor";
 const ORIGINAL_CONTEXT_LENGTH: &str = "rope.scaling.original_context_length";
-/// What llama.cpp multiplies sine and cosine by, beside the magnitude that yarn has of its own.
+/// Factor by which llama.cpp multiplies sine and cosine in addition to yarn's own magnitude.
 const ATTN_FACTOR: &str = "rope.scaling.attn_factor";
 /// transformers' `attention_factor`: the whole magnitude of yarn.
 const YARN_ATTN_FACTOR: &str = "rope.scaling.yarn_attn_factor";
@@ -23,7 +23,7 @@ const YARN_LOG_MULTIPLIER: &str = "rope.scaling.yarn_log_multiplier";
 const YARN_BETA_FAST: &str = "rope.scaling.yarn_beta_fast";
 const YARN_BETA_SLOW: &str = "rope.scaling.yarn_beta_slow";
 
-/// What all files with Llama 3's scaling were made with, but for the factor.
+/// The parameters of Llama 3's scaling that all models share; only the factor differs.
 const LOW_FREQ_FACTOR: f64 = 1.0;
 const HIGH_FREQ_FACTOR: f64 = 4.0;
 const LLAMA3_CONTEXT: usize = 8192;
@@ -174,8 +174,8 @@ pub(crate) fn rope_keys(config: &LlamaConfig) -> Result<Vec<(&'static str, Value
     })
 }
 
-/// By what Llama 3.1's scaling divides the frequency of rotary pair `pair`: long wavelengths by
-/// `factor`, short ones by 1, and between them the frequency goes from one to the other smoothly.
+/// The number by which Llama 3.1's scaling divides the frequency of rotary pair `pair`: `factor` for long wavelengths,
+/// 1 for short ones, and a smooth transition between them.
 fn llama3_divisor(
     pair: usize,
     head_dim: usize,

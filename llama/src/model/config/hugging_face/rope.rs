@@ -34,7 +34,7 @@ pub(super) struct RopeJson {
     truncate: Option<bool>,
     short_factor: Option<Vec<f64>>,
     long_factor: Option<Vec<f64>>,
-    /// What nothing here reads.
+    /// All other fields, which are refused if they are set.
     #[serde(flatten)]
     rest: Map<String, Value>,
 }
@@ -77,7 +77,7 @@ impl ConfigJson {
     }
 }
 
-/// How long texts are.
+/// The lengths of context that scalings depend on.
 #[derive(Clone, Copy)]
 struct ContextLengths {
     /// `max_position_embeddings`.
@@ -92,7 +92,7 @@ impl ContextLengths {
     }
 }
 
-/// Where an error is.
+/// The file and field that errors name.
 #[derive(Clone, Copy)]
 struct Place<'a> {
     path: &'a Path,
@@ -104,7 +104,7 @@ impl Place<'_> {
         LlamaError::config(self.path, self.field, reason)
     }
 
-    /// A factor by which something is multiplied, which must be there.
+    /// A factor that must be given.
     fn factor(self, value: Option<f64>, name: &str) -> Result<f32, LlamaError> {
         let value = value.ok_or_else(|| self.error(format!("lacks `{name}`")))?;
         checked_factor(value, self.path, self.field)
