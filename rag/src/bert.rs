@@ -25,7 +25,7 @@ pub struct Bert {
     layers: Vec<Layer>,
 }
 
-/// The sum of what a token is, where it stands, and which text of a pair it belongs to.
+/// The sum of the embeddings of a token, its position, and its text's number in a pair.
 #[derive(Debug, Clone)]
 struct Embeddings {
     word: Tensor<2>,

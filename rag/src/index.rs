@@ -48,11 +48,11 @@ impl Match {
 /// Where an index came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum IndexOrigin {
-    /// Read from its file, which was still true.
+    /// Read from its file, which was up to date.
     Cache,
     /// Built from the documents.
     Built {
-        /// Why no file could serve, as a clause: `the documents have changed`.
+        /// Why the file could not be used, as a clause: `the documents have changed`.
         reason: String,
     },
 }
@@ -138,7 +138,7 @@ impl Index {
     }
 }
 
-/// Compares `query` with every vector: the truth that the graph approximates.
+/// Compares `query` with every vector: the exact result, which the graph approximates.
 fn exact_search(vectors: &[UnitVector], query: &UnitVector, k: usize) -> Vec<Match> {
     let score = |(chunk, vector): (usize, &UnitVector)| Match { chunk, score: query.cosine(vector) };
     let mut matches: Vec<Match> = vectors.iter().enumerate().map(score).collect();

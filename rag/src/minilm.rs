@@ -128,7 +128,7 @@ fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, RagError> {
     serde_json::from_slice(&bytes).map_err(|error| RagError::file(path, error))
 }
 
-/// Refuses models that pool otherwise than by the mean; a folder that does not say pools by the mean.
+/// Refuses models that do not pool by the mean, which is the default of a folder that does not say.
 fn check_pooling(path: &Path) -> Result<(), RagError> {
     if !path.exists() {
         return Ok(());

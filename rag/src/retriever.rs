@@ -1,4 +1,4 @@
-//! The retriever: a question in, the passages that may answer it out.
+//! The retriever: finds the passages that may answer a question.
 
 use std::path::Path;
 
@@ -36,7 +36,7 @@ impl Default for Selection {
     }
 }
 
-/// A knowledge base that can be asked.
+/// A knowledge base that can be searched.
 pub struct Retriever {
     embedder: Box<dyn Embedder>,
     index: Index,

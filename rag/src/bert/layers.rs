@@ -1,4 +1,4 @@
-//! The two layers that BERT is made of, and how they come out of a checkpoint.
+//! The two layers that BERT is made of, and how they are read from a checkpoint.
 
 use burn::tensor::{Tensor, module};
 use engine::{EngineError, Weight, WeightSource};

@@ -1,4 +1,4 @@
-//! A safetensors file as BERT's source of weights.
+//! Gives BERT the tensors of a safetensors file.
 
 use burn::tensor::{Device, Tensor, TensorData};
 use engine::{Weight, WeightSource};
