@@ -15,7 +15,7 @@ use crate::load::{self, Loaded};
 use crate::prompt::PromptWriter;
 use crate::routes::random_seed;
 
-/// Answers under way at once; they are printed in the order of their prompts.
+/// Most answers computed at once; they are printed in the order of their prompts.
 const SIDE_BY_SIDE: usize = 16;
 
 /// Answers what the command line asks and prints the answers.
@@ -33,7 +33,7 @@ pub fn run(arguments: &GenerateArgs) -> anyhow::Result<()> {
         Sampling { temperature: arguments.temperature, seed: random_seed(), ..Sampling::default() };
     let scheduler = Scheduler::start(model, prompts.tokenizer.clone(), arguments.model.limits())?;
 
-    // Every question is checked before the first is answered.
+    // Check every prompt before the first is answered.
     let mut requests = VecDeque::new();
     for (place, question) in questions {
         let (prompt, tokens) = question.encode(&prompts, arguments.chat).with_context(|| place.clone())?;
@@ -51,7 +51,7 @@ pub fn run(arguments: &GenerateArgs) -> anyhow::Result<()> {
         }
         let Some((prompt, stream)) = under_way.pop_front() else { return Ok(()) };
         match print(&prompt, stream, arguments.json) {
-            Err(error) if is_closed_pipe(&error) => return Ok(()), // `head` has read enough
+            Err(error) if is_closed_pipe(&error) => return Ok(()), // the reader, such as `head`, has closed the pipe
             printed => printed?,
         }
     }
@@ -86,7 +86,7 @@ impl InputLine {
     }
 }
 
-/// The questions of a file and their places in it; empty lines are none.
+/// The prompts of a file and their places in it. Empty lines are skipped.
 fn read(file: &Path) -> anyhow::Result<Vec<(String, InputLine)>> {
     let name = file.display();
     let text = fs::read_to_string(file).with_context(|| name.to_string())?;

@@ -1,15 +1,15 @@
-//! From what a person says to the tokens that the model continues.
+//! Turns questions and conversations into the tokens that the model continues.
 
 use anyhow::anyhow;
 use llama::{ChatTemplate, GROUNDED_STOP, Message, Tokenizer, TokenizerError, grounded_prompt};
 
 use crate::error::ApiError;
 
-/// What the system message of a model without adapter says before the passages.
+/// Start of the system message for a model without adapter; the passages follow.
 const GROUNDING: &str = "You are a helpful customer support assistant. Answer the customer's question \
      briefly, using only the information below. If it does not hold the answer, say that you do not know.";
 
-/// The same where no passage was found.
+/// The system message if no passage was found.
 const WITHOUT_PASSAGES: &str = "You are a helpful customer support assistant. Answer the customer's \
      question briefly. If you do not know the answer, say so.";
 
@@ -72,7 +72,7 @@ impl PromptWriter {
     /// Writes a prompt of each kind that the server will have to write.
     ///
     /// # Errors
-    /// If the chat template refuses one: better before the first customer comes than to all of them.
+    /// If the chat template refuses one. Found at the start, not with the first customer.
     pub fn check(&self) -> anyhow::Result<()> {
         let passages = "Orders arrive within three days.";
         for context in [Some(passages), None] {
@@ -101,7 +101,7 @@ impl PromptWriter {
         };
         let system = system.map(|content| Message::new("system", content));
         let messages: Vec<Message> = system.into_iter().chain([Message::new("user", question)]).collect();
-        // What is wrong with it is not the client's fault, who sent a question.
+        // A template that fails on a plain question is the server's fault, not the client's.
         self.rendered(template, &messages).map_err(|error| ApiError::internal(error.to_string()))
     }
 

@@ -1,4 +1,4 @@
-//! What the routes share: the model, how to write prompts for it, and the knowledge base.
+//! State shared by the routes: the model, its prompts, and the knowledge base.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,7 +12,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use crate::error::ApiError;
 use crate::prompt::PromptWriter;
 
-/// Finds at most so many passages for a question.
+/// Finds passages for a question, at most the number given.
 pub type Search = Box<dyn Fn(&str, usize) -> anyhow::Result<Vec<Hit>> + Send + Sync>;
 
 /// State of the application.
@@ -34,7 +34,7 @@ pub struct AppState {
 pub type Shared = Arc<AppState>;
 
 impl AppState {
-    /// A state before its first answer.
+    /// The state of a server that starts now.
     pub fn new(model: String, prompts: PromptWriter, scheduler: Scheduler, search: Option<Search>) -> Self {
         Self { model, prompts, scheduler, search, started: now(), answers: AtomicU64::new(0) }
     }
@@ -63,7 +63,7 @@ pub fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
-/// An answer as it comes. Dropping it, as axum does when the client is gone, gives it up.
+/// The tokens of one answer as they come. Dropping it, as axum does when the client is gone, cancels the request.
 pub struct AnswerStream {
     tokens: UnboundedReceiver<Result<Token, GenerateError>>,
     finished: bool,

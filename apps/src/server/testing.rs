@@ -26,7 +26,7 @@ const END: u32 = 256;
 const BELL: u32 = 7;
 /// A prompt on which the model panics.
 pub const FATAL: &str = "\u{6}";
-/// Tokens of prompt and answer.
+/// Most tokens of prompt and answer together.
 const CONTEXT: usize = 1024;
 
 /// The model.
@@ -34,12 +34,12 @@ const CONTEXT: usize = 1024;
 struct Echo {
     sequences: HashMap<usize, Vec<u32>>,
     opened: usize,
-    /// What was said to it.
+    /// The prompts that it has read to their ends.
     heard: Arc<Mutex<Vec<String>>>,
     steps: Arc<AtomicUsize>,
     /// Has seen [`FATAL`].
     fatal: bool,
-    /// Tells the test that a step is about to run, and waits for its leave.
+    /// Tells the test that a step is about to run, and waits until the test allows it.
     gate: Option<(Sender<()>, Receiver<()>)>,
 }
 
@@ -154,7 +154,7 @@ fn knowledge() -> Search {
     })
 }
 
-/// The application and the ears of its model.
+/// The application, with channels to control and observe its model.
 pub struct Server {
     state: Shared,
     app: Router,

@@ -13,7 +13,7 @@ use serde::Serialize;
 use crate::cli::BenchArgs;
 use crate::{peak_memory, train};
 
-/// What was measured.
+/// The result of a measurement.
 #[derive(Debug, Serialize)]
 struct BenchReport {
     model: String,
@@ -26,7 +26,7 @@ struct BenchReport {
     step_s_min: f64,
     tok_s_median: f64,
     tok_s_max: f64,
-    /// Of the whole process, loading included; where the system tells.
+    /// Peak memory of the process, loading included; `None` if the system does not tell.
     peak_rss_mib: Option<f64>,
     first_loss: f64,
     last_loss: f64,

@@ -15,7 +15,7 @@ use crate::cli::{SplitUnit, TrainArgs};
 use crate::data_summary::DataSummary;
 use crate::record::RowCounts;
 
-/// What is learned, and what is held back.
+/// Examples to learn from, and those held back.
 pub struct Data {
     pub train: Vec<Example>,
     pub validation: Vec<Example>,
@@ -40,8 +40,8 @@ pub fn open(args: &TrainArgs) -> Result<Dataset> {
 }
 
 impl Data {
-    /// Splits and encodes the rows, and says on stderr what became of them. A template that writes the date writes that
-    /// of `moment`, in seconds since 1970.
+    /// Splits and encodes the rows, and prints on stderr how many were left out or cut. Templates that write the date use
+    /// `moment`, in seconds since 1970.
     pub fn prepare(
         dataset: &Dataset,
         tokenizer: &Tokenizer,
@@ -120,7 +120,7 @@ impl Data {
     }
 }
 
-/// What did not go as it should, row by row.
+/// Rows that were left out or cut, by cause.
 #[derive(Debug, Default)]
 pub struct Lists {
     /// Could not be read.

@@ -1,4 +1,4 @@
-//! What a person should know of the data before a run.
+//! A summary of the data, printed before a run.
 
 use std::fmt;
 

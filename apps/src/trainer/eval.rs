@@ -33,7 +33,7 @@ pub fn run(args: &EvalArgs) -> Result<()> {
     if let Some(dir) = &args.adapter {
         warn_of_other_base(dir, &path);
     }
-    // Questions are put as the adapter learned them; where nothing says how, as training would put them.
+    // Prompts are written as the adapter was trained on them, else as training would write them by default.
     let format = match adapter.and_then(|adapter| adapter.chat_template) {
         Some(source) => PromptFormat::of_chat_template(&source),
         None if dataset.conversations && chat_template.is_some() => PromptFormat::Chat,
@@ -79,8 +79,8 @@ pub fn run(args: &EvalArgs) -> Result<()> {
     Ok(())
 }
 
-/// What ends an answer beside the end token: a model that writes on begins the next section of the
-/// grounded form; a conversation has none.
+/// Stop strings beside the end token. A model that goes on begins the next section of the grounded form; conversations
+/// need none.
 pub fn stop_strings(prompts: &Prompts) -> Vec<String> {
     match prompts {
         Prompts::Pair(_) => vec![GROUNDED_STOP.to_owned()],
@@ -88,14 +88,14 @@ pub fn stop_strings(prompts: &Prompts) -> Vec<String> {
     }
 }
 
-/// A row as the model reads it.
+/// A row with its tokens.
 pub struct Question<'a> {
     pub row: &'a Row,
     example: Example,
 }
 
 impl Question<'_> {
-    /// What stands before the last answer.
+    /// The tokens before the last answer.
     fn prompt(&self) -> &[u32] {
         let Example { tokens, learned } = &self.example;
         let answer = learned.windows(2).rposition(|pair| matches!(pair, [false, true]));
@@ -155,7 +155,7 @@ pub fn answers(
     let longest = longest.saturating_add(max_tokens).min(llama.config().max_position_embeddings);
     let limits = Limits { queue: questions.len(), ..Limits::default() };
     let positions = (longest * limits.running.min(questions.len())).min(MAX_POSITIONS).max(longest);
-    let model = CachedLlama::new(llama, positions, CacheType::F32); // nothing but the model is measured
+    let model = CachedLlama::new(llama, positions, CacheType::F32); // so that the cache's rounding does not count
     let scheduler = Scheduler::start(model, tokenizer.clone(), limits)?;
     let streams = questions.iter().map(|question| {
         scheduler
@@ -183,7 +183,7 @@ fn evaluate(rows: &[&Row], outputs: &[Output]) -> Evaluation {
     Evaluation::of(&answers.collect::<Vec<_>>())
 }
 
-/// Refuses a report's place before any work is done; what is there stays until there is a new report.
+/// Checks before any work that the report can be written; an earlier report is left as it is.
 fn check_writable(path: &Path) -> Result<()> {
     let file = OpenOptions::new().append(true).create(true).open(path);
     file.map(drop).with_context(|| format!("--html {}", path.display()))

@@ -18,7 +18,7 @@ pub struct Metrics {
     lines: Vec<MetricsLine>,
 }
 
-/// A line.
+/// A line of `metrics.jsonl`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum MetricsLine {
@@ -36,13 +36,13 @@ pub enum MetricsLine {
 }
 
 impl MetricsLine {
-    /// Of step `step`, counted from 1.
+    /// The line of step `step`, counted from 1.
     pub fn step(step: u64, report: &StepReport, lr: f64) -> Self {
         let StepReport { loss, grad_norm, tokens } = *report;
         Self::Step { step, loss, grad_norm, lr, tokens }
     }
 
-    /// Of an evaluation after step `step`.
+    /// The line of an evaluation after step `step`.
     pub fn evaluation(step: u64, eval_loss: f64) -> Self {
         Self::Evaluation { step, eval_loss, eval_perplexity: eval_loss.exp() }
     }
@@ -66,7 +66,7 @@ impl Metrics {
             true => fs::read_to_string(&path).with_context(context)?,
             false => String::new(),
         };
-        // Up to the first line that is not of the run so far: a later one, or one that was cut off.
+        // Keep the lines up to the first that is of a later step or was cut off.
         let is_past = |line: &MetricsLine| match *line {
             MetricsLine::Step { step: number, .. } => number <= step,
             MetricsLine::Evaluation { step: number, .. } => number < step || number == step && is_evaluated,

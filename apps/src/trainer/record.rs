@@ -29,7 +29,7 @@ pub struct Summary<'a> {
     pub validation_perplexity: Option<BeforeAfter>,
 }
 
-/// How many rows went where.
+/// Numbers of rows by their use.
 #[derive(Debug, Clone, Serialize)]
 pub struct RowCounts {
     pub train: usize,
@@ -58,8 +58,8 @@ pub struct BeforeAfter {
     pub after: f64,
 }
 
-/// Refuses an output that is no folder of ours, before any work is done: saving an adapter into a
-/// model's folder would replace its chat template. A run that is not finished is only gone on with.
+/// Refuses an output folder that is not a run's, before any work: saving an adapter into a model's folder would replace
+/// its chat template. An unfinished run can only be resumed, not replaced.
 pub fn check(output: &Path, resume: bool) -> Result<()> {
     if output.exists() && !output.is_dir() {
         bail!("--output {}: it is a file; name a folder", output.display());
@@ -79,7 +79,7 @@ pub fn check(output: &Path, resume: bool) -> Result<()> {
     Ok(())
 }
 
-/// Takes the mark of a finished run away, if it is there.
+/// Removes the mark of a finished run, if it is there.
 pub fn unfinish(output: &Path) -> Result<()> {
     let path = output.join(SUMMARY_FILE);
     match fs::remove_file(&path) {

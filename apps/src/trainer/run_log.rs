@@ -1,4 +1,4 @@
-//! Where a run writes what it measures: `metrics.jsonl` and TensorBoard's event files.
+//! A run's logs: `metrics.jsonl` and TensorBoard's event files.
 
 use std::path::Path;
 
@@ -7,25 +7,25 @@ use anyhow::Result;
 use crate::metrics::{Metrics, MetricsLine};
 use crate::tensorboard::EventFile;
 
-/// Both, open for appending.
+/// Both logs, open for appending.
 pub struct RunLog {
     metrics: Metrics,
     events: EventFile,
 }
 
 impl RunLog {
-    /// Begins both, in place of an earlier run's.
+    /// Starts both logs, replacing an earlier run's.
     pub fn create(output: &Path) -> Result<Self> {
         Ok(Self { metrics: Metrics::create(output)?, events: EventFile::create(output)? })
     }
 
-    /// Goes on with both after step `step`; whether that was evaluated, see [`Metrics::resume`].
+    /// Continues both logs after step `step`; for the evaluation after it see [`Metrics::resume`].
     pub fn resume(output: &Path, step: u64, is_evaluated: bool) -> Result<Self> {
         let metrics = Metrics::resume(output, step, is_evaluated)?;
         Ok(Self { metrics, events: EventFile::resume(output, step)? })
     }
 
-    /// Adds a line to the one and its values, under transformers' names, to the other.
+    /// Adds a line to `metrics.jsonl`, and its values to the event file under transformers' names.
     pub fn write(&mut self, line: MetricsLine) -> Result<()> {
         self.metrics.write(line)?;
         let (step, values): (_, &[_]) = match line {

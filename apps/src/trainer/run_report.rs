@@ -12,7 +12,7 @@ use crate::metrics::MetricsLine;
 use crate::record::Summary;
 use crate::samples::Sample;
 
-/// Writes the page to the run's folder; it needs nothing but itself.
+/// Writes the page to the run's folder; it refers to no other file.
 pub fn write(summary: &Summary<'_>, lines: &[MetricsLine], samples: &[Sample], output: &Path) -> Result<()> {
     let path = output.join("report.html");
     fs::write(&path, render(summary, lines, samples)? + "\n").with_context(|| path.display().to_string())

@@ -1,10 +1,10 @@
-//! What a run knows of itself: `trainer_state.json` of a checkpoint, under transformers' names.
+//! The state of a run in `trainer_state.json` of a checkpoint, under transformers' names.
 
 use serde::{Deserialize, Serialize};
 
 use crate::run_config::RunConfig;
 
-/// Where a run is, and how it has gone so far.
+/// The progress and results of a run so far.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TrainerState {
     /// Steps that were made.
@@ -31,7 +31,7 @@ pub struct TrainerState {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct HeldOutLoss {
     pub step: u64,
-    /// As text: JSON's numbers are read to the last digit but one, and a tie must stay a tie.
+    /// Stored as text: reading a JSON number may change its last digit, and equal losses must stay equal.
     #[serde(with = "exact")]
     pub eval_loss: f64,
 }
@@ -57,7 +57,7 @@ impl TrainerState {
         self.evaluation.is_some_and(|evaluation| evaluation.step == self.global_step)
     }
 
-    /// Takes note of the evaluation after the current step; `true` if it is the best.
+    /// Records the evaluation after the current step; `true` if it is the best.
     pub fn evaluated(&mut self, eval_loss: f64) -> bool {
         let evaluation = HeldOutLoss { step: self.global_step, eval_loss };
         self.evaluation = Some(evaluation);

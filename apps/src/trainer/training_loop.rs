@@ -28,7 +28,7 @@ pub struct TrainingLoop<'a> {
     pub lr_schedule: LrSchedule,
     pub args: &'a RunArgs,
     pub output: &'a Path,
-    /// What goes beside the adapter's weights.
+    /// The model's name, which is saved with the adapter.
     pub base_model: &'a str,
     pub chat_template: &'a str,
 }
@@ -45,7 +45,7 @@ pub enum End {
 }
 
 impl TrainingLoop<'_> {
-    /// Goes on from the state to the end, or to a signal.
+    /// Trains from the current state to the end, or until a signal.
     pub fn run(&mut self, interrupt: &Interrupt) -> Result<End> {
         let done = self.state.global_step;
         let total = self.lr_schedule.total;
@@ -67,7 +67,8 @@ impl TrainingLoop<'_> {
             if due && step > 0 && !checkpoint_path(self.output, step).exists() {
                 self.state.seconds = seconds + progress.trained().seconds;
                 match (self.save(), end) {
-                    // What has been learned is in memory and may fit on the disk where a checkpoint does not.
+                    // At the end a failed checkpoint is only reported: the adapter alone, saved next, may still fit on
+                    // the disk.
                     (Err(error), Some(End::Finished | End::EarlyStop)) => {
                         eprintln!("no checkpoint: {error:#}")
                     }
@@ -104,7 +105,7 @@ impl TrainingLoop<'_> {
         Ok(())
     }
 
-    /// Before the first step and after the last, and between them as asked for.
+    /// Whether to evaluate now: before the first step, after the last, and at the interval asked for.
     fn evaluates(&self, step: u64) -> bool {
         let between = self.args.eval_steps.is_some_and(|steps| step.is_multiple_of(steps));
         !self.data.validation.is_empty() && (step == 0 || step >= self.lr_schedule.total || between)
@@ -152,7 +153,7 @@ impl TrainingLoop<'_> {
         checkpoints::save(self.output, &checkpoint, self.args.save_total_limit)
     }
 
-    /// What `llama` has learned, with what goes beside it.
+    /// The adapter of `llama`, with its model's name and chat template.
     fn adapter(&self, llama: &Llama) -> Result<Adapter> {
         let (config, weights) = llama.lora().context("the model has lost its adapter")?;
         Ok(Adapter {

@@ -67,7 +67,7 @@ pub async fn chat(State(state): State<Shared>, Body(body): Body<ChatRequest>) ->
     let messages: Vec<Message> = body.messages.into_iter().map(Message::from).collect();
     let prompts = state.prompts.clone();
     let prompt = blocking(move || prompts.chat(&messages)).await?;
-    let request = body.parameters.request(prompt, usize::MAX)?; // the context length ends it
+    let request = body.parameters.request(prompt, usize::MAX)?; // limited by the context length only
     respond(&state, Endpoint::Chat, &body.parameters, request).await
 }
 
@@ -99,7 +99,7 @@ mod tests {
             json!([{"index": 0, "message": {"role": "assistant", "content": "user: Hello"}, "logprobs": null,
                 "finish_reason": "stop"}])
         );
-        // 12 bytes in, the line and the end token out
+        // 12 bytes of prompt; the answer is the line and the end token.
         assert_eq!(
             answer["usage"],
             json!({"prompt_tokens": 12, "completion_tokens": 12, "total_tokens": 24})

@@ -1,5 +1,4 @@
-//! What OpenAI's two ways to generate have in common: parameters, and the shape of answers and of
-//! their streams.
+//! The common part of OpenAI's two endpoints that generate: parameters, and the form of answers and streams.
 
 use std::convert::Infallible;
 
@@ -68,7 +67,7 @@ impl OpenAiParameters {
     }
 }
 
-/// Which of the two.
+/// The OpenAI endpoint being answered.
 #[derive(Debug, Clone, Copy)]
 pub enum Endpoint {
     /// `/v1/chat/completions`
@@ -116,7 +115,7 @@ pub async fn respond(
     }
 }
 
-/// What stands around every choice.
+/// The fields of an answer around its choice.
 struct Envelope {
     kind: Endpoint,
     id: String,

@@ -1,5 +1,4 @@
-//! `POST /prod/predict`: a raw prompt in, the new text out, as a SageMaker endpoint of Hugging Face's
-//! container takes and gives it.
+//! `POST /prod/predict`: continues a raw prompt, in the format of SageMaker endpoints with Hugging Face's container.
 
 use axum::Json;
 use axum::extract::State;

@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use crate::cli::EvalArgs;
 
-/// Everything that is reported; serialized, it is the JSON.
+/// The whole report; serialized, it is the JSON.
 #[derive(Debug, Serialize)]
 pub struct EvalReport<'a> {
     model: &'a str,
@@ -26,7 +26,7 @@ pub struct EvalReport<'a> {
     answers: Vec<AnsweredLine<'a>>,
 }
 
-/// How many rows went where.
+/// Numbers of rows by their use.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct EvalRowCounts {
     pub scored: usize,
@@ -38,7 +38,7 @@ pub struct EvalRowCounts {
     pub dropped: usize,
 }
 
-/// The model's and, where there is one, the adapter's.
+/// A value of the model alone and, if there is an adapter, one with it.
 #[derive(Debug, Clone, Serialize)]
 pub struct SideBySide<T> {
     pub base: T,
@@ -46,7 +46,7 @@ pub struct SideBySide<T> {
     pub adapter: Option<T>,
 }
 
-/// What a model made of one row.
+/// A model's output for one row.
 #[derive(Debug, Clone, Serialize)]
 pub struct Output {
     /// Its own answer.
@@ -58,7 +58,7 @@ pub struct Output {
     rouge_l: f64,
 }
 
-/// One row with what the models made of it.
+/// One row with the models' outputs.
 #[derive(Debug, Serialize)]
 struct AnsweredLine<'a> {
     instruction: &'a str,
@@ -179,7 +179,7 @@ impl<'a> EvalReport<'a> {
         text
     }
 
-    /// A page that needs nothing but itself.
+    /// A web page that refers to no other file.
     pub fn html(&self) -> Result<String> {
         let mut environment = Environment::new();
         // The name's ending turns escaping on.
