@@ -1,58 +1,12 @@
-//! Model configurations as checkpoints store them, turned into the engine's [`LlamaConfig`].
+//! Model configurations as checkpoints store them, turned into the engine's [`LlamaConfig`](engine::LlamaConfig).
 
 mod architecture;
+mod checks;
 mod gguf;
 mod hugging_face;
-
-use std::path::Path;
-
-use engine::LlamaConfig;
-
-use crate::error::LlamaError;
+mod yarn;
 
 pub use architecture::Architecture;
 pub use gguf::from_gguf;
 pub(crate) use gguf::rope::{ROPE_FACTORS, rope_factors, rope_keys};
 pub use hugging_face::from_json;
-
-/// Upper bound of every size in a configuration, larger than that of any model. Files are untrusted: with sizes up to
-/// this, no product of two sizes overflows.
-const LARGEST_SIZE: usize = 1 << 28;
-
-/// Checks what a file says before anything is computed with it.
-fn checked(config: LlamaConfig, path: &Path) -> Result<LlamaConfig, LlamaError> {
-    let sizes = [
-        ("vocab_size", config.vocab_size),
-        ("hidden_size", config.hidden_size),
-        ("intermediate_size", config.intermediate_size),
-        ("num_hidden_layers", config.num_hidden_layers),
-        ("num_attention_heads", config.num_attention_heads),
-        ("num_key_value_heads", config.num_key_value_heads),
-        ("head_dim", config.head_dim),
-        ("max_position_embeddings", config.max_position_embeddings),
-        ("sliding_window", config.sliding_window.unwrap_or(0)),
-    ];
-    for (field, size) in sizes {
-        if size > LARGEST_SIZE {
-            return Err(LlamaError::config(path, field, format!("is {size}, larger than any model's")));
-        }
-    }
-    config.validate().map_err(|error| LlamaError::file(path, error.to_string()))?;
-    Ok(config)
-}
-
-/// Checks that a factor by which positions are stretched is positive and finite.
-fn checked_factor(factor: f64, path: &Path, field: &str) -> Result<f32, LlamaError> {
-    let factor = factor as f32;
-    if factor.is_finite() && factor > 0.0 {
-        return Ok(factor);
-    }
-    Err(LlamaError::config(path, field, format!("is {factor}, not a positive number")))
-}
-
-/// Yarn's own magnitude of sine and cosine: `0.1 · mscale · ln(factor) + 1`.
-///
-/// Source: Peng et al. 2023, arXiv:2309.00071, eq. 22; `get_mscale` of transformers and llama.cpp.
-fn yarn_magnitude(factor: f64, mscale: f64) -> f64 {
-    if factor > 1.0 { 0.1 * mscale * factor.ln() + 1.0 } else { 1.0 }
-}

@@ -4,7 +4,8 @@ pub(super) mod rope;
 
 use engine::{AttentionBias, LlamaConfig, RopeScaling};
 
-use super::{Architecture, checked};
+use super::architecture::Architecture;
+use super::checks::checked;
 use crate::error::LlamaError;
 use crate::files::gguf::{Array, Gguf, Value};
 

@@ -11,7 +11,8 @@ use engine::{AttentionBias, LlamaConfig};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
-use super::{Architecture, checked};
+use super::architecture::Architecture;
+use super::checks::checked;
 use crate::error::LlamaError;
 use rope::RopeJson;
 

@@ -6,7 +6,8 @@ use super::Keys;
 use crate::error::LlamaError;
 use crate::files::float::Float;
 use crate::files::gguf::{Storage, Value};
-use crate::model::config::{checked_factor, yarn_magnitude};
+use crate::model::config::checks::checked_factor;
+use crate::model::config::yarn::yarn_magnitude;
 
 /// The name of the tensor that holds a divisor for every frequency.
 pub(crate) const ROPE_FACTORS: &str = "rope_freqs.weight";

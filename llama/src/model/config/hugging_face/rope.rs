@@ -8,7 +8,8 @@ use serde_json::{Map, Value};
 
 use super::ConfigJson;
 use crate::error::LlamaError;
-use crate::model::config::{checked_factor, yarn_magnitude};
+use crate::model::config::checks::checked_factor;
+use crate::model::config::yarn::yarn_magnitude;
 
 /// `rope_scaling` or `rope_parameters`.
 #[derive(Debug, PartialEq, Deserialize)]
