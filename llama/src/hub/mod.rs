@@ -126,7 +126,9 @@ mod tests {
 
     use super::test_server::{Reply, Server};
     use super::*;
-    use crate::hub::catalog::{self, Package};
+    use crate::files::gguf::{Gguf, Value};
+    use crate::files::safetensors::Safetensors;
+    use crate::hub::catalog::Package;
 
     /// A model of two files, `hello` and `world`.
     const ENTRY: CatalogEntry = CatalogEntry {
@@ -212,16 +214,16 @@ mod tests {
         );
         assert!(!error.contains('\n'));
     }
+
     /// Fetches the real models from wherever this machine can; they stay in its cache.
     #[test]
     #[ignore = "fetches 180 MB"]
     fn the_default_models_can_be_obtained() {
         let chat = resolve(catalog::DEFAULT_MODEL).unwrap();
-        let checkpoint = crate::model::checkpoint::Checkpoint::open(&chat).unwrap();
-        assert_eq!(checkpoint.config().num_hidden_layers, 30);
+        let gguf = Gguf::open(&chat).unwrap();
+        assert_eq!(gguf.metadata("llama.block_count").and_then(Value::as_u64), Some(30));
         let embedder = resolve(catalog::DEFAULT_EMBEDDER).unwrap();
-        let weights =
-            crate::files::safetensors::Safetensors::open(&embedder.join("model.safetensors")).unwrap();
+        let weights = Safetensors::open(&embedder.join("model.safetensors")).unwrap();
         assert_eq!(weights.shape("embeddings.word_embeddings.weight"), Some(&[30522, 384][..]));
     }
 }
