@@ -117,8 +117,9 @@ impl LlamaConfig {
     ///
     /// # Errors
     /// A sentence naming the field that is wrong.
-    pub fn validate(&self) -> Result<(), crate::EngineError> {
-        let bad = |field: &'static str, reason: String| Err(crate::EngineError::Config { field, reason });
+    pub fn validate(&self) -> Result<(), crate::error::EngineError> {
+        let bad =
+            |field: &'static str, reason: String| Err(crate::error::EngineError::Config { field, reason });
         let positive = [
             ("vocab_size", self.vocab_size),
             ("hidden_size", self.hidden_size),

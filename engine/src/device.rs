@@ -1,6 +1,6 @@
 //! The one place that knows which backends this build has.
 
-use crate::EngineError;
+use crate::error::EngineError;
 pub use burn::tensor::Device;
 
 /// Names accepted by [`parse`] in this build.

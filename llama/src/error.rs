@@ -68,9 +68,9 @@ pub enum LlamaError {
     /// A download that failed.
     #[error("{url}: {reason}")]
     Download {
-        /// Where from.
+        /// The address.
         url: String,
-        /// Why.
+        /// Why it failed.
         reason: String,
     },
     /// The engine refused what a file holds.

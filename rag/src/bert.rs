@@ -14,7 +14,7 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 use engine::{EngineError, WeightSource};
 
 pub use config::BertConfig;
-use layers::{LayerNorm, Linear, Weights};
+use layers::{BertWeights, LayerNorm, Linear};
 
 /// A BERT encoder.
 #[derive(Debug, Clone)]
@@ -25,7 +25,7 @@ pub struct Bert {
     layers: Vec<Layer>,
 }
 
-/// The sum of what a token is, where it stands, and which text of a pair it belongs to.
+/// The sum of the embeddings of a token, its position, and its text's number in a pair.
 #[derive(Debug, Clone)]
 struct Embeddings {
     word: Tensor<2>,
@@ -57,7 +57,7 @@ impl Bert {
         source: &mut S,
         device: &Device,
     ) -> Result<Self, S::Error> {
-        let mut weights = Weights::new(source);
+        let mut weights = BertWeights::new(source);
         let embeddings = Embeddings::load(&config, &mut weights)?;
         let layers: Result<_, S::Error> = (0..config.num_hidden_layers)
             .map(|layer| Layer::load(&config, &mut weights, &format!("encoder.layer.{layer}")))
@@ -107,7 +107,7 @@ impl Bert {
 }
 
 impl Embeddings {
-    fn load<S: WeightSource>(config: &BertConfig, weights: &mut Weights<S>) -> Result<Self, S::Error> {
+    fn load<S: WeightSource>(config: &BertConfig, weights: &mut BertWeights<S>) -> Result<Self, S::Error> {
         let hidden = config.hidden_size;
         Ok(Embeddings {
             word: weights.matrix("embeddings.word_embeddings.weight", [config.vocab_size, hidden])?,
@@ -135,7 +135,7 @@ impl Embeddings {
 impl Layer {
     fn load<S: WeightSource>(
         config: &BertConfig,
-        weights: &mut Weights<S>,
+        weights: &mut BertWeights<S>,
         name: &str,
     ) -> Result<Self, S::Error> {
         let BertConfig { hidden_size: hidden, intermediate_size: wide, layer_norm_eps: eps, .. } = *config;

@@ -8,7 +8,7 @@ use text_splitter::{ChunkConfig, MarkdownSplitter, TryChunkSizer};
 
 use crate::{Document, Embedder, RagError};
 
-/// Tokens that a chunk repeats of the one before it, so that a thought cut in two is whole in one of
+/// Tokens that a chunk repeats of the one before it, so that what the cut divides is complete in one of
 /// them. Only whole sentences or paragraphs are repeated.
 const OVERLAP: usize = 32;
 
@@ -83,7 +83,7 @@ pub fn chunk(document: &Document, embedder: &dyn Embedder) -> Result<Vec<Chunk>,
     Ok(chunks)
 }
 
-/// Measures text by the embedder's own tokenizer.
+/// Counts tokens with the embedder's own tokenizer.
 struct Tokens<'a>(&'a dyn Embedder);
 
 impl TryChunkSizer for Tokens<'_> {

@@ -1,4 +1,4 @@
-//! Documents: a knowledge base as it lies on disk.
+//! The documents of a knowledge base, read from its files.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use crate::RagError;
 /// One article of the knowledge base.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Document {
-    /// The record's own id, or where it stands: `refunds.md`, `faq.jsonl:12`.
+    /// The record's own id, else its place: `refunds.md`, `faq.jsonl:12`.
     pub id: String,
     /// Its title, for people and for the prompt.
     pub title: String,

@@ -43,7 +43,7 @@ pub enum RagError {
     Embedding {
         /// The embedder's id.
         embedder: String,
-        /// Why not.
+        /// Why it could not be embedded.
         reason: String,
     },
     /// An option outside its range.
@@ -65,13 +65,13 @@ pub enum RagError {
 }
 
 impl RagError {
-    /// For `map_err` on operations on `path`.
+    /// Turns an I/O error into one that names `path`; made for `map_err`.
     pub(crate) fn io(path: &Path) -> impl FnOnce(std::io::Error) -> RagError + use<> {
         let path = path.to_path_buf();
         move |source| RagError::Io { path, source }
     }
 
-    /// `path` is not what it should be.
+    /// The file `path` is not what it should be.
     pub(crate) fn file(path: &Path, reason: impl ToString) -> RagError {
         RagError::File { path: path.to_path_buf(), reason: reason.to_string() }
     }

@@ -47,21 +47,21 @@ impl Match {
 
 /// Where an index came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Origin {
-    /// Read from its file, which was still true.
+pub enum IndexOrigin {
+    /// Read from its file, which was up to date.
     Cache,
     /// Built from the documents.
     Built {
-        /// Why no file could serve, as a clause: `the documents have changed`.
+        /// Why the file could not be used, as a clause: `the documents have changed`.
         reason: String,
     },
 }
 
-impl fmt::Display for Origin {
+impl fmt::Display for IndexOrigin {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         match self {
-            Origin::Cache => write!(f, "index read from its cache"),
-            Origin::Built { reason } => write!(f, "index built: {reason}"),
+            IndexOrigin::Cache => write!(f, "index read from its cache"),
+            IndexOrigin::Built { reason } => write!(f, "index built: {reason}"),
         }
     }
 }
@@ -72,24 +72,24 @@ impl Index {
     ///
     /// # Errors
     /// If the documents cannot be embedded or `cache` cannot be written. A cache that cannot be used
-    /// is no error; [`Origin`] says what was wrong with it.
+    /// is no error; [`IndexOrigin`] says what was wrong with it.
     pub fn open_or_build(
         documents: &[Document],
         embedder: &dyn Embedder,
         cache: Option<&Path>,
-    ) -> Result<(Index, Origin), RagError> {
+    ) -> Result<(Index, IndexOrigin), RagError> {
         let Some(path) = cache else {
             let index = Index::build(documents, embedder)?;
-            return Ok((index, Origin::Built { reason: "no cache is kept".into() }));
+            return Ok((index, IndexOrigin::Built { reason: "no cache is kept".into() }));
         };
         let key = Key::new(documents, embedder);
         let reason = match file::load(path, &key) {
-            Ok(index) => return Ok((index, Origin::Cache)),
+            Ok(index) => return Ok((index, IndexOrigin::Cache)),
             Err(reason) => reason,
         };
         let index = Index::build(documents, embedder)?;
         file::save(path, &key, &index)?;
-        Ok((index, Origin::Built { reason }))
+        Ok((index, IndexOrigin::Built { reason }))
     }
 
     /// Chunks and embeds `documents`.
@@ -138,7 +138,7 @@ impl Index {
     }
 }
 
-/// Compares `query` with every vector: the truth that the graph approximates.
+/// Compares `query` with every vector: the exact result, which the graph approximates.
 fn exact_search(vectors: &[UnitVector], query: &UnitVector, k: usize) -> Vec<Match> {
     let score = |(chunk, vector): (usize, &UnitVector)| Match { chunk, score: query.cosine(vector) };
     let mut matches: Vec<Match> = vectors.iter().enumerate().map(score).collect();
@@ -220,7 +220,7 @@ mod tests {
         index.graph = Some(Graph::build(&index.vectors));
         file::save(&cache, &Key::new(&documents, &embedder), &index).unwrap();
         let (again, origin) = Index::open_or_build(&documents, &embedder, Some(&cache)).unwrap();
-        assert!(origin == Origin::Cache && again.graph.is_some());
+        assert!(origin == IndexOrigin::Cache && again.graph.is_some());
         assert_eq!(again.vectors, index.vectors);
         assert_eq!(best(&again, "track my parcel"), "1.md");
     }
@@ -241,7 +241,7 @@ mod tests {
             let (index, origin) = open();
             assert!(origin.to_string().contains("index is not a readable index"), "{origin}");
             assert_eq!(index.len(), 2);
-            assert_eq!(open().1, Origin::Cache);
+            assert_eq!(open().1, IndexOrigin::Cache);
         }
     }
 

@@ -23,7 +23,7 @@ pub use chunk::{Chunk, chunk};
 pub use document::{Document, read_folder};
 pub use embedder::Embedder;
 pub use error::RagError;
-pub use index::{Index, Match, Origin};
+pub use index::{Index, IndexOrigin, Match};
 pub use minilm::MiniLm;
 pub use prompt::join_hits;
 pub use retriever::{Hit, Retriever, Selection};

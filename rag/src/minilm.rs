@@ -7,7 +7,7 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 
 use burn::tensor::{Device, Tensor};
-use llama::safetensors::Safetensors;
+use llama::files::safetensors::Safetensors;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -15,7 +15,7 @@ use tokenizers::Tokenizer;
 
 use crate::bert::{Bert, BertConfig};
 use crate::{Embedder, RagError};
-use weights::Weights;
+use weights::SafetensorsWeights;
 
 /// Tokens of one forward pass: enough to keep the matrix products busy, little enough that the
 /// activations stay in megabytes.
@@ -50,7 +50,7 @@ impl MiniLm {
 
         let weights_path = folder.join("model.safetensors");
         let file = Safetensors::open(&weights_path)?;
-        let bert = Bert::load(config, &mut Weights { file, device: device.clone() }, device)?;
+        let bert = Bert::load(config, &mut SafetensorsWeights { file, device: device.clone() }, device)?;
 
         let id = model_id(&weights_path, &tokenizer_json, max_tokens)?;
         Ok(MiniLm { id, bert, tokenizer, max_tokens })
@@ -128,7 +128,7 @@ fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, RagError> {
     serde_json::from_slice(&bytes).map_err(|error| RagError::file(path, error))
 }
 
-/// Refuses models that pool otherwise than by the mean; a folder that does not say pools by the mean.
+/// Refuses models that do not pool by the mean, which is the default of a folder that does not say.
 fn check_pooling(path: &Path) -> Result<(), RagError> {
     if !path.exists() {
         return Ok(());

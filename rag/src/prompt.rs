@@ -1,4 +1,4 @@
-//! Hits to the context of a prompt; `llama::grounded_prompt` puts it there.
+//! Joins hits to the context of a prompt, for `llama::grounded_prompt`.
 
 use crate::Hit;
 

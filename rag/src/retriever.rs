@@ -1,9 +1,9 @@
-//! The retriever: a question in, the passages that may answer it out.
+//! The retriever: finds the passages that may answer a question.
 
 use std::path::Path;
 
 use crate::index::UnitVector;
-use crate::{Embedder, Index, Match, Origin, RagError, read_folder};
+use crate::{Embedder, Index, IndexOrigin, Match, RagError, read_folder};
 
 /// A passage that may answer the question.
 #[derive(Debug, Clone, PartialEq)]
@@ -36,11 +36,11 @@ impl Default for Selection {
     }
 }
 
-/// A knowledge base that can be asked.
+/// A knowledge base that can be searched.
 pub struct Retriever {
     embedder: Box<dyn Embedder>,
     index: Index,
-    origin: Origin,
+    origin: IndexOrigin,
     selection: Selection,
 }
 
@@ -95,7 +95,7 @@ impl Retriever {
     }
 
     /// Where the index came from: its cache, or built anew and why.
-    pub fn origin(&self) -> &Origin {
+    pub fn origin(&self) -> &IndexOrigin {
         &self.origin
     }
 

@@ -2,8 +2,8 @@
 
 use burn::tensor::Tensor;
 use engine::{AdamWConfig, Example, Finetune};
-use llama::dataset::{Learn, Origin, PairTemplate, Prompts, Row, encode};
-use llama::gguf::Gguf;
+use llama::dataset::{Learn, PairTemplate, Prompts, Row, RowOrigin, encode};
+use llama::files::gguf::Gguf;
 use llama::{Adapter, Message, Tokenizer};
 use serde::Deserialize;
 use serde_json::Value;
@@ -46,7 +46,7 @@ fn distance(found: &Tensor<2>, expected: &Tensor<2>) -> f64 {
 fn row(text: &str) -> Row {
     let (instruction, response) = text.split_once("\n### Response:\n").unwrap();
     let instruction = instruction.strip_prefix("### Instruction:\n").unwrap();
-    let origin = Origin { file: 0, line: 0 };
+    let origin = RowOrigin { file: 0, line: 0 };
     let messages = vec![Message::new("user", instruction), Message::new("assistant", response)];
     Row { messages, category: None, origin }
 }

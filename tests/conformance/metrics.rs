@@ -1,7 +1,7 @@
 //! BLEU and chrF against sacrebleu, ROUGE against rouge-score: see `metrics/SOURCE.txt` in the
 //! reference data.
 
-use llama::metrics::{Pair, Rouge, RougeScore, sentence_bleu, sentence_chrf};
+use llama::metrics::{Comparison, Rouge, RougeScore, sentence_bleu, sentence_chrf};
 use serde::Deserialize;
 
 use super::{Tally, json, reference};
@@ -40,7 +40,7 @@ fn metrics_are_those_of_the_references() {
     let (mut bleu, mut chrf, mut rouge) =
         (Tally::new("sacrebleu BLEU"), Tally::new("sacrebleu chrF"), Tally::new("rouge-score"));
     for (number, case) in cases.iter().enumerate() {
-        let pair = Pair { prediction: &case.prediction, reference: &case.reference };
+        let pair = Comparison { prediction: &case.prediction, reference: &case.reference };
         bleu.count(number, close(sentence_bleu(pair), case.bleu_sacre_sentence));
         chrf.count(number, close(sentence_chrf(pair), case.chrf2));
         for (use_stemmer, expected) in [(false, &case.nostem), (true, &case.stem)] {

@@ -16,7 +16,7 @@ use std::path::PathBuf;
 
 use engine::Llama;
 use llama::Checkpoint;
-use llama::checkpoint::Form;
+use llama::model::checkpoint::WeightForm;
 use serde::de::DeserializeOwned;
 
 /// A path in the reference data, or `None` after saying that the test is skipped.
@@ -84,7 +84,7 @@ fn same<T: PartialEq + std::fmt::Debug>(actual: &T, expected: &T) -> Result<(), 
 fn smollm2(dequantized: bool) -> Option<Llama> {
     let checkpoint = Checkpoint::open(&variable("SMOLLM2_GGUF")?).unwrap();
     let device = engine::device::parse(engine::device::AVAILABLE[0]).unwrap();
-    let form = if dequantized { Form::F32 } else { Form::Stored };
+    let form = if dequantized { WeightForm::F32 } else { WeightForm::Stored };
     let mut weights = checkpoint.weights(&device).with_form(form);
     Some(Llama::load(checkpoint.config().clone(), &mut weights, &device).unwrap())
 }

@@ -2,7 +2,7 @@
 //! support chats.
 
 use llama::dataset::{Dataset, Encoded, Learn, PromptFormat, ReadOptions, Row, encode};
-use llama::gguf::Gguf;
+use llama::files::gguf::Gguf;
 use llama::{ChatTemplate, Tokenizer};
 use serde::Deserialize;
 use serde_json::Value;

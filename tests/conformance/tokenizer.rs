@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use llama::Tokenizer;
-use llama::gguf::Gguf;
+use llama::files::gguf::Gguf;
 use serde::Deserialize;
 
 use super::{Tally, json, reference, same, variable};

@@ -1,4 +1,4 @@
-//! What ships with the server: a sample knowledge base, and an adapter for the default model.
+//! Files shipped with the server: a sample knowledge base, and an adapter for the default model.
 //!
 //! They lie in the folder `assets` of the source tree where there is one, as after `cargo run`, else
 //! in `assets` beside the executable, where an installation puts them.

@@ -40,7 +40,7 @@ pub fn run(arguments: &BenchArgs) -> anyhow::Result<()> {
     for reference in &arguments.model {
         eprintln!("loading model {reference}");
         let path = hub::resolve(reference)?;
-        threads::set(0); // the model before this one has left its last number
+        threads::set(0); // undo the last setting of the model before
         let start = Instant::now();
         let llama = load(&path, arguments.adapter.as_deref(), &device)?;
         let positions = tests.iter().map(|test| test.tokens()).max().unwrap_or_default();
@@ -54,7 +54,7 @@ pub fn run(arguments: &BenchArgs) -> anyhow::Result<()> {
             for &test in &tests {
                 let samples = pool.install(|| measure(&mut model, test, arguments.repetitions))?;
                 let speed = Speed::of(samples);
-                let row = Row::new(reference, test, count, speed, load_s);
+                let row = BenchRow::new(reference, test, count, speed, load_s);
                 if !arguments.json {
                     if rows.is_empty() {
                         print(&line(width, HEADER))?;
@@ -71,12 +71,12 @@ pub fn run(arguments: &BenchArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// One thing to measure.
+/// One measurement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Test {
-    /// A prompt of so many tokens, in chunks of at most 512, with logits of its last token only.
+    /// Reads a prompt of this many tokens, in chunks of at most 512, with logits of its last token only.
     Prompt(usize),
-    /// So many tokens one by one, each with its logits.
+    /// Generates this many tokens one by one, each with its logits.
     Generation(usize),
 }
 
@@ -111,7 +111,7 @@ fn thread_counts(arguments: &BenchArgs, machine: usize) -> anyhow::Result<Vec<us
         return Ok(vec![machine]);
     }
     if let Some(count) = arguments.threads.iter().find(|&&count| count > machine) {
-        // The kernels would use fewer, and the row would not say so.
+        // The kernels would use fewer threads than the row says.
         bail!("-t {count} is more than the {machine} threads of this machine");
     }
     Ok(arguments.threads.clone())
@@ -125,7 +125,7 @@ fn check_context(tests: &[Test], config: &LlamaConfig, path: &Path) -> anyhow::R
     Ok(())
 }
 
-/// The weights alone: random tokens need neither tokenizer nor chat template.
+/// Loads the weights alone: random tokens need neither tokenizer nor chat template.
 fn load(path: &Path, adapter: Option<&Path>, device: &Device) -> Result<Llama, LlamaError> {
     let checkpoint = Checkpoint::open(path)?;
     let mut llama = Llama::load(checkpoint.config().clone(), &mut checkpoint.weights(device), device)?;
@@ -160,7 +160,7 @@ fn compute<M: LanguageModel>(model: &mut M, test: Test, tokens: &[u32]) -> Resul
         Test::Generation(_) => (1, true),
     };
     let chunks = tokens.len().div_ceil(chunk);
-    let (sequence, _) = model.open(model.default_adapter(), &[]); // which takes nothing from repetitions before
+    let (sequence, _) = model.open(model.default_adapter(), &[]); // no tokens, so that no prefix of an earlier repetition is reused
     let done = tokens.chunks(chunk).zip(1..).try_for_each(|(tokens, number)| {
         let outputs = usize::from(every || number == chunks);
         model.step(&[SequencePart { sequence, tokens, outputs }]).map(drop)
@@ -178,7 +178,7 @@ struct Speed {
 }
 
 impl Speed {
-    /// Of one repetition at least.
+    /// Needs at least one repetition.
     fn of(mut samples: Vec<f64>) -> Self {
         samples.sort_by(f64::total_cmp);
         let (middle, last) = (samples.len() / 2, samples.len() - 1);
@@ -188,7 +188,7 @@ impl Speed {
 
 /// A line of the report.
 #[derive(Debug, Serialize)]
-struct Row {
+struct BenchRow {
     /// The reference that the command line gave.
     model: String,
     test: String,
@@ -196,13 +196,13 @@ struct Row {
     tok_s_median: f64,
     tok_s_min: f64,
     tok_s_max: f64,
-    /// Of the whole process until now, so also of the models before this one; where the system tells.
+    /// Peak of the process so far, which includes earlier models; `None` if the system does not tell.
     peak_rss_mib: Option<f64>,
-    /// From the start of loading to a model that can compute.
+    /// Seconds from the start of loading until the model is usable.
     load_s: f64,
 }
 
-impl Row {
+impl BenchRow {
     fn new(model: &str, test: Test, threads: usize, speed: Speed, load_s: f64) -> Self {
         Self {
             model: model.into(),
@@ -236,7 +236,7 @@ impl Row {
 
 const HEADER: [&str; 8] = ["model", "test", "threads", "tok/s", "min", "max", "peak MiB", "load s"];
 
-/// Cells in their columns, `width` wide the first.
+/// Pads cells to columns; the first is `width` wide.
 fn line(width: usize, [model, test, threads, median, min, max, peak, load]: [&str; 8]) -> String {
     format!("{model:width$}  {test:8} {threads:>7} {median:>10} {min:>10} {max:>10} {peak:>9} {load:>7}")
 }
@@ -367,7 +367,7 @@ mod tests {
     #[test]
     fn a_row_is_json_or_a_line_under_the_header() {
         let speed = Speed { median: 20.5, min: 19.0, max: 1234.5 };
-        let mut row = Row::new("m.gguf", Test::Prompt(512), 2, speed, 0.25);
+        let mut row = BenchRow::new("m.gguf", Test::Prompt(512), 2, speed, 0.25);
         row.peak_rss_mib = None;
         assert_eq!(
             serde_json::to_value(&row).unwrap(),

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use engine::device::Device;
-use llama::catalog::DEFAULT_MODEL;
+use llama::hub::catalog::DEFAULT_MODEL;
 use llama::{Limits, SPECULATED_ROWS};
 
 /// A customer-support assistant: answers over HTTP, grounded in a knowledge base.

@@ -1,4 +1,4 @@
-//! What a request gets instead of an answer.
+//! Error responses.
 
 use axum::Json;
 use axum::extract::rejection::{BytesRejection, JsonRejection};
@@ -24,33 +24,33 @@ impl ApiError {
         Self { status, message: message.into(), param: None, code: None }
     }
 
-    /// A request that cannot be answered as it is.
+    /// The request is wrong; the client must change it.
     pub fn bad_request(message: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, message)
     }
 
-    /// A failure of ours.
+    /// The server failed.
     pub fn internal(message: impl Into<String>) -> Self {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, message)
     }
 
-    /// A path that leads nowhere.
+    /// There is no such path.
     pub fn not_found(path: &str) -> Self {
         Self::new(StatusCode::NOT_FOUND, format!("there is nothing at {path}")).with_code("not_found")
     }
 
-    /// A path that takes another method.
+    /// The path exists, but not for this method.
     pub fn method_not_allowed(method: &str, path: &str) -> Self {
         let message = format!("{path} does not take {method}");
         Self::new(StatusCode::METHOD_NOT_ALLOWED, message).with_code("method_not_allowed")
     }
 
-    /// Something that this server was started without.
+    /// The server was started without what this request needs.
     pub fn unavailable(message: impl Into<String>) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, message)
     }
 
-    /// Names the field at fault.
+    /// Adds the name of the wrong field.
     pub fn with_param(self, param: &'static str) -> Self {
         Self { param: Some(param), ..self }
     }

@@ -12,10 +12,10 @@ use serde_json::json;
 
 use crate::cli::GenerateArgs;
 use crate::load::{self, Loaded};
-use crate::prompt::Prompts;
+use crate::prompt::PromptWriter;
 use crate::routes::random_seed;
 
-/// Answers under way at once; they are printed in the order of their prompts.
+/// Most answers computed at once; they are printed in the order of their prompts.
 const SIDE_BY_SIDE: usize = 16;
 
 /// Answers what the command line asks and prints the answers.
@@ -24,7 +24,7 @@ const SIDE_BY_SIDE: usize = 16;
 /// If something cannot be loaded, a line of the input is not a prompt, or the model fails.
 pub fn run(arguments: &GenerateArgs) -> anyhow::Result<()> {
     let questions = match (&arguments.input.prompt, &arguments.input.input) {
-        (Some(prompt), _) => vec![("--prompt".to_string(), Question::Prompt { prompt: prompt.clone() })],
+        (Some(prompt), _) => vec![("--prompt".to_string(), InputLine::Prompt { prompt: prompt.clone() })],
         (None, Some(file)) => read(file)?,
         (None, None) => return Err(anyhow!("neither --prompt nor --input")), // clap refuses this
     };
@@ -33,7 +33,7 @@ pub fn run(arguments: &GenerateArgs) -> anyhow::Result<()> {
         Sampling { temperature: arguments.temperature, seed: random_seed(), ..Sampling::default() };
     let scheduler = Scheduler::start(model, prompts.tokenizer.clone(), arguments.model.limits())?;
 
-    // Every question is checked before the first is answered.
+    // Check every prompt before the first is answered.
     let mut requests = VecDeque::new();
     for (place, question) in questions {
         let (prompt, tokens) = question.encode(&prompts, arguments.chat).with_context(|| place.clone())?;
@@ -51,7 +51,7 @@ pub fn run(arguments: &GenerateArgs) -> anyhow::Result<()> {
         }
         let Some((prompt, stream)) = under_way.pop_front() else { return Ok(()) };
         match print(&prompt, stream, arguments.json) {
-            Err(error) if is_closed_pipe(&error) => return Ok(()), // `head` has read enough
+            Err(error) if is_closed_pipe(&error) => return Ok(()), // the reader, such as `head`, has closed the pipe
             printed => printed?,
         }
     }
@@ -64,14 +64,14 @@ fn is_closed_pipe(error: &anyhow::Error) -> bool {
 /// A line of the input.
 #[derive(Debug, Deserialize)]
 #[serde(untagged, expecting = "expected {\"prompt\": …} or {\"messages\": [{\"role\": …, \"content\": …}]}")]
-enum Question {
+enum InputLine {
     Prompt { prompt: String },
     Messages { messages: Vec<Message> },
 }
 
-impl Question {
+impl InputLine {
     /// Its text, as it stands in the output, and its tokens.
-    fn encode(&self, prompts: &Prompts, chat: bool) -> anyhow::Result<(String, Vec<u32>)> {
+    fn encode(&self, prompts: &PromptWriter, chat: bool) -> anyhow::Result<(String, Vec<u32>)> {
         match self {
             Self::Prompt { prompt } if prompt.is_empty() => Err(anyhow!("the prompt is empty")),
             Self::Prompt { prompt } if chat => {
@@ -86,8 +86,8 @@ impl Question {
     }
 }
 
-/// The questions of a file and their places in it; empty lines are none.
-fn read(file: &Path) -> anyhow::Result<Vec<(String, Question)>> {
+/// The prompts of a file and their places in it. Empty lines are skipped.
+fn read(file: &Path) -> anyhow::Result<Vec<(String, InputLine)>> {
     let name = file.display();
     let text = fs::read_to_string(file).with_context(|| name.to_string())?;
     let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
@@ -162,7 +162,7 @@ mod tests {
         let (_folder, path) = file("\n");
         assert!(read(&path).unwrap_err().to_string().ends_with("in.jsonl: has no prompt"));
         assert!(read(Path::new("missing.jsonl")).unwrap_err().to_string().contains("missing.jsonl"));
-        let empty = Question::Prompt { prompt: String::new() };
+        let empty = InputLine::Prompt { prompt: String::new() };
         assert_eq!(empty.encode(&prompts(), false).unwrap_err().to_string(), "the prompt is empty");
     }
 }

@@ -6,12 +6,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use engine::device::Device;
-use llama::{Adapter, CachedLlama, ChatTemplate, Model, Tokenizer, catalog, hub};
+use llama::hub::{self, catalog};
+use llama::{Adapter, CachedLlama, ChatTemplate, Model, Tokenizer};
 use rag::{MiniLm, Retriever};
 
 use crate::assets;
 use crate::cli::{CacheType, ModelArgs};
-use crate::prompt::{Grounding, Prompts};
+use crate::prompt::{Grounding, PromptWriter};
 use crate::state::Search;
 
 /// Positions of the key/value cache where the command line does not say: enough for a context of the
@@ -25,7 +26,7 @@ pub struct Loaded {
     /// The model with its cache.
     pub model: CachedLlama,
     /// Writes its prompts.
-    pub prompts: Prompts,
+    pub prompts: PromptWriter,
 }
 
 /// Loads the model that the command line names.
@@ -56,7 +57,7 @@ pub fn model(arguments: &ModelArgs) -> anyhow::Result<Loaded> {
     let positions = arguments.context.unwrap_or_else(|| context.min(MAX_POSITIONS));
     let kept = CacheType::on(arguments.cache_type, llama.device())?;
     let model = CachedLlama::new(llama, positions, kept);
-    Ok(Loaded { name, model, prompts: Prompts { tokenizer, template, grounding } })
+    Ok(Loaded { name, model, prompts: PromptWriter { tokenizer, template, grounding } })
 }
 
 /// The shipped adapter belongs to the default model: it applies only where neither is named.

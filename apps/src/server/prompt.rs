@@ -1,15 +1,15 @@
-//! From what a person says to the tokens that the model continues.
+//! Turns questions and conversations into the tokens that the model continues.
 
 use anyhow::anyhow;
 use llama::{ChatTemplate, GROUNDED_STOP, Message, Tokenizer, TokenizerError, grounded_prompt};
 
 use crate::error::ApiError;
 
-/// What the system message of a model without adapter says before the passages.
+/// Start of the system message for a model without adapter; the passages follow.
 const GROUNDING: &str = "You are a helpful customer support assistant. Answer the customer's question \
      briefly, using only the information below. If it does not hold the answer, say that you do not know.";
 
-/// The same where no passage was found.
+/// The system message if no passage was found.
 const WITHOUT_PASSAGES: &str = "You are a helpful customer support assistant. Answer the customer's \
      question briefly. If you do not know the answer, say so.";
 
@@ -27,7 +27,7 @@ pub enum Grounding {
 
 /// Writes prompts for one model.
 #[derive(Debug, Clone)]
-pub struct Prompts {
+pub struct PromptWriter {
     /// The model's tokenizer.
     pub tokenizer: Tokenizer,
     /// The adapter's chat template, else the model's.
@@ -36,7 +36,7 @@ pub struct Prompts {
     pub grounding: Grounding,
 }
 
-impl Prompts {
+impl PromptWriter {
     /// A raw prompt: the tokens of `text`, and BOS where the model's texts start with it.
     ///
     /// # Errors
@@ -72,7 +72,7 @@ impl Prompts {
     /// Writes a prompt of each kind that the server will have to write.
     ///
     /// # Errors
-    /// If the chat template refuses one: better before the first customer comes than to all of them.
+    /// If the chat template refuses one. Found at the start, not with the first customer.
     pub fn check(&self) -> anyhow::Result<()> {
         let passages = "Orders arrive within three days.";
         for context in [Some(passages), None] {
@@ -101,7 +101,7 @@ impl Prompts {
         };
         let system = system.map(|content| Message::new("system", content));
         let messages: Vec<Message> = system.into_iter().chain([Message::new("user", question)]).collect();
-        // What is wrong with it is not the client's fault, who sent a question.
+        // A template that fails on a plain question is the server's fault, not the client's.
         self.rendered(template, &messages).map_err(|error| ApiError::internal(error.to_string()))
     }
 
@@ -133,7 +133,7 @@ mod tests {
 
     #[test]
     fn an_adapter_with_a_template_gets_the_bare_passages() {
-        let prompts = Prompts { grounding: Grounding::AdapterTemplate, ..prompts() };
+        let prompts = PromptWriter { grounding: Grounding::AdapterTemplate, ..prompts() };
         assert_eq!(text(prompts.grounded("Where?", Some("Here."))), "system: Here.\nuser: Where?\n");
         assert_eq!(text(prompts.grounded("Where?", None)), "user: Where?\n");
     }
@@ -146,7 +146,7 @@ mod tests {
              {{ message.content }}\n{% endif %}{% endfor %}";
         for source in [strict, silent] {
             let template = Some(ChatTemplate::new(source, "", "").unwrap());
-            let prompts = Prompts { template, grounding: Grounding::AdapterTemplate, ..prompts() };
+            let prompts = PromptWriter { template, grounding: Grounding::AdapterTemplate, ..prompts() };
             prompts.check().unwrap();
             assert_eq!(text(prompts.grounded("Where?", Some("Here."))), "user: Here.\n\nWhere?\n");
         }
@@ -155,13 +155,13 @@ mod tests {
     #[test]
     fn a_template_that_refuses_every_question_is_found_at_the_start() {
         let template = Some(ChatTemplate::new("{{ raise_exception('No.') }}", "", "").unwrap());
-        let error = Prompts { template, ..prompts() }.check().unwrap_err().to_string();
+        let error = PromptWriter { template, ..prompts() }.check().unwrap_err().to_string();
         assert_eq!(error, "the model cannot be asked a question with passages: No.");
     }
 
     #[test]
     fn without_template_the_instruction_form_is_used() {
-        let prompts = Prompts { template: None, grounding: Grounding::Instruction, ..prompts() };
+        let prompts = PromptWriter { template: None, grounding: Grounding::Instruction, ..prompts() };
         assert_eq!(
             text(prompts.grounded("Where?", Some("Here."))),
             "### Instruction:\nWhere?\n### Context:\nHere.\n### Response:\n"

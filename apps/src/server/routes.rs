@@ -56,7 +56,7 @@ async fn log(request: Request, next: Next) -> Response {
     response
 }
 
-/// A JSON body, whatever the content type says: `curl -d` sends a form's.
+/// A JSON body with any content type, since `curl -d` sends that of a form.
 struct Body<T>(T);
 
 impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
@@ -69,8 +69,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
     }
 }
 
-/// Runs what computes for long without waiting, such as tokenizing a long text, where it does not keep
-/// other requests from being read.
+/// Runs long computations, such as tokenizing a long text, on a thread where they do not block other requests.
 async fn blocking<T, F>(work: F) -> Result<T, ApiError>
 where
     T: Send + 'static,
@@ -125,7 +124,7 @@ mod tests {
     async fn a_full_queue_is_503_with_retry_after() {
         let (server, gate) = Server::gated();
         let request = json!({"inputs": "hello\n"});
-        // One runs, one waits in the queue; their answers are not awaited, so the model has not begun.
+        // One request runs, held at the gate, and one waits in the queue.
         let first = server.submit("hello\n");
         gate.wait_until_running();
         let second = server.submit("hello\n");

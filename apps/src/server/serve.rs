@@ -19,7 +19,7 @@ use crate::state::{AppState, Shared};
 /// How long answers under way may take after the signal to stop.
 const GRACE: Duration = Duration::from_secs(10);
 
-/// How often the server looks whether its model still runs.
+/// Time between checks that the model's thread still runs.
 const WATCH: Duration = Duration::from_millis(200);
 
 /// Loads everything and answers requests until a signal to stop.
@@ -38,7 +38,7 @@ pub fn run(arguments: &ServeArgs) -> anyhow::Result<()> {
         .with_target(false);
     tracing_subscriber::registry().with(profile).with(log.with_filter(filter)).init();
 
-    // Before the model is loaded, which takes longer.
+    // Bind first: loading the model takes long, and a port in use should be reported before.
     let listener = listen(SocketAddr::new(arguments.host, arguments.port))?;
     let Loaded { name, model, prompts } = load::model(&arguments.model)?;
     prompts.check()?;
@@ -50,7 +50,7 @@ pub fn run(arguments: &ServeArgs) -> anyhow::Result<()> {
 
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let served = runtime.block_on(serve(listener, state));
-    runtime.shutdown_background(); // answers that outlasted the grace
+    runtime.shutdown_background(); // drops answers that outlasted the grace period
     served
 }
 
@@ -81,7 +81,7 @@ async fn serve(listener: TcpListener, state: Shared) -> anyhow::Result<()> {
     eprintln!("listening on http://{address}");
     tokio::select! {
         served = server => served.context("the server failed"),
-        // A process that ends is started again by its supervisor; one that only listens is not.
+        // End the process, so that a supervisor restarts it; it would not restart one that still listens.
         () = model_stopped(&state) => {
             anyhow::bail!("the model has stopped after a fault of its own; start the server again")
         }

@@ -1,4 +1,4 @@
-//! What the routes share: the model, how to write prompts for it, and the knowledge base.
+//! State shared by the routes: the model, its prompts, and the knowledge base.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,9 +10,9 @@ use rag::Hit;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use crate::error::ApiError;
-use crate::prompt::Prompts;
+use crate::prompt::PromptWriter;
 
-/// Finds at most so many passages for a question.
+/// Finds passages for a question, at most the number given.
 pub type Search = Box<dyn Fn(&str, usize) -> anyhow::Result<Vec<Hit>> + Send + Sync>;
 
 /// State of the application.
@@ -20,7 +20,7 @@ pub struct AppState {
     /// The model's name, as answers give it.
     pub model: String,
     /// Writes prompts.
-    pub prompts: Prompts,
+    pub prompts: PromptWriter,
     /// Runs the model.
     pub scheduler: Scheduler,
     /// The knowledge base, if there is one.
@@ -34,8 +34,8 @@ pub struct AppState {
 pub type Shared = Arc<AppState>;
 
 impl AppState {
-    /// A state before its first answer.
-    pub fn new(model: String, prompts: Prompts, scheduler: Scheduler, search: Option<Search>) -> Self {
+    /// The state of a server that starts now.
+    pub fn new(model: String, prompts: PromptWriter, scheduler: Scheduler, search: Option<Search>) -> Self {
         Self { model, prompts, scheduler, search, started: now(), answers: AtomicU64::new(0) }
     }
 
@@ -49,12 +49,12 @@ impl AppState {
     ///
     /// # Errors
     /// If the model is overloaded or the request can never be answered.
-    pub fn submit(&self, request: Request) -> Result<Answer, ApiError> {
+    pub fn submit(&self, request: Request) -> Result<AnswerStream, ApiError> {
         let (sender, tokens) = unbounded_channel(); // bounded by the request's max_tokens
         let ticket = self.scheduler.submit(request, move |token| {
             sender.send(token).ok(); // a receiver that is gone dropped its ticket too
         })?;
-        Ok(Answer { tokens, finished: false, _ticket: ticket })
+        Ok(AnswerStream { tokens, finished: false, _ticket: ticket })
     }
 }
 
@@ -63,8 +63,8 @@ pub fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
-/// An answer as it comes. Dropping it, as axum does when the client is gone, gives it up.
-pub struct Answer {
+/// The tokens of one answer as they come. Dropping it, as axum does when the client is gone, cancels the request.
+pub struct AnswerStream {
     tokens: UnboundedReceiver<Result<Token, GenerateError>>,
     finished: bool,
     _ticket: Ticket,
@@ -81,7 +81,7 @@ pub struct Completion {
     pub finish: FinishReason,
 }
 
-impl Answer {
+impl AnswerStream {
     async fn next(&mut self) -> Option<Result<Token, GenerateError>> {
         if self.finished {
             return None;

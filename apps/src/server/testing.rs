@@ -16,9 +16,9 @@ use rag::Hit;
 use serde_json::Value;
 use tower::ServiceExt;
 
-use crate::prompt::{Grounding, Prompts};
+use crate::prompt::{Grounding, PromptWriter};
 use crate::routes::app;
-use crate::state::{Answer, AppState, Search, Shared};
+use crate::state::{AnswerStream, AppState, Search, Shared};
 
 /// The end token of the tests' tokenizer, whose other tokens are bytes.
 const END: u32 = 256;
@@ -26,7 +26,7 @@ const END: u32 = 256;
 const BELL: u32 = 7;
 /// A prompt on which the model panics.
 pub const FATAL: &str = "\u{6}";
-/// Tokens of prompt and answer.
+/// Most tokens of prompt and answer together.
 const CONTEXT: usize = 1024;
 
 /// The model.
@@ -34,12 +34,12 @@ const CONTEXT: usize = 1024;
 struct Echo {
     sequences: HashMap<usize, Vec<u32>>,
     opened: usize,
-    /// What was said to it.
+    /// The prompts that it has read to their ends.
     heard: Arc<Mutex<Vec<String>>>,
     steps: Arc<AtomicUsize>,
     /// Has seen [`FATAL`].
     fatal: bool,
-    /// Tells the test that a step is about to run, and waits for its leave.
+    /// Tells the test that a step is about to run, and waits until the test allows it.
     gate: Option<(Sender<()>, Receiver<()>)>,
 }
 
@@ -125,11 +125,11 @@ impl LanguageModel for Echo {
 }
 
 /// Prompts of a chat model: each message a line.
-pub fn prompts() -> Prompts {
+pub fn prompts() -> PromptWriter {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/letters");
     let template =
         "{% for message in messages %}{{ message.role }}: {{ message.content }}{{ '\\n' }}{% endfor %}";
-    Prompts {
+    PromptWriter {
         tokenizer: Tokenizer::from_dir(&folder).unwrap(),
         template: Some(ChatTemplate::new(template, "", "").unwrap()),
         grounding: Grounding::Chat,
@@ -154,7 +154,7 @@ fn knowledge() -> Search {
     })
 }
 
-/// The application and the ears of its model.
+/// The application, with channels to control and observe its model.
 pub struct Server {
     state: Shared,
     app: Router,
@@ -222,7 +222,7 @@ impl Server {
     }
 
     /// Hands a raw prompt to the model, past HTTP.
-    pub fn submit(&self, prompt: &str) -> Answer {
+    pub fn submit(&self, prompt: &str) -> AnswerStream {
         let prompt = self.state.prompts.raw(prompt).unwrap();
         self.state.submit(llama::Request::new(prompt, 10)).unwrap()
     }

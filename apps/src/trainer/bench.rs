@@ -13,9 +13,9 @@ use serde::Serialize;
 use crate::cli::BenchArgs;
 use crate::{peak_memory, train};
 
-/// What was measured.
+/// The result of a measurement.
 #[derive(Debug, Serialize)]
-struct Report {
+struct BenchReport {
     model: String,
     base: String,
     seq: usize,
@@ -26,7 +26,7 @@ struct Report {
     step_s_min: f64,
     tok_s_median: f64,
     tok_s_max: f64,
-    /// Of the whole process, loading included; where the system tells.
+    /// Peak memory of the process, loading included; `None` if the system does not tell.
     peak_rss_mib: Option<f64>,
     first_loss: f64,
     last_loss: f64,
@@ -62,7 +62,7 @@ pub fn run(args: &BenchArgs) -> Result<()> {
     sorted.sort_by(f64::total_cmp);
     let (median, min) = (sorted[sorted.len() / 2], sorted[0]);
     let tokens = (args.seq * args.batch_size) as f64;
-    let report = Report {
+    let report = BenchReport {
         model: args.model.clone(),
         base: format!("{base:?}").to_lowercase(),
         seq: args.seq,

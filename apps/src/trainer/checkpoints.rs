@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Context, Result, anyhow};
 use engine::device::Device;
 use llama::LlamaError;
-use llama::training_checkpoint::{
+use llama::adapter::training_checkpoint::{
     TrainingCheckpoint, checkpoint_path, checkpoint_steps, read_state, remove_checkpoint,
 };
 

@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use clap::builder::RangedU64ValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use llama::Recipe;
-use llama::checkpoint::Form;
 use llama::dataset::{Column, PromptFormat};
+use llama::model::checkpoint::WeightForm;
 use serde::Serialize;
 
 pub use run::{LrScheduler, RunArgs};
@@ -44,7 +44,7 @@ pub enum Command {
 #[derive(Debug, Args, Serialize)]
 pub struct TrainArgs {
     /// Model to train on: a path, a short name, or owner/name on the hub.
-    #[arg(long, visible_alias = "model_id", value_name = "REF", default_value = llama::catalog::DEFAULT_MODEL)]
+    #[arg(long, visible_alias = "model_id", value_name = "REF", default_value = llama::hub::catalog::DEFAULT_MODEL)]
     pub model: String,
     /// CSV, JSONL or JSON file, or a folder of them: questions and answers (instruction, response and
     /// perhaps input, system, context; prompt, completion; instruction, input, output) or
@@ -113,8 +113,8 @@ pub struct TrainArgs {
     #[arg(long, default_value = "0", value_parser = share)]
     pub test_split: f64,
     /// What stays together when rows are held back.
-    #[arg(long, value_enum, default_value_t = Split::Question)]
-    pub split: Split,
+    #[arg(long, value_enum, default_value_t = SplitUnit::Question)]
+    pub split: SplitUnit,
 
     /// Rank of the adapter.
     #[arg(long, default_value = "8", value_parser = at_least::<usize>(1))]
@@ -180,7 +180,7 @@ impl Optim {
 /// What stays together when rows are held back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Split {
+pub enum SplitUnit {
     /// Rows that ask the same thing, but for case, digits and punctuation.
     Question,
     /// Nothing: where questions recur, what is measured has been learned.
@@ -201,11 +201,11 @@ pub enum Base {
 
 impl Base {
     /// The form that weights are read in.
-    pub fn form(self) -> Form {
+    pub fn form(self) -> WeightForm {
         match self {
-            Base::Nf4 => Form::Nf4,
-            Base::Keep => Form::Stored,
-            Base::F32 => Form::F32,
+            Base::Nf4 => WeightForm::Nf4,
+            Base::Keep => WeightForm::Stored,
+            Base::F32 => WeightForm::F32,
         }
     }
 }
@@ -214,7 +214,7 @@ impl Base {
 #[derive(Debug, Args)]
 pub struct EvalArgs {
     /// Model: a path, a short name, or owner/name on the hub.
-    #[arg(long, visible_alias = "model_id", value_name = "REF", default_value = llama::catalog::DEFAULT_MODEL)]
+    #[arg(long, visible_alias = "model_id", value_name = "REF", default_value = llama::hub::catalog::DEFAULT_MODEL)]
     pub model: String,
     /// Adapter to compare with the model alone; its chat_template.jinja says how both are asked.
     #[arg(long, value_name = "DIR")]
@@ -244,7 +244,7 @@ pub struct EvalArgs {
 #[derive(Debug, Args)]
 pub struct PerplexityArgs {
     /// Model: a path, a short name, or owner/name on the hub.
-    #[arg(long, visible_alias = "model_id", value_name = "REF", default_value = llama::catalog::DEFAULT_MODEL)]
+    #[arg(long, visible_alias = "model_id", value_name = "REF", default_value = llama::hub::catalog::DEFAULT_MODEL)]
     pub model: String,
     /// Adapter to put on the model.
     #[arg(long, value_name = "DIR")]
@@ -270,7 +270,7 @@ pub struct PerplexityArgs {
 #[derive(Debug, Args)]
 pub struct BenchArgs {
     /// Model: a path, a short name, or owner/name on the hub.
-    #[arg(long, visible_alias = "model_id", value_name = "REF", default_value = llama::catalog::DEFAULT_MODEL)]
+    #[arg(long, visible_alias = "model_id", value_name = "REF", default_value = llama::hub::catalog::DEFAULT_MODEL)]
     pub model: String,
     /// Form of the frozen weights [default: keep for a quantized file, else nf4]
     #[arg(long, value_enum)]
@@ -299,7 +299,7 @@ pub struct BenchArgs {
 #[derive(Debug, Args)]
 pub struct MergeArgs {
     /// Model that the adapter was trained on: a path, a short name, or owner/name on the hub.
-    #[arg(long, visible_alias = "model_id", value_name = "REF", default_value = llama::catalog::DEFAULT_MODEL)]
+    #[arg(long, visible_alias = "model_id", value_name = "REF", default_value = llama::hub::catalog::DEFAULT_MODEL)]
     pub model: String,
     /// Adapter to merge.
     #[arg(long, value_name = "DIR")]
@@ -327,7 +327,7 @@ pub enum Dtype {
 #[derive(Debug, Args)]
 pub struct ExportArgs {
     /// Model: a path, a short name, or owner/name on the hub.
-    #[arg(long, visible_alias = "model_id", value_name = "REF", default_value = llama::catalog::DEFAULT_MODEL)]
+    #[arg(long, visible_alias = "model_id", value_name = "REF", default_value = llama::hub::catalog::DEFAULT_MODEL)]
     pub model: String,
     /// Adapter to merge before.
     #[arg(long, value_name = "DIR")]
@@ -337,23 +337,23 @@ pub struct ExportArgs {
     pub output: PathBuf,
     /// Format: F16, Q8_0, Q4_0, Q4_1, Q4_K_M, Q5_K_M or Q6_K of GGUF, or NF4 in safetensors.
     #[arg(long = "type", value_name = "TYPE", value_parser = format)]
-    pub format: Format,
+    pub format: ExportFormat,
 }
 
 /// What a model is exported to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
+pub enum ExportFormat {
     /// A GGUF file.
     Gguf(Recipe),
     /// bitsandbytes' 4-bit NormalFloat in safetensors.
     Nf4,
 }
 
-fn format(name: &str) -> Result<Format, String> {
+fn format(name: &str) -> Result<ExportFormat, String> {
     if name.eq_ignore_ascii_case("nf4") {
-        return Ok(Format::Nf4);
+        return Ok(ExportFormat::Nf4);
     }
-    name.parse().map(Format::Gguf).map_err(|error| format!("{error}, NF4"))
+    name.parse().map(ExportFormat::Gguf).map_err(|error| format!("{error}, NF4"))
 }
 
 /// A whole number of at least `least`.
@@ -457,7 +457,7 @@ mod tests {
             let Command::Export(args) = Cli::try_parse_from(line.split(' ')).unwrap().command else {
                 unreachable!()
             };
-            assert_eq!((args.adapter, args.format), (None, Format::Gguf(Recipe::Q4_K_M)));
+            assert_eq!((args.adapter, args.format), (None, ExportFormat::Gguf(Recipe::Q4_K_M)));
         }
         let error = Cli::try_parse_from("trainer export --output o --type Q3".split(' ')).unwrap_err();
         assert!(error.to_string().contains("is none of F16, Q8_0, Q4_0, Q4_1, Q4_K_M, Q5_K_M, Q6_K, NF4"));

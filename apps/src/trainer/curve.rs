@@ -1,4 +1,4 @@
-//! Values over steps, as what an inline SVG draws.
+//! Charts of values over steps, as coordinates for an inline SVG.
 
 use serde::Serialize;
 
@@ -8,14 +8,14 @@ const HEIGHT: f64 = 200.0;
 const LEFT: f64 = 64.0;
 const BOTTOM: f64 = 22.0;
 const EDGE: f64 = 8.0;
-/// More points than this are averaged in groups: a page is looked at, not calculated with.
+/// More points than this are averaged in groups, since the screen cannot show more.
 const MOST_POINTS: usize = 500;
 
 /// A chart with one or more lines.
 #[derive(Debug, Serialize)]
 pub struct Chart {
     title: &'static str,
-    lines: Vec<Line>,
+    lines: Vec<ChartLine>,
     /// Labels beside the y axis, with their heights.
     y: Vec<Label>,
     /// Labels below the x axis, with their places.
@@ -24,7 +24,7 @@ pub struct Chart {
 
 /// A line of a chart.
 #[derive(Debug, Serialize)]
-struct Line {
+struct ChartLine {
     name: &'static str,
     /// `x,y x,y …`, as the attribute `points` of a `polyline` wants it.
     points: String,
@@ -50,12 +50,12 @@ impl Chart {
         if !(low.is_finite() && high.is_finite()) {
             return None;
         }
-        // A line that does not move is drawn in the middle.
+        // A constant line is drawn in the middle.
         let (low, high) =
             if low < high { (low, high) } else { (low - low.abs().max(1e-9), high + high.abs().max(1e-9)) };
         let place = |step: f64| LEFT + (WIDTH - LEFT - EDGE) * step / end.max(1.0);
         let height = |value: f64| EDGE + (HEIGHT - BOTTOM - EDGE) * (high - value) / (high - low);
-        let lines = series.iter().filter(|(_, points)| !points.is_empty()).map(|(name, points)| Line {
+        let lines = series.iter().filter(|(_, points)| !points.is_empty()).map(|(name, points)| ChartLine {
             name,
             points: points
                 .iter()
@@ -76,7 +76,7 @@ impl Chart {
     }
 }
 
-/// Means of as many points in a row as it takes.
+/// Averages groups of neighbouring points, as many groups as fit the limit.
 fn thin(points: &[(u64, f64)]) -> Vec<(f64, f64)> {
     let group = points.len().div_ceil(MOST_POINTS).max(1);
     let mean = |group: &[(u64, f64)]| {
@@ -89,7 +89,7 @@ fn thin(points: &[(u64, f64)]) -> Vec<(f64, f64)> {
     points.chunks(group).map(mean).collect()
 }
 
-/// Three digits that say something.
+/// The number in the few digits that a label has room for.
 fn short(value: f64) -> String {
     match value.abs() {
         0.0 => "0".into(),

@@ -6,16 +6,16 @@ use std::path::Path;
 use anyhow::{Context, Result, bail, ensure};
 use engine::{Example, LlamaConfig};
 use llama::dataset::{
-    Columns, Dataset, Encoded, Learn, Listed, Origin, PairTemplate, PromptFormat, Prompts, ReadOptions, Row,
-    SplitBy, SplitOptions, encode,
+    Columns, Dataset, Encoded, Learn, Listed, PairTemplate, PromptFormat, Prompts, ReadOptions, Row,
+    RowOrigin, SplitBy, SplitOptions, encode,
 };
 use llama::{ChatTemplate, Tokenizer};
 
-use crate::cli::{Split, TrainArgs};
+use crate::cli::{SplitUnit, TrainArgs};
 use crate::data_summary::DataSummary;
-use crate::record::Rows;
+use crate::record::RowCounts;
 
-/// What is learned, and what is held back.
+/// Examples to learn from, and those held back.
 pub struct Data {
     pub train: Vec<Example>,
     pub validation: Vec<Example>,
@@ -23,7 +23,7 @@ pub struct Data {
     pub held_back: Vec<Row>,
     /// Rows set aside.
     pub test: Vec<Row>,
-    pub rows: Rows,
+    pub rows: RowCounts,
     /// How prompts are written.
     pub prompts: Prompts,
 }
@@ -40,8 +40,8 @@ pub fn open(args: &TrainArgs) -> Result<Dataset> {
 }
 
 impl Data {
-    /// Splits and encodes the rows, and says on stderr what became of them. A template that writes the date writes that
-    /// of `moment`, in seconds since 1970.
+    /// Splits and encodes the rows, and prints on stderr how many were left out or cut. Templates that write the date use
+    /// `moment`, in seconds since 1970.
     pub fn prepare(
         dataset: &Dataset,
         tokenizer: &Tokenizer,
@@ -63,8 +63,8 @@ impl Data {
             validation: args.validation_split,
             test: args.test_split,
             by: match args.split {
-                Split::Question => SplitBy::Question,
-                Split::Random => SplitBy::Random,
+                SplitUnit::Question => SplitBy::Question,
+                SplitUnit::Random => SplitBy::Random,
             },
             seed: args.seed,
         });
@@ -79,7 +79,7 @@ impl Data {
             bail!("{}:{}: {}", file.unwrap_or_default(), refused.line, refused.reason);
         }
         let distinct = dataset.distinct();
-        let rows = Rows {
+        let rows = RowCounts {
             train: train.examples.len(),
             validation: validation.examples.len(),
             test: split.test.len(),
@@ -120,7 +120,7 @@ impl Data {
     }
 }
 
-/// What did not go as it should, row by row.
+/// Rows that were left out or cut, by cause.
 #[derive(Debug, Default)]
 pub struct Lists {
     /// Could not be read.
@@ -135,7 +135,8 @@ pub struct Lists {
 
 impl Lists {
     fn add(&mut self, rows: &[&Row], encoded: &Encoded) {
-        let origin = |number: usize| rows.get(number).map_or(Origin { file: 0, line: 0 }, |row| row.origin);
+        let origin =
+            |number: usize| rows.get(number).map_or(RowOrigin { file: 0, line: 0 }, |row| row.origin);
         for refused in &encoded.refused {
             self.refused.add(origin(refused.row), refused.reason.as_str());
         }

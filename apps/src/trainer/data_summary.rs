@@ -1,16 +1,16 @@
-//! What a person should know of the data before a run.
+//! A summary of the data, printed before a run.
 
 use std::fmt;
 
 use llama::dataset::{Dataset, Lengths, Listed};
 
 use crate::data::Lists;
-use crate::record::Rows;
+use crate::record::RowCounts;
 
 /// Prints as a few lines: rows, what they repeat, what was left out and where, and token lengths.
 pub struct DataSummary<'a> {
     pub dataset: &'a Dataset,
-    pub rows: &'a Rows,
+    pub rows: &'a RowCounts,
     pub listed: &'a Lists,
     pub lengths: &'a Lengths,
     pub max_length: usize,

@@ -1,4 +1,4 @@
-//! `--dry-run`: what would be trained, and what it would take.
+//! `--dry-run`: what would be trained, and the time and memory it would take.
 
 use std::time::{Duration, Instant};
 
@@ -91,11 +91,11 @@ pub fn print(
     Ok(())
 }
 
-/// What a step took.
+/// Time and memory of the trial step.
 struct Trial {
-    /// Seconds of it.
+    /// Seconds of the step.
     step: f64,
-    /// Seconds of a token in evaluation.
+    /// Seconds per token in evaluation.
     evaluation: f64,
     /// The most memory so far, where the system tells.
     peak_mib: Option<f64>,
@@ -117,7 +117,7 @@ impl Trial {
     }
 }
 
-/// `1,234,567`.
+/// A number with separators, as `1,234,567`.
 fn grouped(number: usize) -> String {
     let digits = number.to_string();
     let first = (digits.len() - 1) % 3 + 1;

@@ -1,4 +1,4 @@
-//! Texts to tokens as the model met texts in its training.
+//! Encodes texts as the model saw them in training.
 
 use anyhow::Result;
 use llama::Tokenizer;

@@ -10,12 +10,12 @@ use anyhow::{Context, Result, ensure};
 use engine::{CacheType, Example, Llama, Nll};
 use indicatif::ProgressBar;
 use llama::dataset::{Learn, PairTemplate, PromptFormat, Prompts, ReadOptions, Row, encode};
-use llama::metrics::{Answer, Evaluation, Pair};
+use llama::metrics::{AnsweredRow, Comparison, Evaluation};
 use llama::{Adapter, CachedLlama, Dataset, GROUNDED_STOP, Limits, Model, Request, Scheduler, Tokenizer};
 
 use crate::base::warn_of_other_base;
 use crate::cli::EvalArgs;
-use report::{Output, Report, Rows, SideBySide};
+use report::{EvalReport, EvalRowCounts, Output, SideBySide};
 
 /// Most positions of the key/value cache, unless one answer needs more: as many as the server takes.
 const MAX_POSITIONS: usize = 8192;
@@ -33,7 +33,7 @@ pub fn run(args: &EvalArgs) -> Result<()> {
     if let Some(dir) = &args.adapter {
         warn_of_other_base(dir, &path);
     }
-    // Questions are put as the adapter learned them; where nothing says how, as training would put them.
+    // Prompts are written as the adapter was trained on them, else as training would write them by default.
     let format = match adapter.and_then(|adapter| adapter.chat_template) {
         Some(source) => PromptFormat::of_chat_template(&source),
         None if dataset.conversations && chat_template.is_some() => PromptFormat::Chat,
@@ -66,8 +66,8 @@ pub fn run(args: &EvalArgs) -> Result<()> {
         base: evaluate(&rows, &base),
         adapter: adapter.as_ref().map(|outputs| evaluate(&rows, outputs)),
     };
-    let counts = Rows { blank: dataset.blank.count, ..counts };
-    let report = Report::new(args, counts, evaluation, &rows, SideBySide { base, adapter });
+    let counts = EvalRowCounts { blank: dataset.blank.count, ..counts };
+    let report = EvalReport::new(args, counts, evaluation, &rows, SideBySide { base, adapter });
     if let Some(path) = &args.html {
         fs::write(path, report.html()?).with_context(|| format!("--html {}", path.display()))?;
         eprintln!("report written to {}", path.display());
@@ -79,8 +79,8 @@ pub fn run(args: &EvalArgs) -> Result<()> {
     Ok(())
 }
 
-/// What ends an answer beside the end token: a model that writes on begins the next section of the
-/// grounded form; a conversation has none.
+/// Stop strings beside the end token. A model that goes on begins the next section of the grounded form; conversations
+/// need none.
 pub fn stop_strings(prompts: &Prompts) -> Vec<String> {
     match prompts {
         Prompts::Pair(_) => vec![GROUNDED_STOP.to_owned()],
@@ -88,14 +88,14 @@ pub fn stop_strings(prompts: &Prompts) -> Vec<String> {
     }
 }
 
-/// A row as the model reads it.
+/// A row with its tokens.
 pub struct Question<'a> {
     pub row: &'a Row,
     example: Example,
 }
 
 impl Question<'_> {
-    /// What stands before the last answer.
+    /// The tokens before the last answer.
     fn prompt(&self) -> &[u32] {
         let Example { tokens, learned } = &self.example;
         let answer = learned.windows(2).rposition(|pair| matches!(pair, [false, true]));
@@ -111,7 +111,7 @@ pub fn questions<'a>(
     prompts: &Prompts,
     eos: u32,
     max_length: usize,
-) -> Result<(Vec<Question<'a>>, Rows)> {
+) -> Result<(Vec<Question<'a>>, EvalRowCounts)> {
     let all: Vec<&Row> = rows.iter().collect();
     let encoded = encode(&all, tokenizer, prompts, eos, Learn::Response, max_length)?;
     if let [refused, ..] = encoded.refused.as_slice() {
@@ -122,11 +122,11 @@ pub fn questions<'a>(
     let kept = rows.iter().enumerate().filter(|(number, _)| !left_out.contains(number));
     let questions: Vec<Question<'_>> =
         kept.zip(encoded.examples).map(|((_, row), example)| Question { row, example }).collect();
-    let counts = Rows {
+    let counts = EvalRowCounts {
         scored: questions.len(),
         truncated: encoded.truncated.len(),
         dropped: left_out.len(),
-        ..Rows::default()
+        ..EvalRowCounts::default()
     };
     Ok((questions, counts))
 }
@@ -155,7 +155,7 @@ pub fn answers(
     let longest = longest.saturating_add(max_tokens).min(llama.config().max_position_embeddings);
     let limits = Limits { queue: questions.len(), ..Limits::default() };
     let positions = (longest * limits.running.min(questions.len())).min(MAX_POSITIONS).max(longest);
-    let model = CachedLlama::new(llama, positions, CacheType::F32); // nothing but the model is measured
+    let model = CachedLlama::new(llama, positions, CacheType::F32); // so that the cache's rounding does not count
     let scheduler = Scheduler::start(model, tokenizer.clone(), limits)?;
     let streams = questions.iter().map(|question| {
         scheduler
@@ -175,15 +175,15 @@ pub fn answers(
 }
 
 fn evaluate(rows: &[&Row], outputs: &[Output]) -> Evaluation {
-    let answers = rows.iter().zip(outputs).map(|(row, output)| Answer {
-        pair: Pair { prediction: &output.text, reference: row.response() },
+    let answers = rows.iter().zip(outputs).map(|(row, output)| AnsweredRow {
+        pair: Comparison { prediction: &output.text, reference: row.response() },
         nll: output.nll(),
         category: row.category.as_deref(),
     });
     Evaluation::of(&answers.collect::<Vec<_>>())
 }
 
-/// Refuses a report's place before any work is done; what is there stays until there is a new report.
+/// Checks before any work that the report can be written; an earlier report is left as it is.
 fn check_writable(path: &Path) -> Result<()> {
     let file = OpenOptions::new().append(true).create(true).open(path);
     file.map(drop).with_context(|| format!("--html {}", path.display()))
@@ -192,7 +192,7 @@ fn check_writable(path: &Path) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use llama::Message;
-    use llama::dataset::Origin;
+    use llama::dataset::RowOrigin;
 
     use super::*;
 
@@ -201,7 +201,7 @@ mod tests {
         let row = Row {
             messages: vec![Message::new("user", "Hi?"), Message::new("assistant", "Yes.")],
             category: None,
-            origin: Origin { file: 0, line: 2 },
+            origin: RowOrigin { file: 0, line: 2 },
         };
         let prompt = |learned: &[u8]| {
             let learned: Vec<bool> = learned.iter().map(|&learned| learned == 1).collect();

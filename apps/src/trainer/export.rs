@@ -8,7 +8,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use llama::{Export, Float, hub};
 
 use crate::base::warn_of_other_base;
-use crate::cli::{Dtype, ExportArgs, Format, MergeArgs};
+use crate::cli::{Dtype, ExportArgs, ExportFormat, MergeArgs};
 
 /// `trainer merge`.
 pub fn merge(args: &MergeArgs) -> Result<()> {
@@ -32,11 +32,11 @@ pub fn run(args: &ExportArgs) -> Result<()> {
         warn_of_other_base(adapter, &model);
     }
     let (what, weights) = match args.format {
-        Format::Gguf(recipe) => {
+        ExportFormat::Gguf(recipe) => {
             with_bar(|progress| export.write_gguf(&args.output, recipe, progress))?;
             (recipe.name(), args.output.clone())
         }
-        Format::Nf4 => {
+        ExportFormat::Nf4 => {
             with_bar(|progress| export.write_nf4(&args.output, progress))?;
             ("NF4", args.output.join("model.safetensors"))
         }

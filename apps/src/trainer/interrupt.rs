@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::thread;
 
-/// What the system, or a person, asked for. Its number is the signal's.
+/// A signal to stop, with the signal's number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Signal {
     /// Ctrl-C.
@@ -16,8 +16,8 @@ pub enum Signal {
 }
 
 impl Signal {
-    /// What a shell reports of a program that the signal ended, so that a script does not take an
-    /// unfinished run for a finished one.
+    /// The exit status that shells give a program ended by the signal, so that a script does not take an unfinished run
+    /// for a finished one.
     fn status(self) -> u8 {
         128 + self as u8
     }
@@ -106,7 +106,7 @@ mod listener {
         pub async fn next(&mut self) -> Signal {
             match tokio::signal::ctrl_c().await {
                 Ok(()) => Signal::Interrupt,
-                Err(_) => future::pending().await, // there is nothing to listen to
+                Err(_) => future::pending().await, // no signal can come
             }
         }
     }

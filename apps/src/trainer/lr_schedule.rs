@@ -7,7 +7,7 @@ use crate::cli::LrScheduler;
 /// The schedules of `transformers.optimization`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct LrSchedule {
-    /// What comes after the warm-up.
+    /// The schedule after the warm-up.
     pub scheduler: LrScheduler,
     /// The highest learning rate.
     pub lr: f64,

@@ -15,13 +15,13 @@ pub const METRICS_FILE: &str = "metrics.jsonl";
 pub struct Metrics {
     path: PathBuf,
     file: File,
-    lines: Vec<Line>,
+    lines: Vec<MetricsLine>,
 }
 
-/// A line.
+/// A line of `metrics.jsonl`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
-pub enum Line {
+pub enum MetricsLine {
     /// A step, counted from 1.
     Step {
         step: u64,
@@ -35,14 +35,14 @@ pub enum Line {
     Evaluation { step: u64, eval_loss: f64, eval_perplexity: f64 },
 }
 
-impl Line {
-    /// Of step `step`, counted from 1.
+impl MetricsLine {
+    /// The line of step `step`, counted from 1.
     pub fn step(step: u64, report: &StepReport, lr: f64) -> Self {
         let StepReport { loss, grad_norm, tokens } = *report;
         Self::Step { step, loss, grad_norm, lr, tokens }
     }
 
-    /// Of an evaluation after step `step`.
+    /// The line of an evaluation after step `step`.
     pub fn evaluation(step: u64, eval_loss: f64) -> Self {
         Self::Evaluation { step, eval_loss, eval_perplexity: eval_loss.exp() }
     }
@@ -66,15 +66,15 @@ impl Metrics {
             true => fs::read_to_string(&path).with_context(context)?,
             false => String::new(),
         };
-        // Up to the first line that is not of the run so far: a later one, or one that was cut off.
-        let is_past = |line: &Line| match *line {
-            Line::Step { step: number, .. } => number <= step,
-            Line::Evaluation { step: number, .. } => number < step || number == step && is_evaluated,
+        // Keep the lines up to the first that is of a later step or was cut off.
+        let is_past = |line: &MetricsLine| match *line {
+            MetricsLine::Step { step: number, .. } => number <= step,
+            MetricsLine::Evaluation { step: number, .. } => number < step || number == step && is_evaluated,
         };
         let mut lines = Vec::new();
         let mut length = 0;
         for text in text.split_inclusive('\n') {
-            match serde_json::from_str::<Line>(text) {
+            match serde_json::from_str::<MetricsLine>(text) {
                 Ok(line) if text.ends_with('\n') && is_past(&line) => lines.push(line),
                 _ => break,
             }
@@ -86,7 +86,7 @@ impl Metrics {
     }
 
     /// Adds a line.
-    pub fn write(&mut self, line: Line) -> Result<()> {
+    pub fn write(&mut self, line: MetricsLine) -> Result<()> {
         let text = serde_json::to_string(&line)? + "\n";
         self.file.write_all(text.as_bytes()).with_context(|| self.path.display().to_string())?;
         self.lines.push(line);
@@ -94,7 +94,7 @@ impl Metrics {
     }
 
     /// The lines of the run so far.
-    pub fn lines(&self) -> &[Line] {
+    pub fn lines(&self) -> &[MetricsLine] {
         &self.lines
     }
 }
@@ -103,8 +103,8 @@ impl Metrics {
 mod tests {
     use super::*;
 
-    fn step(step: u64) -> Line {
-        Line::step(step, &StepReport { loss: 2.5, grad_norm: 0.5, tokens: 7 }, 2e-4)
+    fn step(step: u64) -> MetricsLine {
+        MetricsLine::step(step, &StepReport { loss: 2.5, grad_norm: 0.5, tokens: 7 }, 2e-4)
     }
 
     #[test]
@@ -112,7 +112,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let output = dir.path().join("new/adapter");
         let mut metrics = Metrics::create(&output).unwrap();
-        metrics.write(Line::evaluation(0, 0.0)).unwrap();
+        metrics.write(MetricsLine::evaluation(0, 0.0)).unwrap();
         metrics.write(step(1)).unwrap();
         let text = fs::read_to_string(output.join("metrics.jsonl")).unwrap();
         assert_eq!(
@@ -126,7 +126,7 @@ mod tests {
     fn a_resumed_run_has_no_step_twice() {
         let dir = tempfile::tempdir().unwrap();
         let mut metrics = Metrics::create(dir.path()).unwrap();
-        for line in [step(1), step(2), Line::evaluation(2, 1.0), step(3)] {
+        for line in [step(1), step(2), MetricsLine::evaluation(2, 1.0), step(3)] {
             metrics.write(line).unwrap();
         }
         let path = dir.path().join(METRICS_FILE);

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use llama::catalog;
+use llama::hub::catalog;
 use minijinja::Environment;
 use minijinja::value::Serde;
 

@@ -4,7 +4,7 @@ use std::fs;
 
 use anyhow::{Context, Result, ensure};
 use engine::{Example, Nll};
-use llama::checkpoint::Form;
+use llama::model::checkpoint::WeightForm;
 use llama::{Adapter, Model};
 use serde::Serialize;
 
@@ -14,7 +14,7 @@ use crate::encoder::Encoder;
 
 /// The result as JSON.
 #[derive(Debug, Serialize)]
-struct Report {
+struct PerplexityReport {
     perplexity: f64,
     /// Mean negative log-likelihood of a scored token, in nats.
     nll: f64,
@@ -26,7 +26,7 @@ struct Report {
 pub fn run(args: &PerplexityArgs) -> Result<()> {
     let text = fs::read_to_string(&args.file).with_context(|| format!("--file {}", args.file.display()))?;
     let device = engine::device::parse(&args.device)?;
-    let form = if args.exact { Form::F32 } else { Form::Stored };
+    let form = if args.exact { WeightForm::F32 } else { WeightForm::Stored };
     let Model { mut llama, tokenizer, path, .. } = Model::open_in(&args.model, form, &device)?;
     if let Some(dir) = &args.adapter {
         Adapter::load_onto(dir, &mut llama)?;
@@ -51,7 +51,7 @@ pub fn run(args: &PerplexityArgs) -> Result<()> {
         total.sum += nll.sum;
         total.tokens += nll.tokens;
     }
-    let report = Report { perplexity: total.perplexity(), nll: total.mean(), tokens: total.tokens };
+    let report = PerplexityReport { perplexity: total.perplexity(), nll: total.mean(), tokens: total.tokens };
     match args.json {
         true => println!("{}", serde_json::to_string(&report)?),
         false => println!("perplexity {:.4} over {} tokens", report.perplexity, report.tokens),

@@ -5,7 +5,7 @@
 
 use engine::{Example, Footprint, LlamaConfig};
 
-/// What a micro-batch of a plan needs to say of itself.
+/// Size of a micro-batch.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Shape {
     pub rows: usize,
@@ -40,11 +40,11 @@ const PROCESS: usize = 22 * MIB;
 const OPTIMIZER_COPIES: usize = 6;
 /// Rows of logits that exist at once (`CHUNK` of the engine's loss).
 const LOGIT_ROWS: usize = 128;
-/// Copies of them: they become their gradient in place, which is then rounded.
+/// Copies of those rows: the gradient is computed in place and then rounded to a copy.
 const LOGIT_COPIES: f64 = 2.0;
 
 impl Shape {
-    /// Of these examples.
+    /// The size of a micro-batch of these examples.
     pub fn of(examples: &[Example]) -> Self {
         let mut shape = Self { rows: examples.len(), ..Self::default() };
         for example in examples {
@@ -56,7 +56,7 @@ impl Shape {
 }
 
 impl Memory {
-    /// Of a run whose largest micro-batch is `batch`, with adapters whose inputs have `adapter_inputs`
+    /// The memory of a run whose largest micro-batch is `batch`, with adapters whose inputs have `adapter_inputs`
     /// numbers in all. `requantized`: the base is quantized as it is read.
     pub fn new(
         config: &LlamaConfig,
@@ -82,7 +82,8 @@ impl Memory {
         }
     }
 
-    /// The same run where layers keep only their inputs, all but the one at work, which has gradients too.
+    /// The same run with gradient checkpointing: layers keep their inputs only, except for the current one, which also
+    /// has gradients.
     #[must_use]
     pub fn checkpointed(self, config: &LlamaConfig, batch: Shape) -> Self {
         let inputs = config.num_hidden_layers * config.hidden_size * batch.tokens * F32;

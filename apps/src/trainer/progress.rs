@@ -1,4 +1,4 @@
-//! What a person sees while a run goes on: a bar on a terminal, plain lines elsewhere.
+//! Progress of a run on stderr: a bar on a terminal, plain lines elsewhere.
 
 use std::io::{IsTerminal, stderr};
 use std::time::{Duration, Instant};
@@ -9,7 +9,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 /// Lines written over a run where there is no terminal.
 const LINES: u64 = 20;
 
-/// What the steps took.
+/// Tokens and time of the steps.
 #[derive(Debug, Clone, Copy)]
 pub struct Trained {
     /// Tokens that were read.
@@ -44,12 +44,12 @@ impl Progress {
         Self { bar, begun: Instant::now(), busy: Duration::ZERO, total, earlier, done: earlier, tokens: 0 }
     }
 
-    /// A step begins.
+    /// Notes that a step begins.
     pub fn begin(&mut self) {
         self.begun = Instant::now();
     }
 
-    /// It ends, and has read `tokens` tokens.
+    /// Notes that the step has ended after reading `tokens` tokens.
     pub fn step(&mut self, report: &StepReport, tokens: usize) {
         self.done += 1;
         self.tokens += tokens;
@@ -69,7 +69,7 @@ impl Progress {
         }
     }
 
-    /// Says something between the steps.
+    /// Prints a message between the steps.
     pub fn say(&self, message: &str) {
         match &self.bar {
             Some(bar) => bar.suspend(|| eprintln!("{message}")),

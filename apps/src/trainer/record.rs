@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use engine::LoraConfig;
 use llama::adapter::CONFIG_FILE;
-use llama::training_checkpoint::checkpoint_steps;
+use llama::adapter::training_checkpoint::checkpoint_steps;
 use serde::Serialize;
 use serde_json::json;
 
@@ -23,15 +23,15 @@ const SUMMARY_FILE: &str = "training.json";
 pub struct Summary<'a> {
     pub args: &'a TrainArgs,
     pub lora: &'a LoraConfig,
-    pub rows: &'a Rows,
+    pub rows: &'a RowCounts,
     pub state: &'a TrainerState,
     /// Perplexity of the rows held back, if there are any.
     pub validation_perplexity: Option<BeforeAfter>,
 }
 
-/// How many rows went where.
+/// Numbers of rows by their use.
 #[derive(Debug, Clone, Serialize)]
-pub struct Rows {
+pub struct RowCounts {
     pub train: usize,
     pub validation: usize,
     /// Set aside.
@@ -58,8 +58,8 @@ pub struct BeforeAfter {
     pub after: f64,
 }
 
-/// Refuses an output that is no folder of ours, before any work is done: saving an adapter into a
-/// model's folder would replace its chat template. A run that is not finished is only gone on with.
+/// Refuses an output folder that is not a run's, before any work: saving an adapter into a model's folder would replace
+/// its chat template. An unfinished run can only be resumed, not replaced.
 pub fn check(output: &Path, resume: bool) -> Result<()> {
     if output.exists() && !output.is_dir() {
         bail!("--output {}: it is a file; name a folder", output.display());
@@ -79,7 +79,7 @@ pub fn check(output: &Path, resume: bool) -> Result<()> {
     Ok(())
 }
 
-/// Takes the mark of a finished run away, if it is there.
+/// Removes the mark of a finished run, if it is there.
 pub fn unfinish(output: &Path) -> Result<()> {
     let path = output.join(SUMMARY_FILE);
     match fs::remove_file(&path) {

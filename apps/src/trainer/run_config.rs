@@ -1,5 +1,5 @@
-//! `run.json`: every setting that a run's result depends on, as it was resolved; by it a run that goes
-//! on is known to be the same run.
+//! `run.json`: every setting that a run's result depends on, as resolved. A run is resumed only if its settings are the
+//! same.
 
 use std::fs;
 use std::path::Path;
@@ -12,11 +12,11 @@ use sha2::{Digest, Sha256};
 
 use crate::cli::TrainArgs;
 
-/// The file's name in the run's folder. `config.json` would make a model of it.
+/// The file's name in the run's folder. Not `config.json`, by which programs would take the folder for a model.
 pub const RUN_FILE: &str = "run.json";
 
-/// Flags that may change when a run goes on: they say where things are and what is kept, or others
-/// stand for what they mean.
+/// Flags that may change when a run is resumed: they only name places and what is kept, or the settings that they
+/// resolve to are compared instead.
 const FREE: [&str; 16] = [
     "began",
     "model", // its fingerprint is compared, as is that of the data
@@ -41,7 +41,7 @@ const FREE: [&str; 16] = [
 #[serde(transparent)]
 pub struct RunConfig(Map<String, Value>);
 
-/// What flags alone do not say.
+/// Settings that the flags alone do not give.
 pub struct Resolved<'a> {
     pub lora: &'a LoraConfig,
     /// Steps of the run.
@@ -56,7 +56,7 @@ pub struct Resolved<'a> {
 }
 
 impl RunConfig {
-    /// The flags, and in their places what they come to.
+    /// The settings that the flags resolve to.
     pub fn new(args: &TrainArgs, resolved: &Resolved<'_>) -> Result<Self> {
         let Value::Object(mut fields) = serde_json::to_value(args)? else { bail!("flags are fields") };
         let Resolved { lora, .. } = resolved;
@@ -93,7 +93,7 @@ impl RunConfig {
         fs::write(&path, text).with_context(|| path.display().to_string())
     }
 
-    /// Refuses to go on with a run that was another one.
+    /// Refuses to resume a run whose settings differ.
     pub fn check_same(&self, earlier: &RunConfig, output: &Path) -> Result<()> {
         let output = output.display();
         let get = |fields: &Map<String, Value>, name: &str| fields.get(name).cloned().unwrap_or_default();

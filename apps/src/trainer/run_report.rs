@@ -8,17 +8,17 @@ use minijinja::Environment;
 use minijinja::value::Serde;
 
 use crate::curve::Chart;
-use crate::metrics::Line;
+use crate::metrics::MetricsLine;
 use crate::record::Summary;
 use crate::samples::Sample;
 
-/// Writes the page to the run's folder; it needs nothing but itself.
-pub fn write(summary: &Summary<'_>, lines: &[Line], samples: &[Sample], output: &Path) -> Result<()> {
+/// Writes the page to the run's folder; it refers to no other file.
+pub fn write(summary: &Summary<'_>, lines: &[MetricsLine], samples: &[Sample], output: &Path) -> Result<()> {
     let path = output.join("report.html");
     fs::write(&path, render(summary, lines, samples)? + "\n").with_context(|| path.display().to_string())
 }
 
-fn render(summary: &Summary<'_>, lines: &[Line], samples: &[Sample]) -> Result<String> {
+fn render(summary: &Summary<'_>, lines: &[MetricsLine], samples: &[Sample]) -> Result<String> {
     let Summary { args, rows, state, validation_perplexity, .. } = *summary;
     let mut environment = Environment::new();
     // The name's ending turns escaping on.
@@ -33,17 +33,17 @@ fn render(summary: &Summary<'_>, lines: &[Line], samples: &[Sample]) -> Result<S
     page.context("the report's page")
 }
 
-fn charts(lines: &[Line]) -> Vec<Chart> {
+fn charts(lines: &[MetricsLine]) -> Vec<Chart> {
     let steps = |value: fn(f64, f64, f64) -> f64| {
         let points = lines.iter().filter_map(move |line| match *line {
-            Line::Step { step, loss, grad_norm, lr, .. } => Some((step, value(loss, grad_norm, lr))),
-            Line::Evaluation { .. } => None,
+            MetricsLine::Step { step, loss, grad_norm, lr, .. } => Some((step, value(loss, grad_norm, lr))),
+            MetricsLine::Evaluation { .. } => None,
         });
         points.collect::<Vec<_>>()
     };
     let evaluations = lines.iter().filter_map(|line| match *line {
-        Line::Evaluation { step, eval_loss, .. } => Some((step, eval_loss)),
-        Line::Step { .. } => None,
+        MetricsLine::Evaluation { step, eval_loss, .. } => Some((step, eval_loss)),
+        MetricsLine::Step { .. } => None,
     });
     let charts = [
         Chart::new(

@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use engine::{AdamWConfig, Finetune, Llama, LoraConfig};
-use llama::training_checkpoint::{TrainingCheckpoint, checkpoint_path};
+use llama::adapter::training_checkpoint::{TrainingCheckpoint, checkpoint_path};
 use llama::{Adapter, Checkpoint, LlamaError, Model, hub};
 
 use crate::base::warn_of_other_base;
@@ -28,7 +28,7 @@ use crate::training_loop::{End, TrainingLoop};
 
 /// `trainer train`.
 pub fn run(args: &TrainArgs) -> Result<ExitCode> {
-    // Set up. What costs little and may be wrong comes before the model.
+    // Set up. Cheap checks come before the model is loaded.
     let dataset = data::open(args)?;
     let device = engine::device::parse(&args.device)?;
     record::check(&args.output, args.run.resume)?;
@@ -37,7 +37,7 @@ pub fn run(args: &TrainArgs) -> Result<ExitCode> {
     // The weights of `plain` are shared with the model in training.
     let Model { llama: plain, tokenizer, chat_template, path, .. } =
         Model::open_in(&args.model, base.form(), &device).map_err(|error| unsuited(error, base))?;
-    // A run that goes on asks as it did when it began, whatever day it is.
+    // A resumed run writes the date on which it began into its prompts, so that they stay the same.
     let began = latest.as_ref().and_then(|state| state.run.began()).unwrap_or_else(seconds_since_1970);
     let data = Data::prepare(&dataset, &tokenizer, chat_template.as_ref(), plain.config(), began, args)?;
     let llama = with_adapter(plain.clone(), &path, args)?;
@@ -125,17 +125,17 @@ pub fn run(args: &TrainArgs) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// A run before its first step, in place of an earlier one that is finished.
+/// Starts a run, replacing an earlier one that is finished.
 fn begin(llama: Llama, run: RunConfig, args: &TrainArgs) -> Result<(Finetune, TrainerState, RunLog)> {
     let finetune = finetune(llama, args)?;
-    checkpoints::clear(&args.output)?; // first: what is left of a finished run is no run to go on with
+    checkpoints::clear(&args.output)?; // first, so that a crash here leaves nothing to resume
     record::unfinish(&args.output)?;
     let log = RunLog::create(&args.output)?;
     run.write(&args.output)?;
     Ok((finetune, TrainerState::new(run), log))
 }
 
-/// A run as its latest checkpoint has it.
+/// Resumes a run from its latest checkpoint.
 fn resume(
     mut llama: Llama,
     state: TrainerState,
@@ -173,7 +173,7 @@ fn report_interruption(step: u64, total: u64, args: &TrainArgs) {
     println!("go on with: {}", words.join(" "));
 }
 
-/// A word as a shell reads it.
+/// Quotes a word for a shell.
 fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,@%+".contains(c);
     match !word.is_empty() && word.chars().all(plain) {
@@ -182,7 +182,7 @@ fn quoted(word: &str) -> String {
     }
 }
 
-/// What is quantized stays as it is; the rest is trained as QLoRA does.
+/// The default form of the base: a quantized file as it is, any other in NF4.
 pub fn default_base(path: &Path) -> Result<Base> {
     Ok(if Checkpoint::open(path)?.is_quantized() { Base::Keep } else { Base::Nf4 })
 }

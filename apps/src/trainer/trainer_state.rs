@@ -1,10 +1,10 @@
-//! What a run knows of itself: `trainer_state.json` of a checkpoint, under transformers' names.
+//! The state of a run in `trainer_state.json` of a checkpoint, under transformers' names.
 
 use serde::{Deserialize, Serialize};
 
 use crate::run_config::RunConfig;
 
-/// Where a run is, and how it has gone so far.
+/// The progress and results of a run so far.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TrainerState {
     /// Steps that were made.
@@ -18,9 +18,9 @@ pub struct TrainerState {
     /// Loss on the rows held back before training, if there are any.
     pub eval_loss_before: Option<f64>,
     /// The latest evaluation.
-    pub evaluation: Option<Evaluation>,
+    pub evaluation: Option<HeldOutLoss>,
     /// The best evaluation, where the best is looked for.
-    pub best: Option<Evaluation>,
+    pub best: Option<HeldOutLoss>,
     /// Evaluations since the best.
     pub early_stopping_patience_counter: u64,
     /// The settings.
@@ -29,9 +29,9 @@ pub struct TrainerState {
 
 /// Loss on the rows held back after a step.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Evaluation {
+pub struct HeldOutLoss {
     pub step: u64,
-    /// As text: JSON's numbers are read to the last digit but one, and a tie must stay a tie.
+    /// Stored as text: reading a JSON number may change its last digit, and equal losses must stay equal.
     #[serde(with = "exact")]
     pub eval_loss: f64,
 }
@@ -57,9 +57,9 @@ impl TrainerState {
         self.evaluation.is_some_and(|evaluation| evaluation.step == self.global_step)
     }
 
-    /// Takes note of the evaluation after the current step; `true` if it is the best.
+    /// Records the evaluation after the current step; `true` if it is the best.
     pub fn evaluated(&mut self, eval_loss: f64) -> bool {
-        let evaluation = Evaluation { step: self.global_step, eval_loss };
+        let evaluation = HeldOutLoss { step: self.global_step, eval_loss };
         self.evaluation = Some(evaluation);
         if self.global_step == 0 {
             self.eval_loss_before = Some(eval_loss);
@@ -109,7 +109,7 @@ mod tests {
             })
             .collect();
         assert_eq!(best, [false, true, false, true, false, false]);
-        assert_eq!(state.best, Some(Evaluation { step: 3, eval_loss: 1.5 }));
+        assert_eq!(state.best, Some(HeldOutLoss { step: 3, eval_loss: 1.5 }));
         assert_eq!((state.eval_loss_before, state.early_stopping_patience_counter), (Some(3.0), 2));
         assert!(state.is_evaluated());
         state.global_step += 1;
@@ -120,9 +120,9 @@ mod tests {
     fn losses_survive_the_file_to_the_last_bit() {
         for bits in 0..500u64 {
             let eval_loss = f64::from_bits(0x4002_3456_789a_bcde + 0x1234_5678_9abc * bits);
-            let evaluation = Evaluation { step: 1, eval_loss };
+            let evaluation = HeldOutLoss { step: 1, eval_loss };
             let text = serde_json::to_string(&evaluation).unwrap();
-            assert_eq!(serde_json::from_str::<Evaluation>(&text).unwrap(), evaluation, "{text}");
+            assert_eq!(serde_json::from_str::<HeldOutLoss>(&text).unwrap(), evaluation, "{text}");
         }
     }
 }

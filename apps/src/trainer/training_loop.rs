@@ -5,14 +5,14 @@ use std::path::Path;
 use anyhow::{Context, Result, anyhow, ensure};
 use engine::{EngineError, Example, Finetune, Llama, Nll};
 use llama::Adapter;
-use llama::training_checkpoint::{TrainingCheckpoint, checkpoint_path};
+use llama::adapter::training_checkpoint::{TrainingCheckpoint, checkpoint_path};
 
 use crate::checkpoints;
 use crate::cli::RunArgs;
 use crate::data::Data;
 use crate::interrupt::{Interrupt, Signal};
 use crate::lr_schedule::LrSchedule;
-use crate::metrics::Line;
+use crate::metrics::MetricsLine;
 use crate::progress::Progress;
 use crate::run_log::RunLog;
 use crate::schedule::Schedule;
@@ -28,7 +28,7 @@ pub struct TrainingLoop<'a> {
     pub lr_schedule: LrSchedule,
     pub args: &'a RunArgs,
     pub output: &'a Path,
-    /// What goes beside the adapter's weights.
+    /// The model's name, which is saved with the adapter.
     pub base_model: &'a str,
     pub chat_template: &'a str,
 }
@@ -45,7 +45,7 @@ pub enum End {
 }
 
 impl TrainingLoop<'_> {
-    /// Goes on from the state to the end, or to a signal.
+    /// Trains from the current state to the end, or until a signal.
     pub fn run(&mut self, interrupt: &Interrupt) -> Result<End> {
         let done = self.state.global_step;
         let total = self.lr_schedule.total;
@@ -67,7 +67,8 @@ impl TrainingLoop<'_> {
             if due && step > 0 && !checkpoint_path(self.output, step).exists() {
                 self.state.seconds = seconds + progress.trained().seconds;
                 match (self.save(), end) {
-                    // What has been learned is in memory and may fit on the disk where a checkpoint does not.
+                    // At the end a failed checkpoint is only reported: the adapter alone, saved next, may still fit on
+                    // the disk.
                     (Err(error), Some(End::Finished | End::EarlyStop)) => {
                         eprintln!("no checkpoint: {error:#}")
                     }
@@ -99,12 +100,12 @@ impl TrainingLoop<'_> {
         })?;
         self.state.global_step = step;
         self.state.epoch = step as f64 / self.schedule.steps_per_epoch().max(1) as f64;
-        self.log.write(Line::step(step, &report, lr))?;
+        self.log.write(MetricsLine::step(step, &report, lr))?;
         progress.step(&report, batches.iter().flatten().map(|example| example.tokens.len()).sum());
         Ok(())
     }
 
-    /// Before the first step and after the last, and between them as asked for.
+    /// Whether to evaluate now: before the first step, after the last, and at the interval asked for.
     fn evaluates(&self, step: u64) -> bool {
         let between = self.args.eval_steps.is_some_and(|steps| step.is_multiple_of(steps));
         !self.data.validation.is_empty() && (step == 0 || step >= self.lr_schedule.total || between)
@@ -117,7 +118,7 @@ impl TrainingLoop<'_> {
             loss.is_finite(),
             "the loss on the rows held back is {loss} after step {step}; try a lower --lr"
         );
-        self.log.write(Line::evaluation(step, loss))?;
+        self.log.write(MetricsLine::evaluation(step, loss))?;
         let is_best = self.state.evaluated(loss);
         if self.args.eval_steps.is_none() {
             self.state.best = None; // nothing to choose from
@@ -152,7 +153,7 @@ impl TrainingLoop<'_> {
         checkpoints::save(self.output, &checkpoint, self.args.save_total_limit)
     }
 
-    /// What `llama` has learned, with what goes beside it.
+    /// The adapter of `llama`, with its model's name and chat template.
     fn adapter(&self, llama: &Llama) -> Result<Adapter> {
         let (config, weights) = llama.lora().context("the model has lost its adapter")?;
         Ok(Adapter {

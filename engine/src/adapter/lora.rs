@@ -19,8 +19,8 @@ use burn::tensor::{Device, Tensor, TensorData};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use crate::EngineError;
 use crate::adapter::dora::Dora;
+use crate::error::EngineError;
 use crate::ops::dropout::{Mask, dropout};
 use crate::ops::lora::LoraPart;
 use crate::rng::mix;

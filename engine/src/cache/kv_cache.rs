@@ -7,8 +7,9 @@ use burn::tensor::{DType, Device, Tensor};
 use super::batch::Batch;
 use super::ledger::{Ledger, SequenceId};
 use crate::adapter::AdapterId;
+use crate::config::LlamaConfig;
+use crate::error::EngineError;
 use crate::ops::paged::{BLOCK, LayerCache, Pages};
-use crate::{EngineError, LlamaConfig};
 
 /// The numbers that keys and values are kept in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use super::batch::Batch;
 use super::block_pool::BlockPool;
 use super::prefix_trie::PrefixTrie;
-use crate::EngineError;
 use crate::adapter::AdapterId;
+use crate::error::EngineError;
 use crate::ops::paged::{BLOCK, PagedSequence};
 
 /// A sequence that lives in a [`KvCache`](super::kv_cache::KvCache).

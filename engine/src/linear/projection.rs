@@ -5,14 +5,16 @@ use burn::tensor::Tensor;
 
 use crate::adapter::AdapterId;
 use crate::adapter::lora::Lora;
+use crate::adapter::lora::{LoraConfig, LoraWeights};
 use crate::adapter::row_adapters::RowAdapters;
+use crate::error::EngineError;
 use crate::linear::quantized_matrix::QuantizedMatrix;
+use crate::linear::weight::{Weight, WeightSource};
 use crate::ops::dense;
 use crate::ops::host_values::host_values;
 use crate::ops::lora::{self, LoraPart};
 use crate::ops::quantized::Arithmetic;
 use crate::quant::Format;
-use crate::{EngineError, LoraConfig, LoraWeights, Weight, WeightSource};
 
 /// `y = x · Wᵀ (+ adapter) (+ bias)`.
 #[derive(Debug, Clone)]

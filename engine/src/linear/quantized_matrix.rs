@@ -2,8 +2,8 @@
 
 use burn::tensor::{DType, Device, Int, Tensor};
 
-use crate::EngineError;
 use crate::backend::weight_memory::{self, WeightMemory};
+use crate::error::EngineError;
 use crate::ops::quantized::{self, Arithmetic};
 use crate::quant::{self, Format, Layout, Nf4, pack};
 

@@ -36,7 +36,7 @@ impl Weight {
 /// source that stores another order (GGUF) undoes it here.
 pub trait WeightSource {
     /// The error of the file behind it.
-    type Error: From<crate::EngineError>;
+    type Error: From<crate::error::EngineError>;
 
     /// Whether the checkpoint has a tensor of this name.
     fn contains(&self, name: &str) -> bool;

@@ -7,7 +7,11 @@ use burn::tensor::Tensor;
 use crate::adapter::AdapterId;
 use crate::adapter::dora::row_norms;
 use crate::adapter::lora::Lora;
-use crate::{EngineError, Llama, LoraConfig, LoraWeights, Projection, Weight};
+use crate::adapter::lora::{LoraConfig, LoraWeights};
+use crate::error::EngineError;
+use crate::linear::projection::Projection;
+use crate::linear::weight::Weight;
+use crate::model::llama::Llama;
 
 impl Llama {
     /// Puts a fresh adapter on the projections that `config` names: `A` random by `seed`, `B` zero.
@@ -53,7 +57,7 @@ impl Llama {
     }
 
     /// Loads an adapter beside those that are there: each sequence of a batch is computed under its own
-    /// (see [`KvCache::open_with`](crate::KvCache::open_with)).
+    /// (see [`KvCache::open_with`](crate::cache::kv_cache::KvCache::open_with)).
     ///
     /// # Errors
     /// [`EngineError::Adapter`] if it was made for another model; the model is then as it was.

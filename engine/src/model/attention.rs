@@ -2,8 +2,10 @@
 
 use burn::tensor::Tensor;
 
+use crate::config::LlamaConfig;
+use crate::linear::projection::Projection;
+use crate::linear::weight::WeightSource;
 use crate::model::forward_context::ForwardContext;
-use crate::{LlamaConfig, Projection, WeightSource};
 
 /// The attention block of one layer.
 #[derive(Debug, Clone)]

@@ -1,22 +1,22 @@
 //! The laws of a bias on projections: it is added last and as it is, whatever form the weight has and
-//! whatever adapter there is. PEFT's figures for it are in `train::adapter_laws`.
+//! whatever adapter there is. PEFT's figures for it and training beside it are in `train`.
 
 use burn::tensor::{Tensor, TensorData};
 
+use crate::config::{AttentionBias, LlamaConfig};
+use crate::linear::projection::Projection;
+use crate::linear::weight::Weight;
 use crate::model::laws::{
-    RandomWeights, assert_close, biased, config, examples, logits, lora_config, model, parameters,
-    random_adapter, tokens,
+    RandomWeights, assert_close, biased, config, logits, lora_config, model, random_adapter, tokens,
 };
 use crate::ops::host_values::host_values;
 use crate::quant::Format;
 use crate::under_test::{device, on_every_backend};
-use crate::{AdamWConfig, AttentionBias, Finetune, LlamaConfig, LoraWeights, Projection, Weight};
 
 on_every_backend!(
     a_bias_is_added_to_what_the_weight_makes_in_every_form,
     biases_are_read_where_the_configuration_has_them,
     merging_and_quantizing_keep_biases,
-    an_adapter_learns_beside_biases,
 );
 
 fn random(name: &str, shape: [usize; 2]) -> Tensor<2> {
@@ -76,24 +76,4 @@ fn merging_and_quantizing_keep_biases() {
     // Integer activations stand between the two.
     let near = |(a, b): (&f32, &f32)| (a - b).abs() < 0.05;
     assert!(logits(&llama, &tokens(9, 8)).iter().zip(&quantized).all(near));
-}
-
-fn an_adapter_learns_beside_biases() {
-    for format in [None, Some(Format::NF4)] {
-        let mut llama = model(LlamaConfig { intermediate_size: 128, ..biased() }, format);
-        let base = logits(&llama, &tokens(9, 9));
-        llama.init_lora(&lora_config(0.1), 3).unwrap();
-        let before = parameters(&llama);
-        let mut finetune = Finetune::new(llama, AdamWConfig::default(), 1).unwrap();
-        let first = finetune.step(&[examples(1)], 1e-2).unwrap();
-        let last = (0..30).map(|_| finetune.step(&[examples(1)], 1e-2).unwrap()).last().unwrap();
-        assert!(last.loss < first.loss * 0.8, "{first:?} {last:?}");
-        let mut llama = finetune.into_model();
-        assert_ne!(parameters(&llama), before);
-        let (config, weights) = llama.lora().unwrap();
-        let zeroed = weights.into_iter().map(|w| LoraWeights { b: w.b.zeros_like(), ..w }).collect();
-        let config = config.clone();
-        llama.attach_lora(&config, zeroed).unwrap();
-        assert_eq!(logits(&llama, &tokens(9, 9)), base, "weights and biases are as they were");
-    }
 }

@@ -1,6 +1,7 @@
 //! How large a model is.
 
-use crate::{Llama, Weight};
+use crate::linear::weight::Weight;
+use crate::model::llama::Llama;
 
 /// Numbers and bytes of a model's weights.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -50,10 +51,11 @@ impl Footprint {
 
 #[cfg(test)]
 mod tests {
+    use crate::adapter::lora::LoraConfig;
+    use crate::config::LlamaConfig;
     use crate::model::laws::{config, lora_config, model};
     use crate::quant::Format;
-    use crate::under_test::{device, on_every_backend};
-    use crate::{LlamaConfig, LoraConfig};
+    use crate::under_test::on_every_backend;
 
     on_every_backend!(every_number_counts_once,);
 

@@ -2,13 +2,15 @@
 
 use burn::tensor::Tensor;
 
+use crate::config::LlamaConfig;
+use crate::linear::projection::Projection;
+use crate::linear::weight::WeightSource;
 use crate::model::attention::Attention;
 use crate::model::forward_context::ForwardContext;
 use crate::model::mlp::Mlp;
 use crate::model::norm::RmsNorm;
 use crate::ops::gather::select_rows;
 use crate::span::span;
-use crate::{LlamaConfig, Projection, WeightSource};
 
 /// Attention and MLP, each behind a norm and added to the residual stream.
 #[derive(Debug, Clone)]

@@ -2,9 +2,11 @@
 
 use burn::tensor::Tensor;
 
+use crate::config::LlamaConfig;
+use crate::linear::projection::Projection;
+use crate::linear::weight::WeightSource;
 use crate::model::forward_context::ForwardContext;
 use crate::ops::swiglu::swiglu;
-use crate::{LlamaConfig, Projection, WeightSource};
 
 /// The MLP block of one layer.
 #[derive(Debug, Clone)]

@@ -8,7 +8,8 @@ use std::f32::consts::PI;
 
 use burn::tensor::{Device, Tensor, TensorData};
 
-use crate::{LlamaConfig, RopeScaling, ops};
+use crate::config::{LlamaConfig, RopeScaling};
+use crate::ops;
 
 /// The rotary frequencies of a model.
 #[derive(Debug, Clone)]

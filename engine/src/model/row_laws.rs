@@ -2,14 +2,18 @@
 //! shared prefix or without, beside any adapters, by any number of threads.
 
 use crate::adapter::AdapterId;
+use crate::adapter::lora::{LoraConfig, LoraWeights};
+use crate::cache::batch::{Batch, Outputs};
+use crate::cache::kv_cache::{CacheType, KvCache};
+use crate::config::LlamaConfig;
 use crate::model::laws::{RandomWeights, config, lora_config, model, random_adapter, tokens};
+use crate::model::llama::Llama;
 use crate::ops::host_values::host_values;
+use crate::ops::quantized::Arithmetic;
 use crate::quant::Format;
 use crate::rng::mix;
+use crate::threads;
 use crate::under_test::{device, on_every_backend};
-use crate::{
-    Arithmetic, Batch, CacheType, KvCache, Llama, LlamaConfig, LoraConfig, LoraWeights, Outputs, threads,
-};
 use burn::tensor::{Tensor, TensorData};
 
 // The promise is the CPU kernels': other backends sum as they like.

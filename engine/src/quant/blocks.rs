@@ -6,7 +6,7 @@ use rayon::prelude::*;
 use super::Format;
 use super::k_quants::{BlockQ4_K, BlockQ5_K, BlockQ6_K};
 use super::legacy::{BlockQ4_0, BlockQ4_1, BlockQ5_0, BlockQ5_1, BlockQ8_0};
-use crate::EngineError;
+use crate::error::EngineError;
 
 /// Elements that one task works on at least, so that handing it out costs little.
 const GRAIN: usize = 16 * 1024;

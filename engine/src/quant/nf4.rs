@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use super::dynamic_map::{DynamicMap, dynamic_map};
-use crate::EngineError;
+use crate::error::EngineError;
 
 /// What each of the 16 codes stands for, in units of its block's largest magnitude.
 ///

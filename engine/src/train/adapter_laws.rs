@@ -6,17 +6,23 @@ use serde_json::Value;
 
 use crate::adapter::AdapterId;
 use crate::adapter::lora::Dropout;
+use crate::adapter::lora::{LoraConfig, LoraWeights};
 use crate::adapter::row_adapters::RowAdapters;
+use crate::config::LlamaConfig;
+use crate::linear::projection::Projection;
+use crate::linear::weight::Weight;
 use crate::model::laws::{
-    RandomWeights, assert_close, biased, config, examples, logits, lora_config, model, random_adapter, tokens,
+    RandomWeights, assert_close, biased, config, logits, lora_config, model, random_adapter, tokens,
 };
+use crate::model::llama::Llama;
 use crate::ops::host_values::host_values;
 use crate::quant::Format;
 use crate::rng::mix;
+use crate::train::adamw::AdamWConfig;
+use crate::train::example::Example;
+use crate::train::finetune::Finetune;
+use crate::train::laws::examples;
 use crate::under_test::{device, on_every_backend};
-use crate::{
-    AdamWConfig, Example, Finetune, Llama, LlamaConfig, LoraConfig, LoraWeights, Projection, Weight,
-};
 
 on_every_backend!(
     all_linear_is_every_projection_but_the_head,

@@ -3,8 +3,10 @@
 use super::example::{CausalAttention, Packed};
 use super::loss::{Nll, log_probabilities};
 use crate::adapter::row_adapters::RowAdapters;
+use crate::error::EngineError;
 use crate::model::forward_context::ForwardContext;
-use crate::{EngineError, Example, Llama};
+use crate::model::llama::Llama;
+use crate::train::example::Example;
 
 impl Llama {
     /// The summed negative log-likelihood of the learned tokens, as it is without dropout.

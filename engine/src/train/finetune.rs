@@ -10,17 +10,18 @@ use burn::tensor::{Tensor, TensorData};
 
 use crate::adapter::lora::Dropout;
 use crate::adapter::row_adapters::RowAdapters;
+use crate::error::EngineError;
 use crate::model::forward_context::ForwardContext;
 use crate::model::layer::DecoderLayer;
+use crate::model::llama::Llama;
 use crate::ops::gather::select_rows;
 use crate::ops::host_values::host_values;
 use crate::rng::mix;
 use crate::span::span;
 use crate::train::adamw::{AdamW, AdamWConfig};
-use crate::train::example::{CausalAttention, Packed};
+use crate::train::example::{CausalAttention, Example, Packed};
 use crate::train::loss::log_probabilities;
 use crate::train::objective::{Loss, negative_log_likelihood};
-use crate::{EngineError, Example, Llama};
 
 /// A model in training: the adapter learns, everything else is frozen.
 #[derive(Debug)]

@@ -6,5 +6,7 @@ mod adapter_laws;
 mod evaluate;
 pub(crate) mod example;
 pub(crate) mod finetune;
+#[cfg(test)]
+mod laws;
 pub(crate) mod loss;
 pub(crate) mod objective;

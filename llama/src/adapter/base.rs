@@ -6,9 +6,10 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::Adapter;
-use crate::Checkpoint;
+use crate::model::checkpoint::Checkpoint;
 
-/// What the trainer writes beside an adapter, or above the checkpoints of a run.
+/// The part of the trainer's record that is read: it lies beside an adapter, or in the folder above the checkpoints of
+/// a run.
 const RUN_FILE: &str = "run.json";
 
 impl Adapter {
@@ -25,7 +26,7 @@ impl Adapter {
     }
 }
 
-/// What is to be said of an adapter in `dir` of the run `run`, put on `model` with the fingerprint `here`.
+/// The warning for an adapter in `dir` of the run `run` that is attached to `model`, whose fingerprint is `here`.
 fn warning(run: &Value, here: &str, dir: &Path, model: &Path) -> Option<String> {
     let trained_on = run.get("model_fingerprint")?.as_str()?;
     let short = |fingerprint: &str| fingerprint.chars().take(8).collect::<String>();

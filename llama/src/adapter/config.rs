@@ -99,8 +99,8 @@ pub(super) fn parse(text: &str) -> Result<PeftConfig, String> {
         Value::Bool(value) => Ok(*value),
         other => Err(format!("{name} is {other}; true or false is wanted")),
     };
-    // Ranks and scales of their own: without an effect as long as they name nothing else than r and lora_alpha, and
-    // where they do, the weights' shapes would tell of the ranks only.
+    // Ranks and scales for single modules have no effect while they equal r and lora_alpha. Where they differ they are
+    // refused: the weights' shapes would tell the ranks, but nothing would tell the scales.
     for (name, all) in [("rank_pattern", json!(r)), ("alpha_pattern", get("lora_alpha").clone())] {
         let differs = |value: &&Value| value.as_f64() != all.as_f64();
         match get(name) {
@@ -168,8 +168,8 @@ impl Targets {
         let named = |module: &str, name: &str| {
             module.strip_suffix(name).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
         };
-        // The list is what was wished for: PEFT is content where one of its names is a module's. What was trained has
-        // weights, and all that have any must be on it.
+        // PEFT accepts a list as long as one of its names matches a module, so the list may name more than was trained.
+        // Only modules with weights were trained, and each of them must be on the list.
         if let Self::Names(names) = self
             && let Some(w) = weights.iter().find(|w| !names.iter().any(|name| named(&w.module, name)))
         {
@@ -197,7 +197,7 @@ impl Targets {
     }
 }
 
-/// The fields that PEFT has had since LoRA came to it, so that old and new releases read the file.
+/// The fields that PEFT has had since its first LoRA, so that old and new releases read the file.
 pub(super) fn render(config: &LoraConfig, base_model: Option<&str>) -> String {
     let fields = json!({
         "alpha_pattern": {},

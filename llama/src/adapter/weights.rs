@@ -8,14 +8,14 @@ use engine::{LoraConfig, LoraWeights};
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 
-use crate::LlamaError;
-use crate::safetensors::Safetensors;
+use crate::error::LlamaError;
+use crate::files::safetensors::Safetensors;
 
 /// PEFT's wrapper (`base_model`) around the Hugging Face model (`model`).
 const PREFIX: &str = "base_model.model.";
 /// The name that PEFT gives an adapter in memory; some programs save it with the weights.
 const IN_MEMORY: &str = ".default";
-/// What PEFT saves whole where it takes the vocabulary for resized.
+/// Modules that PEFT saves whole if it believes that the vocabulary was resized.
 const WHOLE: [&str; 4] = [
     "model.embed_tokens.weight",
     "lm_head.weight",

@@ -1,9 +1,9 @@
-//! What the columns of a file are called.
+//! The names of a file's columns.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// What a column can be.
+/// What a column contains.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Field {
     /// What the customer writes.
@@ -57,9 +57,9 @@ impl fmt::Display for Field {
 /// A column with a name of its own, written `instruction=question`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Column {
-    /// What it is.
+    /// The field that the column holds.
     pub field: Field,
-    /// What the file calls it.
+    /// The column's name in the file.
     pub name: String,
 }
 
@@ -91,10 +91,10 @@ pub struct Columns {
 }
 
 impl Columns {
-    /// Which of `present` is the field: the one of its name, whatever the case.
+    /// Which of the columns `present` holds the field: the one with its name, in any case.
     ///
     /// # Errors
-    /// If several could be: with a name that is given, none of them spelled exactly so.
+    /// If several columns match and, where a name was given, none is spelled exactly like it.
     pub fn find<'a>(
         &self,
         field: Field,
@@ -110,7 +110,7 @@ impl Columns {
         match (found.as_slice(), exact.as_slice()) {
             ([], _) => Ok(None),
             ([(index, _)], _) | (_, [(index, _)]) => Ok(Some(*index)),
-            // Which of two groupings is shown changes nothing of what is learned: the first usual name counts.
+            // The category does not change what is learned, so the first usual name is taken.
             _ if field == Field::Category && named.is_none() => {
                 let first =
                     |name: &&str| found.iter().find(|(_, column)| column.trim().eq_ignore_ascii_case(name));

@@ -11,7 +11,7 @@ use super::{MAX_ROW, too_long};
 /// The records of a file.
 pub(super) struct CsvRecords<R> {
     reader: BufReader<R>,
-    /// Between fields.
+    /// The byte between fields.
     separator: u8,
     /// Bytes that were read.
     offset: u64,
@@ -28,7 +28,7 @@ pub(super) struct CsvRecord<'a> {
     pub bytes: Result<&'a [u8], String>,
 }
 
-/// A separator as messages call it.
+/// The name of a separator for messages.
 pub(super) fn separator_name(separator: u8) -> &'static str {
     match separator {
         b'\t' => "a tab",

@@ -1,11 +1,11 @@
-//! JSON whose objects name nothing twice. serde_json keeps the last of two values of one name, without a word.
+//! JSON whose objects have no duplicate keys. serde_json by itself silently keeps the last value of a key.
 
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
-/// A JSON value. Reading it fails where an object has two values of one name.
+/// A JSON value. Reading it fails if an object has a key twice.
 #[derive(Debug, PartialEq)]
 pub(super) struct DistinctKeys(pub Value);
 

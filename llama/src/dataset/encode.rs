@@ -1,10 +1,10 @@
-//! Rows to tokens.
+//! Encodes rows as tokens.
 
 use engine::Example;
 use rayon::prelude::*;
 
 use super::{Lengths, Prompts, Row, mask};
-use crate::{Tokenizer, TokenizerError};
+use crate::text::tokenizer::{Tokenizer, TokenizerError};
 
 /// Which tokens the loss counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -34,9 +34,9 @@ pub struct Encoded {
 /// A row that cannot be written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refused {
-    /// Its number.
+    /// The row's number.
     pub row: usize,
-    /// Why.
+    /// Why it cannot be written.
     pub reason: String,
 }
 

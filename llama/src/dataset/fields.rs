@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::{Columns, Field, Fields};
-use crate::Message;
+use crate::text::chat_template::Message;
 
 /// The texts of a row that is no conversation.
 #[derive(Debug, Default)]
@@ -65,7 +65,7 @@ pub(super) fn of_object(object: &Map<String, Value>, columns: &Columns) -> Resul
         Ok::<_, String>(index.and_then(|index| object.iter().nth(index)))
     };
     let text = |field| match find(field)? {
-        // A field that is null says as little as an empty one.
+        // A null field counts as an empty one.
         None | Some((_, Value::Null)) => Ok(""),
         Some((_, Value::String(text))) => Ok(text.as_str()),
         Some((name, value)) => Err(format!("`{name}` is {}, not a text", kind(value))),
@@ -205,7 +205,7 @@ fn part(part: &Value) -> Result<&str, String> {
     }
 }
 
-/// Whether a value says nothing.
+/// Whether a value is null or empty.
 fn is_empty(value: &Value) -> bool {
     match value {
         Value::Null => true,

@@ -1,4 +1,36 @@
-//! What a file is that is no text.
+//! What a file is: by its name, one that rows are read from; by its first bytes, one that is no text.
+
+use std::path::Path;
+
+/// The forms that rows are read from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum FileKind {
+    Csv,
+    /// One object a line.
+    JsonLines,
+    /// An array of objects.
+    Json,
+}
+
+impl FileKind {
+    /// What the ending of a name says.
+    pub fn of(path: &Path) -> Option<Self> {
+        let extension = path.extension()?.to_str()?.to_ascii_lowercase();
+        match extension.as_str() {
+            "csv" | "tsv" => Some(Self::Csv),
+            "jsonl" | "ndjson" => Some(Self::JsonLines),
+            "json" => Some(Self::Json),
+            _ => None,
+        }
+    }
+}
+
+/// Whether a file of a folder is not meant to be read: its name begins with a dot (`.DS_Store`, `._table.csv` of a
+/// Mac's archive), or with `~$`, as Office calls its locks.
+pub fn is_hidden(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    name.starts_with('.') || name.starts_with("~$")
+}
 
 /// What is wrong with a file that starts so and is no text in UTF-8, and what to do.
 pub(super) fn not_text(start: &[u8]) -> Option<&'static str> {

@@ -7,12 +7,12 @@ use serde_json::{Map, Value};
 use super::distinct_keys::DistinctKeys;
 use super::fields::of_object;
 use super::{MAX_ROW, Sink, too_long};
-use crate::LlamaError;
+use crate::error::LlamaError;
 
 /// Reads all rows into `sink`.
 pub(super) fn read(reader: impl BufRead, by_line: bool, sink: &mut Sink<'_>) -> Result<(), LlamaError> {
     let mut reader = reader;
-    // A program that calls an array "lines" is understood all the same.
+    // Some programs write an array into a file whose name ends in .jsonl: read it as one.
     let start = reader.fill_buf().map_err(sink.io())?;
     let by_line = by_line && start.trim_ascii_start().first() != Some(&b'[');
     let mut rows = RawRows { reader, line: 1, row: Vec::new(), length: 0 };
@@ -36,7 +36,7 @@ struct RawRows<R> {
     line: u64,
     /// The row's bytes, as far as they are kept.
     row: Vec<u8>,
-    /// How many there are.
+    /// How many bytes the row has.
     length: u64,
 }
 
@@ -99,7 +99,7 @@ impl<R: BufRead> RawRows<R> {
             let separates = byte.is_ascii_whitespace() || matches!(byte, b'[' | b']' | b',');
             let skipped = between && separates;
             if !between && depth == 0 && (separates || byte == b'{') {
-                return Ok(Some(line)); // something else than an object ends
+                return Ok(Some(line)); // the end of a value that is no object
             }
             self.reader.consume(1);
             if between {

@@ -7,7 +7,7 @@ pub struct Lengths {
 }
 
 impl Lengths {
-    /// Of these examples.
+    /// Collects the lengths of examples.
     pub fn new(lengths: impl IntoIterator<Item = usize>) -> Self {
         let mut sorted: Vec<usize> = lengths.into_iter().collect();
         sorted.sort_unstable();
@@ -42,7 +42,7 @@ impl Lengths {
                 buckets.push((most, count));
             }
             rest = rest.get(count..).unwrap_or_default();
-            // Rather too wide a bucket than one that can never be reached.
+            // The last bucket may be too wide: a limit beyond usize could never be reached.
             most = if *longest > most { most.saturating_mul(2) } else { most };
         }
         buckets

@@ -1,22 +1,22 @@
-//! What happened to rows: how often, and the first places.
+//! Rows that were left out or changed: how many, and where the first of them are.
 
 use std::path::PathBuf;
 
-use super::Origin;
+use super::row::RowOrigin;
 
 /// Counts rows and remembers the first ten: a file may have a million bad ones.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Listed {
-    /// How many there are.
+    /// How many rows.
     pub count: usize,
     /// The first of them.
     pub first: Vec<Note>,
 }
 
-/// One row, and what happened to it.
+/// A row and what happened to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Note {
-    /// Index into [`Dataset::files`](super::Dataset::files).
+    /// Index into `Dataset::files`.
     pub file: usize,
     /// The line on which the row starts.
     pub line: u64,
@@ -29,7 +29,7 @@ impl Listed {
     pub const KEPT: usize = 10;
 
     /// Adds a row.
-    pub fn add(&mut self, origin: Origin, reason: impl Into<String>) {
+    pub fn add(&mut self, origin: RowOrigin, reason: impl Into<String>) {
         self.count += 1;
         if self.first.len() < Self::KEPT {
             self.first.push(Note { file: origin.file, line: origin.line, reason: reason.into() });
@@ -62,11 +62,11 @@ mod tests {
     fn the_first_ten_are_named_and_all_counted() {
         let files = [PathBuf::from("data/a.csv"), PathBuf::from("data/b.csv")];
         let mut listed = Listed::default();
-        listed.add(Origin { file: 0, line: 7 }, "blank");
-        listed.add(Origin { file: 1, line: 3 }, "blank");
+        listed.add(RowOrigin { file: 0, line: 7 }, "blank");
+        listed.add(RowOrigin { file: 1, line: 3 }, "blank");
         assert_eq!(listed.places(&files), "a.csv:7, b.csv:3");
         for line in 4..20 {
-            listed.add(Origin { file: 1, line }, "blank");
+            listed.add(RowOrigin { file: 1, line }, "blank");
         }
         assert_eq!((listed.count, listed.first.len()), (18, 10));
         assert!(listed.places(&files).ends_with("b.csv:11, …"));

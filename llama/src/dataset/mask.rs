@@ -4,7 +4,8 @@ use std::ops::Range;
 
 use engine::Example;
 
-use crate::{Answer, Message, Tokenizer, TokenizerError, Transcriber, Transcript};
+use crate::text::chat_template::{AnswerSpan, Message, Transcriber, Transcript};
+use crate::text::tokenizer::{Tokenizer, TokenizerError};
 
 /// The tokens of a conversation, of which every turn of the assistant is learned with the token that
 /// ends it. Where the template ends the last turn with none, `eos` does. What comes after the last
@@ -52,8 +53,8 @@ struct Turns<'a> {
 
 impl Turns<'_> {
     /// The tokens of an answer and of its end, and whether the last is one that ends a turn.
-    fn learned(&self, answer: &Answer) -> (Range<usize>, bool) {
-        let Answer { text, closed } = answer;
+    fn learned(&self, answer: &AnswerSpan) -> (Range<usize>, bool) {
+        let AnswerSpan { text, closed } = answer;
         let starting_before = |byte: usize| self.spans.partition_point(|span| span.start < byte);
         let first = self.spans.partition_point(|span| span.end <= text.start && span.start < text.start);
         let end = starting_before(text.end);
@@ -61,7 +62,7 @@ impl Turns<'_> {
         if let Some(last) = (end..close).find(|&index| self.ends_turn(index)) {
             return (first..last + 1, true);
         }
-        // No token of its own ends the turn, but perhaps words do.
+        // No single token ends the turn, but ordinary text may.
         let words = self.transcript.text.get(text.end..*closed).unwrap_or_default().trim_end();
         if !words.is_empty() {
             return (first..starting_before(text.end + words.len()), false);

@@ -2,30 +2,31 @@
 
 use std::str::FromStr;
 
-use super::Pair;
-use crate::{Tokenizer, TokenizerError, grounded_prompt, grounded_template};
+use super::row::Pair;
+use crate::text::prompt::{grounded_prompt, grounded_template};
+use crate::text::tokenizer::{Tokenizer, TokenizerError};
 
 /// A prompt with places for the question and its context; the answer comes after it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PairTemplate {
-    form: Form,
+    form: TemplateForm,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Form {
+enum TemplateForm {
     /// [`grounded_prompt`].
     Grounded,
-    Pieces(Vec<Piece>),
+    Pieces(Vec<TemplatePiece>),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Piece {
+enum TemplatePiece {
     Text(String),
     Instruction,
     Context,
 }
 
-/// Where texts start with BOS, the Jinja form does.
+/// Start of the Jinja form where the tokenizer starts texts with BOS.
 const BOS: &str = "{{- bos_token -}}\n";
 
 /// What follows in the Jinja form: as in [`grounded_template`], the last user message is the instruction
@@ -43,26 +44,28 @@ const FIND: &str = "{%- set prompt = namespace(instruction='', context='') -%}
 impl PairTemplate {
     /// [`grounded_prompt`].
     pub fn grounded() -> Self {
-        Self { form: Form::Grounded }
+        Self { form: TemplateForm::Grounded }
     }
 
     /// The Jinja chat template that writes the same prompts.
     pub fn chat_template(&self, starts_with_bos: bool) -> String {
-        let Form::Pieces(pieces) = &self.form else { return grounded_template(starts_with_bos) };
+        let TemplateForm::Pieces(pieces) = &self.form else { return grounded_template(starts_with_bos) };
         let mut source = if starts_with_bos { BOS.to_owned() } else { String::new() };
         source += FIND;
         for piece in pieces {
             source += &match piece {
-                // A JSON string is a Jinja string.
-                Piece::Text(text) => format!("{{{{- {} -}}}}\n", serde_json::Value::from(text.as_str())),
-                Piece::Instruction => "{{- prompt.instruction -}}\n".into(),
-                Piece::Context => "{{- prompt.context -}}\n".into(),
+                // A JSON string literal is a valid Jinja one.
+                TemplatePiece::Text(text) => {
+                    format!("{{{{- {} -}}}}\n", serde_json::Value::from(text.as_str()))
+                }
+                TemplatePiece::Instruction => "{{- prompt.instruction -}}\n".into(),
+                TemplatePiece::Context => "{{- prompt.context -}}\n".into(),
             };
         }
         source
     }
 
-    /// The template that [`PairTemplate::chat_template`] writes as `source`; `None` if it writes no such text.
+    /// Recovers the template from `source`, if [`PairTemplate::chat_template`] wrote it.
     pub fn from_chat_template(source: &str) -> Option<Self> {
         if [false, true].iter().any(|&starts_with_bos| source == grounded_template(starts_with_bos)) {
             return Some(Self::grounded());
@@ -70,13 +73,13 @@ impl PairTemplate {
         let source = source.strip_prefix(BOS).unwrap_or(source);
         let piece = |line: &str| {
             Some(match line.strip_prefix("{{- ")?.strip_suffix(" -}}")? {
-                "prompt.instruction" => Piece::Instruction,
-                "prompt.context" => Piece::Context,
-                text => Piece::Text(serde_json::from_str(text).ok()?),
+                "prompt.instruction" => TemplatePiece::Instruction,
+                "prompt.context" => TemplatePiece::Context,
+                text => TemplatePiece::Text(serde_json::from_str(text).ok()?),
             })
         };
         let pieces: Option<_> = source.strip_prefix(FIND)?.lines().map(piece).collect();
-        Some(Self { form: Form::Pieces(pieces?) })
+        Some(Self { form: TemplateForm::Pieces(pieces?) })
     }
 
     /// The tokens of a prompt with `answer` after it, as one text, and BOS before it. Control tokens
@@ -92,11 +95,11 @@ impl PairTemplate {
         answer: &str,
     ) -> Result<Vec<u32>, TokenizerError> {
         let tokens = match &self.form {
-            Form::Grounded => {
+            TemplateForm::Grounded => {
                 let prompt = grounded_prompt(pair.instruction, pair.context);
                 tokenizer.encode(&format!("{prompt}{answer}"), false)?
             }
-            Form::Pieces(pieces) => {
+            TemplateForm::Pieces(pieces) => {
                 let mut text = filled(pieces, pair, |text| tokenizer.shield(text));
                 text += &tokenizer.shield(answer);
                 tokenizer.encode_with_control(&text)?
@@ -107,11 +110,11 @@ impl PairTemplate {
     }
 }
 
-fn filled(pieces: &[Piece], pair: &Pair<'_>, written: impl Fn(&str) -> String) -> String {
-    let text = |piece: &Piece| match piece {
-        Piece::Text(text) => text.clone(),
-        Piece::Instruction => written(pair.instruction),
-        Piece::Context => pair.context.map(&written).unwrap_or_default(),
+fn filled(pieces: &[TemplatePiece], pair: &Pair<'_>, written: impl Fn(&str) -> String) -> String {
+    let text = |piece: &TemplatePiece| match piece {
+        TemplatePiece::Text(text) => text.clone(),
+        TemplatePiece::Instruction => written(pair.instruction),
+        TemplatePiece::Context => pair.context.map(&written).unwrap_or_default(),
     };
     pieces.iter().map(text).collect()
 }
@@ -133,19 +136,19 @@ impl FromStr for PairTemplate {
                 continue;
             };
             let piece = match name {
-                "instruction" => Piece::Instruction,
-                "context" => Piece::Context,
+                "instruction" => TemplatePiece::Instruction,
+                "context" => TemplatePiece::Context,
                 _ => return Err(format!("`{{{name}}}` is neither {{instruction}} nor {{context}}")),
             };
-            pieces.push(Piece::Text(std::mem::take(&mut literal)));
+            pieces.push(TemplatePiece::Text(std::mem::take(&mut literal)));
             pieces.push(piece);
             rest = after;
         }
         literal.push_str(rest);
-        pieces.push(Piece::Text(literal));
-        pieces.retain(|piece| *piece != Piece::Text(String::new()));
-        match pieces.contains(&Piece::Instruction) {
-            true => Ok(Self { form: Form::Pieces(pieces) }),
+        pieces.push(TemplatePiece::Text(literal));
+        pieces.retain(|piece| *piece != TemplatePiece::Text(String::new()));
+        match pieces.contains(&TemplatePiece::Instruction) {
+            true => Ok(Self { form: TemplateForm::Pieces(pieces) }),
             false => Err("plain, chat, or a template with {instruction} is wanted".into()),
         }
     }
@@ -158,7 +161,7 @@ fn is_name(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{ChatTemplate, Message};
+    use crate::text::chat_template::{ChatTemplate, Message};
 
     #[test]
     fn a_written_template_is_known_again() {
@@ -182,7 +185,7 @@ mod tests {
 
     fn prompt(template: &str, pair: &Pair<'_>) -> String {
         let template: PairTemplate = template.parse().unwrap();
-        let Form::Pieces(pieces) = template.form else { unreachable!() };
+        let TemplateForm::Pieces(pieces) = template.form else { unreachable!() };
         filled(&pieces, pair, str::to_owned)
     }
 

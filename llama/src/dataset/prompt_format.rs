@@ -2,8 +2,9 @@
 
 use std::str::FromStr;
 
-use super::PairTemplate;
-use crate::{ChatTemplate, TemplateError, Tokenizer, Transcriber};
+use super::pair_template::PairTemplate;
+use crate::text::chat_template::{ChatTemplate, TemplateError, Transcriber};
+use crate::text::tokenizer::Tokenizer;
 
 /// A way to write prompts, as a person asks for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,7 +17,7 @@ pub enum PromptFormat {
     Pair(PairTemplate),
 }
 
-/// A [`PromptFormat`] with what it needs of a model.
+/// A [`PromptFormat`] prepared for one model.
 #[derive(Debug, Clone)]
 pub enum Prompts {
     /// One question and its answer.

@@ -1,8 +1,8 @@
-//! One example as people write it.
+//! One row of training data: a conversation.
 
 use serde_json::json;
 
-use crate::Message;
+use crate::text::chat_template::Message;
 
 /// A conversation to learn from. A question with its answer is one of two messages, and the passages
 /// that retrieval would have found for it are its system message.
@@ -13,13 +13,13 @@ pub struct Row {
     /// What kind of question it is, for evaluation by category.
     pub category: Option<String>,
     /// Where it stands: the file, and the line on which the row starts.
-    pub origin: Origin,
+    pub origin: RowOrigin,
 }
 
 /// A place in a file, for messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Origin {
-    /// Index into [`Dataset::files`](super::Dataset::files).
+pub struct RowOrigin {
+    /// Index into `Dataset::files`.
     pub file: usize,
     /// The line, from 1.
     pub line: u64,
@@ -47,7 +47,7 @@ impl Row {
         self.first("system")
     }
 
-    /// What the last answer answers: the last message of the user.
+    /// The last message of the user, which the last answer responds to.
     pub fn question(&self) -> &str {
         let message = self.messages.iter().rev().find(|message| message.role == "user");
         message.map_or("", |message| message.content.as_str())
@@ -77,7 +77,7 @@ impl Row {
         }
     }
 
-    /// The row as a line of a `.jsonl` file, which [`Dataset::open`](super::Dataset::open) reads.
+    /// The row as a line of a `.jsonl` file, which `Dataset::open` reads.
     pub fn to_json(&self) -> String {
         let mut line = json!({ "messages": &self.messages });
         if let (Some(category), Some(line)) = (&self.category, line.as_object_mut()) {
@@ -92,7 +92,7 @@ impl Row {
     /// A row of these roles and contents.
     pub(super) fn of(messages: &[(&str, &str)]) -> Self {
         let messages = messages.iter().map(|&(role, content)| Message::new(role, content)).collect();
-        Self { messages, category: None, origin: Origin { file: 0, line: 2 } }
+        Self { messages, category: None, origin: RowOrigin { file: 0, line: 2 } }
     }
 }
 

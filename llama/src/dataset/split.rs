@@ -11,11 +11,10 @@ use super::{Dataset, Row};
 /// What stays together when rows are held back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum SplitBy {
-    /// Rows that ask the same thing, or validation would measure memory.
+    /// Rows that ask the same thing; otherwise validation would measure memory.
     #[default]
     Question,
-    /// Nothing. Of rows that ask the same thing some are learned and others measured: what is measured
-    /// has leaked.
+    /// Nothing. Rows that ask the same thing may be both learned and measured, so validation rows leak.
     Random,
 }
 
@@ -28,7 +27,7 @@ pub struct SplitOptions {
     pub test: f64,
     /// What stays together.
     pub by: SplitBy,
-    /// Decides which rows; the same ones for the same seed.
+    /// Decides which rows are held back; the same seed gives the same rows.
     pub seed: u64,
 }
 
@@ -45,7 +44,7 @@ pub struct Split<'a> {
     pub leaked: usize,
 }
 
-/// How many rows say something new; case, digits and punctuation make no difference.
+/// How many rows are distinct, regardless of case, digits and punctuation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Distinct {
     /// Different questions: first messages of the user.
@@ -55,7 +54,7 @@ pub struct Distinct {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Part {
+enum SplitPart {
     Train,
     Validation,
     Test,
@@ -77,8 +76,8 @@ impl Dataset {
         };
         groups.shuffle(&mut ChaCha8Rng::seed_from_u64(options.seed));
 
-        let mut parts = vec![Part::Train; self.rows.len()];
-        for (part, share) in [(Part::Validation, validation), (Part::Test, options.test)] {
+        let mut parts = vec![SplitPart::Train; self.rows.len()];
+        for (part, share) in [(SplitPart::Validation, validation), (SplitPart::Test, options.test)] {
             let target = (own as f64 * share.clamp(0.0, 1.0)).round() as usize;
             for row in hold_back(&mut groups, target).into_iter().flatten() {
                 if let Some(place) = parts.get_mut(row) {
@@ -86,12 +85,13 @@ impl Dataset {
                 }
             }
         }
-        parts[own..].fill(Part::Validation);
+        parts[own..].fill(SplitPart::Validation);
         let rows = |part| {
             let rows = self.rows.iter().zip(&parts).filter(move |(_, place)| **place == part);
             rows.map(|(row, _)| row).collect::<Vec<_>>()
         };
-        let (train, validation, test) = (rows(Part::Train), rows(Part::Validation), rows(Part::Test));
+        let (train, validation, test) =
+            (rows(SplitPart::Train), rows(SplitPart::Validation), rows(SplitPart::Test));
         let leaked = match options.by {
             SplitBy::Question if own == self.rows.len() => 0,
             _ => {
@@ -104,7 +104,7 @@ impl Dataset {
         Split { train, validation, test, leaked }
     }
 
-    /// Counts what is said more than once.
+    /// Counts the distinct questions and answers.
     pub fn distinct(&self) -> Distinct {
         let (mut questions, mut pairs) = (HashSet::new(), HashSet::new());
         for row in &self.rows {

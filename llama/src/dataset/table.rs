@@ -5,10 +5,10 @@ use std::io::{BufRead, BufReader, Read, Seek};
 use super::csv_records::{CsvRecord, CsvRecords, line_ends, separator_name};
 use super::fields::Texts;
 use super::{Field, Fields, Sink};
-use crate::LlamaError;
+use crate::error::LlamaError;
 
-/// Which columns are what.
-struct Header {
+/// The position of each field's column.
+struct ColumnIndices {
     columns: usize,
     separator: u8,
     instruction: usize,
@@ -32,7 +32,7 @@ pub(super) fn read<R: Read + Seek>(mut reader: BufReader<R>, sink: &mut Sink<'_>
     let mut splitter = Splitter { reader, separator, text: Vec::new(), ends: Vec::new() };
     let names =
         splitter.fields(&first).map_err(|(line, reason)| LlamaError::line(sink.path, line, reason))?;
-    let header = Header::find(&names, separator, sink)?;
+    let header = ColumnIndices::find(&names, separator, sink)?;
     loop {
         let Some(record) = records.next().map_err(sink.io())? else { return Ok(()) };
         match splitter.fields(&record) {
@@ -56,7 +56,7 @@ fn separator(start: &[u8]) -> (u8, usize) {
         quoted ^= *byte == b'"';
         counts.iter_mut().filter(|(one, _)| one == byte && !quoted).for_each(|(_, count)| *count += 1);
     }
-    // Of equals the comma: `max_by_key` takes the last.
+    // `max_by_key` takes the last of equals, which is the comma.
     let (separator, _) = counts.into_iter().rev().max_by_key(|(_, count)| *count).unwrap_or((b',', 0));
     (separator, 0)
 }
@@ -101,7 +101,7 @@ impl Splitter {
     }
 }
 
-impl Header {
+impl ColumnIndices {
     fn find(names: &[&str], separator: u8, sink: &Sink<'_>) -> Result<Self, LlamaError> {
         let columns = &sink.options.columns;
         let missing = |field| {

@@ -1,4 +1,4 @@
-//! What files become, the broken ones included.
+//! Reading files, broken ones included.
 
 use super::*;
 
@@ -45,7 +45,7 @@ fn a_folder_is_its_files_in_order() {
     let dataset = Dataset::open(dir.path(), &ReadOptions::default()).unwrap();
     let instructions: Vec<_> = dataset.rows.iter().map(Row::instruction).collect();
     assert_eq!(instructions, ["first", "second", "third"]);
-    assert_eq!(dataset.rows[2].origin, Origin { file: 1, line: 1 });
+    assert_eq!(dataset.rows[2].origin, RowOrigin { file: 1, line: 1 });
     assert_eq!((dataset.blank.count, dataset.blank.first[0].line, dataset.conversations), (1, 3, false));
 }
 

@@ -1,12 +1,16 @@
-//! What was written, opened again before it gets its name: a file that reads prompts in other tokens, or describes
-//! another model, is not left behind.
+//! Checks a written model before it gets its name, by opening it again: it must encode prompts to the same tokens and
+//! describe the same model.
 
 use std::path::Path;
 
 use engine::{LlamaConfig, RopeScaling};
 
-use crate::gguf::Gguf;
-use crate::{ChatTemplate, Checkpoint, LlamaError, Message, Tokenizer, config};
+use crate::error::LlamaError;
+use crate::files::gguf::Gguf;
+use crate::model::checkpoint::Checkpoint;
+use crate::model::config;
+use crate::text::chat_template::{ChatTemplate, Message};
+use crate::text::tokenizer::Tokenizer;
 
 /// Texts that tokenizers cut differently: spaces and line ends in all places, digits, scripts, bytes.
 const PROBES: [&str; 10] = [
@@ -22,15 +26,15 @@ const PROBES: [&str; 10] = [
     "\u{a0}\u{2028}\u{feff}\u{0}",
 ];
 
-/// A model as its files describe it, apart from its tensors.
-pub(super) struct Described {
+/// What a model's files say about it, apart from its tensors.
+pub(super) struct ModelDescription {
     config: LlamaConfig,
     tokenizer: Tokenizer,
     template: Option<ChatTemplate>,
 }
 
-impl Described {
-    /// A model that is there.
+impl ModelDescription {
+    /// The description of the model that is exported.
     pub fn source(checkpoint: &Checkpoint, folder: &Path, tokenizer: Tokenizer) -> Result<Self, LlamaError> {
         let [bos, eos] = spelled(&tokenizer);
         let template = match checkpoint.gguf() {
@@ -97,9 +101,9 @@ impl Described {
                 ))
             }
         };
-        let refused = |error: crate::TokenizerError| error.to_string();
+        let refused = |error: crate::text::tokenizer::TokenizerError| error.to_string();
         for text in PROBES {
-            // A text that one of them cannot write is no difference as long as the other cannot either.
+            // A text that neither can encode is no difference.
             let [a, b] = [ours, theirs].map(|tokenizer| tokenizer.encode_prompt(text).unwrap_or_default());
             same(text, [a, b])?;
         }

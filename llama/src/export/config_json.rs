@@ -1,12 +1,11 @@
-//! config.json and its companions for a model that came as a GGUF, and what changes in those of one that
-//! did not.
+//! config.json and its companions: written anew for a model from a GGUF, else changed where the export changes them.
 
 use engine::{AttentionBias, LlamaConfig, RopeScaling};
 use serde_json::{Map, Value, json};
 
-use crate::Tokenizer;
-use crate::config::Architecture;
-use crate::float::Float;
+use crate::files::float::Float;
+use crate::model::config::Architecture;
+use crate::text::tokenizer::Tokenizer;
 
 /// config.json of the architecture that has these features.
 ///
@@ -52,9 +51,9 @@ pub(super) fn of(config: &LlamaConfig, tokenizer: &Tokenizer) -> Result<Map<Stri
     Ok(fields)
 }
 
-/// Notes in a config.json what type the tensors are written in. Tensors that were quantized are so no more.
+/// Sets the tensors' type in a config.json and removes its quantization.
 pub(super) fn set_dtype(fields: &mut Map<String, Value>, dtype: Float) {
-    // transformers 5 writes `dtype` and reads both.
+    // transformers 5 writes `dtype`, older releases `torch_dtype`; 5 reads both.
     let key = if fields.contains_key("dtype") { "dtype" } else { "torch_dtype" };
     fields.insert(key.into(), dtype.torch_name().into());
     fields.remove("quantization_config");

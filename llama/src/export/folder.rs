@@ -8,15 +8,16 @@ use ::safetensors::tensor::Dtype;
 use engine::quant::Nf4;
 use serde_json::{Map, Value};
 
-use super::check::Described;
+use super::check::ModelDescription;
 use super::{Export, config_json};
 use crate::adapter::TEMPLATE_FILE;
-use crate::checkpoint::{names, nf4};
-use crate::float::Float;
-use crate::gguf::Storage;
-use crate::safetensors::SafetensorsWriter;
-use crate::staged::StagedFolder;
-use crate::{ChatTemplate, LlamaError};
+use crate::error::LlamaError;
+use crate::files::atomic_write::StagedFolder;
+use crate::files::float::Float;
+use crate::files::gguf::Storage;
+use crate::files::safetensors::SafetensorsWriter;
+use crate::model::checkpoint::{names, nf4};
+use crate::text::chat_template::ChatTemplate;
 
 const CONFIG: &str = "config.json";
 const GENERATION_CONFIG: &str = "generation_config.json";
@@ -63,7 +64,7 @@ impl Export {
         let mut config = self.config()?;
         config_json::set_dtype(&mut config, dtype);
         self.write_companions(&folder, &config)?;
-        self.check(output, Described::folder(folder.temporary()))?;
+        self.check(output, ModelDescription::folder(folder.temporary()))?;
         folder.commit()
     }
 
@@ -106,7 +107,7 @@ impl Export {
         config_json::set_dtype(&mut config, dtype);
         config_json::set_nf4(&mut config, dtype);
         self.write_companions(&folder, &config)?;
-        self.check(output, Described::folder(folder.temporary()))?;
+        self.check(output, ModelDescription::folder(folder.temporary()))?;
         folder.commit()
     }
 
@@ -129,7 +130,7 @@ impl Export {
         serde_json::from_slice(&text).map_err(|error| LlamaError::file(&path, error.to_string()))
     }
 
-    /// Writes all but the tensors.
+    /// Writes all files but those of the tensors.
     fn write_companions(&self, folder: &StagedFolder, config: &Map<String, Value>) -> Result<(), LlamaError> {
         let put = |name: &str, text: &str| {
             let path = folder.join(name);
@@ -163,7 +164,7 @@ impl Export {
                 }
             }
         }
-        // The adapter's prompts are what the merged model knows.
+        // The merged model was trained on the adapter's prompts.
         match self.source.adapter.as_ref().and_then(|adapter| adapter.chat_template.as_ref()) {
             Some(template) => put(TEMPLATE_FILE, template),
             None => Ok(()),

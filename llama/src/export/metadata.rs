@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use engine::LlamaConfig;
 
 use super::{Export, Recipe};
-use crate::config::{Architecture, rope_keys};
-use crate::gguf::Value;
-use crate::{ChatTemplate, LlamaError};
+use crate::error::LlamaError;
+use crate::files::gguf::Value;
+use crate::model::config::{Architecture, rope_keys};
+use crate::text::chat_template::ChatTemplate;
 
 /// The version of ggml's block formats.
 const QUANTIZATION_VERSION: u32 = 2;
@@ -15,7 +16,7 @@ const QUANTIZATION_VERSION: u32 = 2;
 const CHAT_TEMPLATE: &str = "tokenizer.chat_template";
 
 impl Export {
-    /// A GGUF's own, or made of config.json and the tokenizer's files.
+    /// The metadata of the GGUF that is exported, or metadata made from config.json and the tokenizer's files.
     pub(super) fn metadata(&self, recipe: Recipe) -> Result<BTreeMap<String, Value>, LlamaError> {
         let mut metadata = match self.source.checkpoint.gguf() {
             Some(gguf) => gguf

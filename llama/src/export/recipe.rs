@@ -12,8 +12,8 @@ use std::str::FromStr;
 use engine::LlamaConfig;
 use engine::quant::Format;
 
-use crate::float::Float;
-use crate::gguf::Storage;
+use crate::files::float::Float;
+use crate::files::gguf::Storage;
 
 /// A mixture of formats under the name that llama.cpp gives it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,7 +59,7 @@ impl Recipe {
         }
     }
 
-    /// What a tensor gets unless there is a reason for another format.
+    /// The format of a tensor that none of the rules below concerns.
     fn usual(self) -> Option<Format> {
         Some(match self {
             Recipe::F16 => return None,
@@ -96,7 +96,7 @@ impl Recipe {
                 _ => Format::Q6_K,
             }
         } else if name.ends_with(".v_proj.weight") {
-            // Llama 2 and 3 70B, by which eight heads share a value: more bits cost them little.
+            // In Llama 2 and 3 70B eight heads share a value, so more bits cost little.
             let is_70b = layers == 80 && config.num_key_value_heads != config.num_attention_heads;
             match usual {
                 _ if more_bits() => Format::Q6_K,

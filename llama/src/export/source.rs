@@ -5,11 +5,13 @@ use std::path::Path;
 use burn::tensor::{Device, Tensor, TensorData};
 use engine::device;
 
-use crate::checkpoint::names;
-use crate::checkpoint::stored::Stored;
-use crate::float::Float;
-use crate::gguf::Storage;
-use crate::{Adapter, Checkpoint, LlamaError};
+use crate::adapter::Adapter;
+use crate::error::LlamaError;
+use crate::files::float::Float;
+use crate::files::gguf::Storage;
+use crate::model::checkpoint::Checkpoint;
+use crate::model::checkpoint::names;
+use crate::model::checkpoint::stored::Stored;
 
 /// A checkpoint and perhaps an adapter, merged tensor by tensor as they are read.
 #[derive(Debug)]
@@ -50,8 +52,7 @@ impl Source {
         }
     }
 
-    /// A tensor's bytes in the form asked for, rows in Hugging Face's order. What has that form already
-    /// is not touched.
+    /// A tensor's bytes in the form asked for, rows in Hugging Face's order. A tensor that already has the form is copied.
     pub(super) fn encoded(
         &self,
         name: &str,

@@ -11,9 +11,10 @@ use serde_json::json;
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 
 use super::*;
-use crate::checkpoint::names;
-use crate::safetensors::SafetensorsWriter;
-use crate::{Adapter, ChatTemplate};
+use crate::adapter::Adapter;
+use crate::files::safetensors::SafetensorsWriter;
+use crate::model::checkpoint::names;
+use crate::text::chat_template::ChatTemplate;
 
 const MODULE: &str = "model.layers.1.self_attn.q_proj";
 const TEXT: &str = "Hello there, 42!<|im_end|>";
@@ -57,7 +58,7 @@ fn write_model(folder: &Path, changed: impl Fn(&str, &mut [f32])) {
     );
     put("tokenizer_config.json", json!({ "eos_token": "<|im_end|>", "chat_template": "{{ messages }}" }));
 
-    let (_, config) = crate::config::from_json(&folder.join("config.json")).unwrap();
+    let (_, config) = crate::model::config::from_json(&folder.join("config.json")).unwrap();
     let tensors: Vec<_> = names::tensors(&config).collect();
     let layout = tensors.iter().map(|(name, shape)| (name.clone(), Dtype::F32, shape.clone())).collect();
     let mut writer = SafetensorsWriter::create(&folder.join("model.safetensors"), layout).unwrap();

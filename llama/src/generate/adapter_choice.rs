@@ -27,7 +27,7 @@ impl AdapterChoice {
     }
 }
 
-/// An adapter in the model of a [`Scheduler`](crate::Scheduler). When its last copy is dropped it is unloaded.
+/// An adapter that the model of a `Scheduler` has loaded. It is unloaded when the last copy of this is dropped.
 #[derive(Debug, Clone)]
 pub struct LoadedAdapter {
     shared: Arc<Use>,
@@ -61,7 +61,7 @@ impl Unloading {
         LoadedAdapter { shared: Arc::new(Use { id, unloading: self.clone() }) }
     }
 
-    /// Those that came since the last call.
+    /// Takes the adapters that became unused since the last call.
     pub fn take(&self) -> Vec<AdapterId> {
         std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }

@@ -2,15 +2,15 @@
 
 use engine::{AdapterId, EngineError};
 
-use super::answer::Answer;
+use super::answer_state::AnswerState;
+use super::language_model::{LanguageModel, SequencePart};
 use super::lookup::Lookup;
-use super::{GenerateError, Token};
-use crate::language_model::{LanguageModel, SequencePart};
+use super::request::{GenerateError, Token};
 
 /// An answer that a model has opened a sequence for.
 #[derive(Debug)]
 pub(crate) struct Continuation<S> {
-    answer: Answer,
+    answer: AnswerState,
     adapter: Option<AdapterId>,
     sequence: S,
     /// Tokens whose past the model holds.
@@ -25,18 +25,18 @@ pub(crate) struct Continuation<S> {
     right: usize,
 }
 
-/// What became of a continuation in a step.
+/// The state of a continuation after a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Settled {
-    /// It goes on.
+    /// There are more tokens to compute.
     GoesOn,
-    /// The answer is whole, or has failed.
+    /// The answer is complete, or has failed.
     Ended,
 }
 
 impl<S: Copy> Continuation<S> {
     /// Opens a sequence for an answer.
-    pub fn open<M>(answer: Answer, model: &mut M, adapter: Option<AdapterId>, speculate: bool) -> Self
+    pub fn open<M>(answer: AnswerState, model: &mut M, adapter: Option<AdapterId>, speculate: bool) -> Self
     where
         M: LanguageModel<Sequence = S>,
     {
@@ -61,7 +61,7 @@ impl<S: Copy> Continuation<S> {
         self.tokens.clear();
     }
 
-    /// Begins anew in a model that has lost all sequences; what was planned is planned again, with all before it.
+    /// Starts again in a model that has lost all sequences: plans all tokens up to the end of the current plan.
     pub fn lose<M: LanguageModel<Sequence = S>>(&mut self, model: &mut M) {
         let planned = self.planned() > 0;
         self.reopen(model);
@@ -195,7 +195,7 @@ impl<S: Copy> Continuation<S> {
     }
 
     /// The answer without its sequence, which the caller closes.
-    pub fn into_answer(self) -> Answer {
+    pub fn into_answer(self) -> AnswerState {
         self.answer
     }
 }

@@ -6,11 +6,11 @@
 
 use std::collections::HashMap;
 
-/// Tokens that must have stood together before.
+/// Length of the runs of tokens that are looked up.
 const GRAM: usize = 3;
-/// Tokens that are compared further back, to choose between places.
+/// Most tokens compared further back, to choose between occurrences.
 const BACK: usize = 16;
-/// Places of one gram that are looked at, the latest first.
+/// Most occurrences of one gram that are compared, the latest first.
 const PLACES: usize = 8;
 /// The most tokens guessed at once.
 const MOST: usize = 8;
@@ -25,11 +25,11 @@ const PAUSE: usize = 16;
 pub(crate) struct Lookup {
     /// Where each gram ends, the latest last.
     ends: HashMap<[u32; GRAM], Vec<usize>>,
-    /// Tokens whose grams are known.
+    /// Tokens whose grams are in `ends`.
     known: usize,
     /// Tokens to guess next time.
     width: usize,
-    /// Share of right guesses, the latest counting most.
+    /// Share of right guesses, a moving average.
     right: f32,
     /// Length of the sequence before which nothing is guessed.
     resume: usize,

@@ -6,13 +6,13 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::progress::spinner;
-use crate::LlamaError;
+use crate::error::LlamaError;
 
 /// The directory that holds all fetched models: `$HEARTH_CACHE`, else `hearth` in the platform's
 /// directory for caches.
 pub fn cache_dir() -> PathBuf {
     cache_dir_from(|name| std::env::var_os(name).filter(|value| !value.is_empty()))
-        // A machine without a home, such as some containers.
+        // Some containers have no home directory.
         .unwrap_or_else(|| std::env::temp_dir().join("hearth"))
 }
 

@@ -1,4 +1,4 @@
-//! Downloads that survive an interruption and are not believed until checked.
+//! Downloads that are resumed after an interruption and checked before they are used.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Write};
@@ -12,16 +12,16 @@ use ureq::http::Response;
 use ureq::{Agent, Body};
 
 use super::progress::bytes_of;
-use crate::LlamaError;
+use crate::error::LlamaError;
 
-/// How long to wait for a connection: short, because there is another source to try.
+/// How long to wait for a connection. Short, because there is another source to try.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long to wait for an answer to begin, or for its next bytes.
 const STALL_TIMEOUT: Duration = Duration::from_secs(60);
-/// Times that a cut connection is taken up again before the user has to.
+/// How often a download whose connection broke is resumed.
 const RESUMPTIONS: usize = 4;
 
-/// What a file must be, as far as it is known before it comes.
+/// What is known of a file before it is downloaded.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Expected {
     pub bytes: Option<u64>,
@@ -38,9 +38,9 @@ pub(super) struct Downloader {
 
 /// Why a transfer did not complete.
 enum Failure {
-    /// The connection ended early; what came is kept.
+    /// The connection ended early; the part that arrived is kept.
     Cut(LlamaError),
-    /// Trying again would end the same way.
+    /// Trying again would fail in the same way.
     Final(LlamaError),
 }
 
@@ -51,7 +51,7 @@ impl From<LlamaError> for Failure {
 }
 
 impl Downloader {
-    /// `token` is shown to the hub and to no host that it redirects to.
+    /// `token` is sent to the hub and to no host that it redirects to.
     pub fn new(token: Option<String>) -> Self {
         let agent = Agent::config_builder()
             .timeout_resolve(Some(CONNECT_TIMEOUT))
@@ -74,9 +74,8 @@ impl Downloader {
         self.get(url, 0)?.body_mut().read_json().map_err(|error| failed(url, error.to_string()))
     }
 
-    /// Brings `url` to `target`, which exists only once it is whole and checked. Until then it is
-    /// `target.part`, where an interrupted download is taken up again if a digest will tell whether
-    /// the pieces fit.
+    /// Downloads `url` to `target`, which exists only once it is complete and checked. Until then the bytes are in
+    /// `target.part`. An interrupted download is resumed from there if there is a digest to check the result by.
     pub fn fetch(&self, url: &str, target: &Path, expected: &Expected) -> Result<(), LlamaError> {
         if let Some(dir) = target.parent() {
             fs::create_dir_all(dir).map_err(LlamaError::io(dir))?;
@@ -88,14 +87,14 @@ impl Downloader {
         let resumed = length(&part) > 0;
         let mut checked = self.transfer(url, &part, expected).and_then(|()| check(url, &part, expected));
         if checked.is_err() && resumed && length(&part) == 0 {
-            // What was left of an earlier download did not fit; the check has removed it.
+            // The part left by an earlier download was of another file; the check has removed it.
             checked = self.transfer(url, &part, expected).and_then(|()| check(url, &part, expected));
         }
         checked?;
         fs::rename(&part, target).map_err(LlamaError::io(target))
     }
 
-    /// Fills `part` up, taking up a cut connection again as long as each brings something.
+    /// Completes `part`, reconnecting as long as each connection brings new bytes.
     fn transfer(&self, url: &str, part: &Path, expected: &Expected) -> Result<(), LlamaError> {
         let mut resumptions = 0;
         loop {
@@ -116,7 +115,7 @@ impl Downloader {
             return Ok(());
         }
         let mut response = self.get(url, have)?;
-        // 206 continues; with any other answer the file comes from its start.
+        // Status 206 continues at the byte asked for; any other success sends the file from its start.
         let start = if response.status() == 206 { have } else { 0 };
         if start > 0 && range_start(&response) != Some(start) {
             discard(part)?;
@@ -149,7 +148,7 @@ impl Downloader {
                 Err(error) => break Some(error.to_string()),
             }
             if total.is_some_and(|total| have > total) {
-                // A server that never ends fills no disk; the check of the length says the rest.
+                // Stop here, so that an endless answer cannot fill the disk; the check of the length reports it.
                 break None;
             }
         };
@@ -181,7 +180,7 @@ impl Downloader {
         let response = request.call().map_err(|error| failed(url, error.to_string()))?;
         match response.status().as_u16() {
             200 | 206 => Ok(response),
-            // Nothing is left at that position: what we have is not this file.
+            // The server has no bytes from this position on, so the part is of another file.
             416 if start > 0 => self.get(url, 0),
             status @ (401 | 403) if self.token.is_none() => Err(failed(
                 url,
@@ -200,7 +199,7 @@ fn failed(url: &str, reason: impl Into<String>) -> LlamaError {
     LlamaError::Download { url: url.into(), reason: reason.into() }
 }
 
-/// Compares what came with what was expected, and removes it if it differs.
+/// Checks a downloaded file against what was expected, and removes it if it differs.
 fn check(url: &str, part: &Path, expected: &Expected) -> Result<(), LlamaError> {
     let bytes = length(part);
     let wrong = if let Some(wanted) = expected.bytes.filter(|&wanted| wanted != bytes) {
@@ -234,7 +233,7 @@ pub(super) fn sha256(reader: &mut impl Read) -> std::io::Result<String> {
     }
 }
 
-/// Where the range that an answer brings begins: `Content-Range: bytes START-END/TOTAL`.
+/// The START of an answer's `Content-Range: bytes START-END/TOTAL`.
 fn range_start(response: &Response<Body>) -> Option<u64> {
     let range = response.headers().get("content-range")?.to_str().ok()?;
     range.strip_prefix("bytes ")?.split_once('-')?.0.parse().ok()
@@ -246,7 +245,7 @@ fn part_of(target: &Path) -> PathBuf {
     part.into()
 }
 
-/// The length of a file; none is as good as an empty one.
+/// The length of a file; 0 if there is none.
 fn length(path: &Path) -> u64 {
     path.metadata().map_or(0, |metadata| metadata.len())
 }
@@ -270,7 +269,7 @@ mod tests {
         Expected { bytes: Some(TEXT.len() as u64), sha256: Some(digest) }
     }
 
-    /// Fetches from a server into `dir/model`, with `part` left of an earlier download.
+    /// Fetches from a server into `dir/model`, with `part` left by an earlier download.
     fn fetch(server: &Server, dir: &Path, part: Option<&str>) -> Result<String, String> {
         let target = dir.join("model");
         if let Some(part) = part {

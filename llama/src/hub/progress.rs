@@ -1,10 +1,10 @@
-//! What a waiting user sees: on standard error, and only where that is a terminal.
+//! Progress on standard error, shown only where that is a terminal.
 
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-/// The progress of a download, of which `start` bytes are there.
+/// A progress bar of a download of which `start` bytes are there already.
 pub(super) fn bytes_of(url: &str, start: u64, total: Option<u64>) -> ProgressBar {
     let template = match total {
         Some(_) => "{msg} [{bar:30}] {bytes}/{total_bytes} {bytes_per_sec}, {eta} left",
@@ -20,7 +20,7 @@ pub(super) fn bytes_of(url: &str, start: u64, total: Option<u64>) -> ProgressBar
     bar
 }
 
-/// A sign of life while something without measurable progress goes on.
+/// A spinner for work whose progress cannot be measured.
 pub(super) fn spinner(message: String) -> ProgressBar {
     let spinner = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr()).with_message(message);
     spinner.enable_steady_tick(Duration::from_millis(200));

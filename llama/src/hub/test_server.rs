@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
-/// A server that answers every request with what a function of it gives, until dropped.
+/// A server that answers each request by calling a function, until it is dropped.
 pub(super) struct Server {
     address: String,
     stop: Arc<AtomicBool>,
@@ -14,13 +14,13 @@ pub(super) struct Server {
     thread: Option<JoinHandle<()>>,
 }
 
-/// What a client asked.
+/// A client's request.
 pub(super) struct Request {
     pub path: String,
     headers: Vec<(String, String)>,
 }
 
-/// What it gets.
+/// The server's answer.
 pub(super) struct Reply {
     status: u16,
     headers: Vec<String>,
@@ -54,7 +54,7 @@ impl Server {
         format!("http://{}", self.address)
     }
 
-    /// Where the range of each request began.
+    /// The first byte that each request asked for.
     pub fn ranges(&self) -> Vec<Option<usize>> {
         self.ranges.lock().unwrap().clone()
     }
@@ -88,7 +88,7 @@ impl Request {
         self.headers.iter().find(|(found, _)| found == name).map(|(_, value)| value.as_str())
     }
 
-    /// Where the range that is asked for begins.
+    /// The first byte that is asked for.
     pub fn range(&self) -> Option<usize> {
         self.header("range")?.strip_prefix("bytes=")?.strip_suffix('-')?.parse().ok()
     }
@@ -134,7 +134,7 @@ impl Reply {
         }
         head += "Connection: close\r\n\r\n";
         let body = &self.body[..self.body.len().min(self.cut_after)];
-        // A client that has gone away is no failure of the server.
+        // Ignored: the client may have gone away.
         drop(stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body)));
     }
 }

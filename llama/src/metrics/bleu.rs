@@ -8,39 +8,39 @@
 //!
 //! Source: Papineni et al. 2002, ACL P02-1040; Post 2018, arXiv:1804.08771.
 
+use super::comparison::{Comparison, is_python_space};
 use super::ngrams::{matches, total};
 use super::tokenizer_13a::tokenize;
-use super::{Pair, is_python_space};
 
 /// Longest run of words that counts.
 const ORDER: usize = 4;
 
 /// BLEU of all pairs together, from 0 to 100; 0 if there are none. Matches are summed before anything
 /// is divided, so it is not the mean of [`sentence_bleu`].
-pub fn corpus_bleu<'a>(pairs: impl IntoIterator<Item = Pair<'a>>) -> f64 {
-    let mut statistics = Statistics::default();
+pub fn corpus_bleu<'a>(pairs: impl IntoIterator<Item = Comparison<'a>>) -> f64 {
+    let mut statistics = BleuStatistics::default();
     pairs.into_iter().for_each(|pair| statistics.add(pair));
-    statistics.bleu(Order::Full)
+    statistics.bleu(NgramOrders::Full)
 }
 
 /// BLEU of one pair, from 0 to 100. A prediction of fewer than 4 words is measured by the runs it has
 /// (sacrebleu's `effective_order`).
-pub fn sentence_bleu(pair: Pair<'_>) -> f64 {
-    let mut statistics = Statistics::default();
+pub fn sentence_bleu(pair: Comparison<'_>) -> f64 {
+    let mut statistics = BleuStatistics::default();
     statistics.add(pair);
-    statistics.bleu(Order::Effective)
+    statistics.bleu(NgramOrders::Effective)
 }
 
 /// Over which runs the mean is taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Order {
+enum NgramOrders {
     Full,
-    /// Those that the predictions have.
+    /// Only runs of lengths that the predictions have.
     Effective,
 }
 
 #[derive(Debug, Default)]
-struct Statistics {
+struct BleuStatistics {
     prediction_words: usize,
     reference_words: usize,
     /// Runs of n + 1 words that match, and all that the predictions have.
@@ -48,8 +48,8 @@ struct Statistics {
     totals: [usize; ORDER],
 }
 
-impl Statistics {
-    fn add(&mut self, pair: Pair<'_>) {
+impl BleuStatistics {
+    fn add(&mut self, pair: Comparison<'_>) {
         let (prediction, reference) = (tokenize(pair.prediction), tokenize(pair.reference));
         let (prediction, reference) = (words(&prediction), words(&reference));
         self.prediction_words += prediction.len();
@@ -60,7 +60,7 @@ impl Statistics {
         }
     }
 
-    fn bleu(&self, order: Order) -> f64 {
+    fn bleu(&self, order: NgramOrders) -> f64 {
         if self.matches.iter().all(|&found| found == 0) {
             return 0.0;
         }
@@ -76,7 +76,7 @@ impl Statistics {
             };
             logs.push((found / all as f64).ln());
         }
-        if order == Order::Full && logs.len() < ORDER {
+        if order == NgramOrders::Full && logs.len() < ORDER {
             return 0.0;
         }
         let (c, r) = (self.prediction_words as f64, self.reference_words as f64);

@@ -9,8 +9,8 @@
 //!
 //! Source: Popović 2015, ACL W15-3049.
 
+use super::comparison::{Comparison, is_python_space};
 use super::ngrams::{matches, total};
-use super::{Pair, is_python_space};
 
 /// Longest run of characters that counts.
 const ORDER: usize = 6;
@@ -18,14 +18,14 @@ const BETA: f64 = 2.0;
 
 /// chrF of all pairs together, from 0 to 100; 0 if there are none. Matches are summed before anything
 /// is divided, so it is not the mean of [`sentence_chrf`].
-pub fn corpus_chrf<'a>(pairs: impl IntoIterator<Item = Pair<'a>>) -> f64 {
-    let mut statistics = Statistics::default();
+pub fn corpus_chrf<'a>(pairs: impl IntoIterator<Item = Comparison<'a>>) -> f64 {
+    let mut statistics = ChrfStatistics::default();
     pairs.into_iter().for_each(|pair| statistics.add(pair));
     statistics.chrf()
 }
 
 /// chrF of one pair, from 0 to 100.
-pub fn sentence_chrf(pair: Pair<'_>) -> f64 {
+pub fn sentence_chrf(pair: Comparison<'_>) -> f64 {
     corpus_chrf([pair])
 }
 
@@ -38,10 +38,10 @@ struct Count {
 }
 
 #[derive(Debug, Default)]
-struct Statistics([Count; ORDER]);
+struct ChrfStatistics([Count; ORDER]);
 
-impl Statistics {
-    fn add(&mut self, pair: Pair<'_>) {
+impl ChrfStatistics {
+    fn add(&mut self, pair: Comparison<'_>) {
         let (prediction, reference) = (characters(pair.prediction), characters(pair.reference));
         for (n, count) in (1..).zip(&mut self.0) {
             let wanted = total(reference.len(), n);

@@ -5,13 +5,16 @@ use std::collections::BTreeMap;
 use engine::Nll;
 use serde::Serialize;
 
-use super::{Pair, Rouge, corpus_bleu, corpus_chrf, exact_match};
+use super::bleu::corpus_bleu;
+use super::chrf::corpus_chrf;
+use super::comparison::{Comparison, exact_match};
+use super::rouge::Rouge;
 
 /// One row of a data set with a model's answer to it.
 #[derive(Debug, Clone, Copy)]
-pub struct Answer<'a> {
+pub struct AnsweredRow<'a> {
     /// The answer beside the one wanted.
-    pub pair: Pair<'a>,
+    pub pair: Comparison<'a>,
     /// How likely the model found the answer that was wanted.
     pub nll: Nll,
     /// What kind of question it was, where the data says.
@@ -52,8 +55,8 @@ pub struct Evaluation {
 
 impl Evaluation {
     /// Scores all answers.
-    pub fn of(answers: &[Answer<'_>]) -> Self {
-        let mut groups: BTreeMap<&str, Vec<Answer<'_>>> = BTreeMap::new();
+    pub fn of(answers: &[AnsweredRow<'_>]) -> Self {
+        let mut groups: BTreeMap<&str, Vec<AnsweredRow<'_>>> = BTreeMap::new();
         if answers.iter().any(|answer| answer.category.is_some()) {
             for &answer in answers {
                 groups.entry(answer.category.unwrap_or_default()).or_default().push(answer);
@@ -66,7 +69,7 @@ impl Evaluation {
 
 impl Scores {
     /// Scores some answers.
-    pub fn of(answers: &[Answer<'_>]) -> Self {
+    pub fn of(answers: &[AnsweredRow<'_>]) -> Self {
         let pairs = || answers.iter().map(|answer| answer.pair);
         let mean = |sum: f64| sum / answers.len().max(1) as f64;
         let (mut nll, mut rouge1, mut rouge2, mut rouge_l) = (Nll::default(), 0.0, 0.0, 0.0);
@@ -100,9 +103,9 @@ mod tests {
         reference: &'a str,
         category: Option<&'a str>,
         tokens: usize,
-    ) -> Answer<'a> {
+    ) -> AnsweredRow<'a> {
         let nll = Nll { sum: 2.0, tokens };
-        Answer { pair: Pair { prediction, reference }, nll, category }
+        AnsweredRow { pair: Comparison { prediction, reference }, nll, category }
     }
 
     #[test]

@@ -50,8 +50,8 @@ fn fixture() -> Fixture {
 }
 
 impl Case {
-    fn pair(&self) -> Pair<'_> {
-        Pair { prediction: &self.prediction, reference: &self.reference }
+    fn pair(&self) -> Comparison<'_> {
+        Comparison { prediction: &self.prediction, reference: &self.reference }
     }
 }
 
@@ -109,7 +109,7 @@ fn a_corpus_is_scored_as_one() {
 
 #[test]
 fn only_white_space_around_an_answer_may_differ() {
-    let matches = |prediction, reference| exact_match(Pair { prediction, reference });
+    let matches = |prediction, reference| exact_match(Comparison { prediction, reference });
     assert!(matches(" Yes.\n", "Yes."));
     assert!(!matches("yes.", "Yes."));
     assert!(!matches("Yes .", "Yes."));

@@ -11,7 +11,7 @@
 //!
 //! Source: Lin 2004, ACL W04-1013.
 
-use super::Pair;
+use super::comparison::Comparison;
 use super::ngrams::{matches, total};
 use super::porter;
 
@@ -47,7 +47,7 @@ pub struct RougeScore {
 
 impl Rouge {
     /// Scores one pair.
-    pub fn score(&self, pair: Pair<'_>) -> RougeScores {
+    pub fn score(&self, pair: Comparison<'_>) -> RougeScores {
         let (prediction, reference) = (self.words(pair.prediction), self.words(pair.reference));
         let of_runs = |n| {
             let found = matches(&prediction, &reference, n);

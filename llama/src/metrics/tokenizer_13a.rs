@@ -1,6 +1,6 @@
 //! The words that BLEU counts: sacrebleu's tokenizer `13a`, which is that of WMT's `mteval-v13a.pl`.
 
-use super::is_python_space;
+use super::comparison::is_python_space;
 
 /// The words and punctuation marks of `text`, as one text in which white space separates them.
 pub fn tokenize(text: &str) -> String {

@@ -1,4 +1,4 @@
-//! The two layers that BERT is made of, and how they come out of a checkpoint.
+//! The two layers that BERT is made of, and how they are read from a checkpoint.
 
 use burn::tensor::{Tensor, module};
 use engine::{EngineError, Weight, WeightSource};
@@ -36,16 +36,16 @@ impl LayerNorm {
 }
 
 /// A checkpoint under BERT's names.
-pub(super) struct Weights<'a, S> {
+pub(super) struct BertWeights<'a, S> {
     source: &'a mut S,
     prefix: &'static str,
 }
 
-impl<'a, S: WeightSource> Weights<'a, S> {
+impl<'a, S: WeightSource> BertWeights<'a, S> {
     /// Checkpoints of `BertModel` have no prefix; those of a model with a head on top have `bert.`.
     pub fn new(source: &'a mut S) -> Self {
         let prefix = if source.contains("bert.embeddings.word_embeddings.weight") { "bert." } else { "" };
-        Weights { source, prefix }
+        BertWeights { source, prefix }
     }
 
     pub fn matrix(&mut self, name: &str, shape: [usize; 2]) -> Result<Tensor<2>, S::Error> {

@@ -49,7 +49,7 @@ impl Key {
         fields.map(|(name, value)| (name.to_string(), value)).into()
     }
 
-    /// What `metadata` says otherwise, as a clause.
+    /// What differs from `metadata`, as a clause.
     fn difference(&self, metadata: &HashMap<String, String>) -> Option<String> {
         let expected = self.metadata();
         let differs = |name: &&str| metadata.get(*name) != expected.get(*name);

@@ -24,7 +24,7 @@ impl Point for UnitVector {
 }
 
 impl Graph {
-    /// Most results that a search can give; beyond it, the truth must be scanned for.
+    /// Most results that a search can give; more need an exact scan.
     pub const MAX_RESULTS: usize = EF_SEARCH;
 
     pub fn build(vectors: &[UnitVector]) -> Graph {

@@ -37,7 +37,7 @@ impl UnitVector {
         Some(UnitVector(values.into()))
     }
 
-    /// Embeds `texts`, and checks that the embedder gave what it promises.
+    /// Embeds `texts`, and checks the number and length of the vectors that the embedder gave.
     pub fn embed(embedder: &dyn Embedder, texts: &[&str]) -> Result<Vec<Self>, RagError> {
         let bad = |reason| RagError::Embedding { embedder: embedder.id().to_string(), reason };
         let vectors = embedder.embed(texts)?;

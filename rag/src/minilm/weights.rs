@@ -1,18 +1,18 @@
-//! A safetensors file as BERT's source of weights.
+//! Gives BERT the tensors of a safetensors file.
 
 use burn::tensor::{Device, Tensor, TensorData};
 use engine::{Weight, WeightSource};
-use llama::safetensors::Safetensors;
+use llama::files::safetensors::Safetensors;
 
 use crate::RagError;
 
 /// The tensors of `file`, placed on `device`.
-pub(super) struct Weights {
+pub(super) struct SafetensorsWeights {
     pub file: Safetensors,
     pub device: Device,
 }
 
-impl WeightSource for Weights {
+impl WeightSource for SafetensorsWeights {
     type Error = RagError;
 
     fn contains(&self, name: &str) -> bool {

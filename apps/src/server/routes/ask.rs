@@ -1,4 +1,4 @@
-//! `POST /v1/ask`: a question in, an answer that rests on the knowledge base out, with the passages.
+//! `POST /v1/ask`: answers a question from the knowledge base, and returns the passages used.
 
 use std::time::Instant;
 
@@ -76,7 +76,7 @@ fn search(state: &AppState, question: &str, k: usize) -> Result<Vec<Hit>, ApiErr
 fn prompt(state: &AppState, question: &str, hits: &[Hit]) -> Result<Vec<u32>, ApiError> {
     let bare = state.prompts.grounded(question, None)?.len();
     let room = state.scheduler.context_length().saturating_sub(bare);
-    // A quarter at least for the answer, in a context too short for both.
+    // In a short context at least a quarter is kept for the answer.
     let budget = room.saturating_sub(MAX_TOKENS.min(room / 4));
     let count =
         |context: &str| state.prompts.grounded(question, Some(context)).map(|tokens| tokens.len() - bare);

@@ -5,7 +5,7 @@ use axum::response::Response;
 use llama::Message;
 use serde::Deserialize;
 
-use super::openai::{Kind, Parameters, respond};
+use super::openai::{Endpoint, OpenAiParameters, respond};
 use super::{Body, blocking};
 use crate::error::ApiError;
 use crate::state::Shared;
@@ -15,7 +15,7 @@ use crate::state::Shared;
 pub struct ChatRequest {
     messages: Vec<ChatMessage>,
     #[serde(flatten)]
-    parameters: Parameters,
+    parameters: OpenAiParameters,
 }
 
 #[derive(Debug, Deserialize)]
@@ -38,12 +38,12 @@ enum Role {
 #[serde(untagged, expecting = "content must be a string or a list of text parts")]
 enum Content {
     Text(String),
-    Parts(Vec<Part>),
+    Parts(Vec<ContentPart>),
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(tag = "type", rename_all = "lowercase")]
-enum Part {
+enum ContentPart {
     Text { text: String },
 }
 
@@ -56,7 +56,7 @@ impl From<ChatMessage> for Message {
         };
         let content = match message.content {
             Content::Text(text) => text,
-            Content::Parts(parts) => parts.into_iter().map(|Part::Text { text }| text).collect(),
+            Content::Parts(parts) => parts.into_iter().map(|ContentPart::Text { text }| text).collect(),
         };
         Message::new(role, content)
     }
@@ -67,8 +67,8 @@ pub async fn chat(State(state): State<Shared>, Body(body): Body<ChatRequest>) ->
     let messages: Vec<Message> = body.messages.into_iter().map(Message::from).collect();
     let prompts = state.prompts.clone();
     let prompt = blocking(move || prompts.chat(&messages)).await?;
-    let request = body.parameters.request(prompt, usize::MAX)?; // the context length ends it
-    respond(&state, Kind::Chat, &body.parameters, request).await
+    let request = body.parameters.request(prompt, usize::MAX)?; // limited by the context length only
+    respond(&state, Endpoint::Chat, &body.parameters, request).await
 }
 
 #[cfg(test)]
@@ -99,7 +99,7 @@ mod tests {
             json!([{"index": 0, "message": {"role": "assistant", "content": "user: Hello"}, "logprobs": null,
                 "finish_reason": "stop"}])
         );
-        // 12 bytes in, the line and the end token out
+        // 12 bytes of prompt; the answer is the line and the end token.
         assert_eq!(
             answer["usage"],
             json!({"prompt_tokens": 12, "completion_tokens": 12, "total_tokens": 24})

@@ -4,7 +4,7 @@ use axum::extract::State;
 use axum::response::Response;
 use serde::Deserialize;
 
-use super::openai::{Kind, Parameters, respond};
+use super::openai::{Endpoint, OpenAiParameters, respond};
 use super::parameters::OneOrMany;
 use super::{Body, blocking};
 use crate::error::ApiError;
@@ -18,7 +18,7 @@ const MAX_TOKENS: usize = 16;
 pub struct CompletionRequest {
     prompt: OneOrMany,
     #[serde(flatten)]
-    parameters: Parameters,
+    parameters: OpenAiParameters,
 }
 
 /// Continues the prompt.
@@ -33,7 +33,7 @@ pub async fn completions(
     let prompts = state.prompts.clone();
     let prompt = blocking(move || prompts.raw(&prompt)).await?;
     let request = body.parameters.request(prompt, MAX_TOKENS)?;
-    respond(&state, Kind::Text, &body.parameters, request).await
+    respond(&state, Endpoint::Text, &body.parameters, request).await
 }
 
 #[cfg(test)]

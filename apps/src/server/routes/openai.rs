@@ -1,5 +1,4 @@
-//! What OpenAI's two ways to generate have in common: parameters, and the shape of answers and of
-//! their streams.
+//! The common part of OpenAI's two endpoints that generate: parameters, and the form of answers and streams.
 
 use std::convert::Infallible;
 
@@ -18,7 +17,7 @@ use crate::state::{AppState, now};
 /// OpenAI's parameters of generation, with `top_k`, `min_p`, `repetition_penalty` and `ignore_eos` as
 /// vLLM adds them. Others are ignored.
 #[derive(Debug, Default, Deserialize)]
-pub struct Parameters {
+pub struct OpenAiParameters {
     max_tokens: Option<usize>,
     max_completion_tokens: Option<usize>,
     temperature: Option<f32>,
@@ -40,7 +39,7 @@ struct StreamOptions {
     include_usage: bool,
 }
 
-impl Parameters {
+impl OpenAiParameters {
     /// The request that continues `prompt`, by `max_tokens` where these parameters do not say.
     ///
     /// # Errors
@@ -68,9 +67,9 @@ impl Parameters {
     }
 }
 
-/// Which of the two.
+/// The OpenAI endpoint being answered.
 #[derive(Debug, Clone, Copy)]
-pub enum Kind {
+pub enum Endpoint {
     /// `/v1/chat/completions`
     Chat,
     /// `/v1/completions`
@@ -83,15 +82,15 @@ pub enum Kind {
 /// If the model is overloaded, the request can never be answered, or the model fails.
 pub async fn respond(
     state: &AppState,
-    kind: Kind,
-    parameters: &Parameters,
+    kind: Endpoint,
+    parameters: &OpenAiParameters,
     request: Request,
 ) -> Result<Response, ApiError> {
     let envelope = Envelope {
         kind,
         id: state.answer_id(match kind {
-            Kind::Chat => "chatcmpl",
-            Kind::Text => "cmpl",
+            Endpoint::Chat => "chatcmpl",
+            Endpoint::Text => "cmpl",
         }),
         created: now(),
         model: state.model.clone(),
@@ -106,9 +105,9 @@ pub async fn respond(
         let completion = answer.complete().await?;
         let (text, finish) = (completion.text, completion.finish.as_str());
         let choice = match kind {
-            Kind::Chat => json!({"index": 0, "message": {"role": "assistant", "content": text},
+            Endpoint::Chat => json!({"index": 0, "message": {"role": "assistant", "content": text},
                 "logprobs": null, "finish_reason": finish}),
-            Kind::Text => json!({"index": 0, "text": text, "logprobs": null, "finish_reason": finish}),
+            Endpoint::Text => json!({"index": 0, "text": text, "logprobs": null, "finish_reason": finish}),
         };
         let mut body = envelope.wrap(json!([choice]), false);
         body["usage"] = envelope.usage(completion.tokens);
@@ -116,9 +115,9 @@ pub async fn respond(
     }
 }
 
-/// What stands around every choice.
+/// The fields of an answer around its choice.
 struct Envelope {
-    kind: Kind,
+    kind: Endpoint,
     id: String,
     created: u64,
     model: String,
@@ -129,9 +128,9 @@ struct Envelope {
 impl Envelope {
     fn wrap(&self, choices: Value, streamed: bool) -> Value {
         let object = match (self.kind, streamed) {
-            (Kind::Chat, false) => "chat.completion",
-            (Kind::Chat, true) => "chat.completion.chunk",
-            (Kind::Text, _) => "text_completion",
+            (Endpoint::Chat, false) => "chat.completion",
+            (Endpoint::Chat, true) => "chat.completion.chunk",
+            (Endpoint::Text, _) => "text_completion",
         };
         json!({"id": self.id, "object": object, "created": self.created, "model": self.model,
             "choices": choices})
@@ -145,8 +144,8 @@ impl Envelope {
     /// An event with one choice; in a chat `delta` is the message's part, else it is left out.
     fn chunk(&self, delta: Value, text: &str, finish: Option<&str>) -> Event {
         let choice = match self.kind {
-            Kind::Chat => json!({"index": 0, "delta": delta, "logprobs": null, "finish_reason": finish}),
-            Kind::Text => json!({"index": 0, "text": text, "logprobs": null, "finish_reason": finish}),
+            Endpoint::Chat => json!({"index": 0, "delta": delta, "logprobs": null, "finish_reason": finish}),
+            Endpoint::Text => json!({"index": 0, "text": text, "logprobs": null, "finish_reason": finish}),
         };
         let mut body = self.wrap(json!([choice]), true);
         if self.usage_in_stream {
@@ -162,8 +161,8 @@ impl Envelope {
         tokens: impl Stream<Item = Result<Token, GenerateError>> + Send,
     ) -> impl Stream<Item = Result<Event, Infallible>> + Send {
         let role = match self.kind {
-            Kind::Chat => Some(self.chunk(json!({"role": "assistant", "content": ""}), "", None)),
-            Kind::Text => None,
+            Endpoint::Chat => Some(self.chunk(json!({"role": "assistant", "content": ""}), "", None)),
+            Endpoint::Text => None,
         };
         let rest =
             tokens.enumerate().flat_map(move |(index, token)| stream::iter(self.token(index + 1, token)));

@@ -52,5 +52,5 @@ pub fn seed(seed: Option<i64>) -> u64 {
 
 /// A seed that differs each time.
 pub fn random_seed() -> u64 {
-    RandomState::new().hash_one(()) // the hasher's keys are random, and so is its hash of nothing
+    RandomState::new().hash_one(()) // random, because the hasher's keys are
 }

@@ -1,5 +1,4 @@
-//! `POST /prod/predict`: a raw prompt in, the new text out, as a SageMaker endpoint of Hugging Face's
-//! container takes and gives it.
+//! `POST /prod/predict`: continues a raw prompt, in the format of SageMaker endpoints with Hugging Face's container.
 
 use axum::Json;
 use axum::extract::State;
@@ -20,12 +19,12 @@ const MAX_NEW_TOKENS: usize = 256;
 pub struct PredictRequest {
     inputs: String,
     #[serde(default)]
-    parameters: Option<Parameters>,
+    parameters: Option<PredictParameters>,
 }
 
 /// Hugging Face's names for the parameters of generation.
 #[derive(Debug, Default, Deserialize)]
-struct Parameters {
+struct PredictParameters {
     max_new_tokens: Option<usize>,
     do_sample: Option<bool>,
     temperature: Option<f32>,
@@ -36,7 +35,7 @@ struct Parameters {
     seed: Option<i64>,
 }
 
-impl Parameters {
+impl PredictParameters {
     /// Greedy, unless `do_sample` or a temperature asks for sampling.
     fn sampling(&self) -> Sampling {
         let temperature = match (self.do_sample, self.temperature) {

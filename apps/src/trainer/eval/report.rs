@@ -5,30 +5,30 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use engine::Nll;
 use llama::dataset::Row;
-use llama::metrics::{Evaluation, Pair, Rouge, Scores};
+use llama::metrics::{Comparison, Evaluation, Rouge, Scores};
 use minijinja::Environment;
 use minijinja::value::Serde;
 use serde::Serialize;
 
 use crate::cli::EvalArgs;
 
-/// Everything that is reported; serialized, it is the JSON.
+/// The whole report; serialized, it is the JSON.
 #[derive(Debug, Serialize)]
-pub struct Report<'a> {
+pub struct EvalReport<'a> {
     model: &'a str,
     adapter: Option<&'a Path>,
     data: &'a Path,
     max_tokens: usize,
-    rows: Rows,
+    rows: EvalRowCounts,
     /// How the figures were computed, in the metrics' own notation.
     signatures: Signatures,
     scores: SideBySide<Evaluation>,
-    answers: Vec<Line<'a>>,
+    answers: Vec<AnsweredLine<'a>>,
 }
 
-/// How many rows went where.
+/// Numbers of rows by their use.
 #[derive(Debug, Clone, Default, Serialize)]
-pub struct Rows {
+pub struct EvalRowCounts {
     pub scored: usize,
     /// Left out: no instruction or no response.
     pub blank: usize,
@@ -38,7 +38,7 @@ pub struct Rows {
     pub dropped: usize,
 }
 
-/// The model's and, where there is one, the adapter's.
+/// A value of the model alone and, if there is an adapter, one with it.
 #[derive(Debug, Clone, Serialize)]
 pub struct SideBySide<T> {
     pub base: T,
@@ -46,7 +46,7 @@ pub struct SideBySide<T> {
     pub adapter: Option<T>,
 }
 
-/// What a model made of one row.
+/// A model's output for one row.
 #[derive(Debug, Clone, Serialize)]
 pub struct Output {
     /// Its own answer.
@@ -58,9 +58,9 @@ pub struct Output {
     rouge_l: f64,
 }
 
-/// One row with what the models made of it.
+/// One row with the models' outputs.
 #[derive(Debug, Serialize)]
-struct Line<'a> {
+struct AnsweredLine<'a> {
     instruction: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     context: Option<&'a str>,
@@ -113,7 +113,7 @@ impl<T> SideBySide<T> {
 impl Output {
     /// A model's answer where `reference` was wanted, which it found as likely as `nll` says.
     pub fn new(text: String, reference: &str, nll: Nll) -> Self {
-        let rouge_l = Rouge::default().score(Pair { prediction: &text, reference }).rouge_l.fmeasure;
+        let rouge_l = Rouge::default().score(Comparison { prediction: &text, reference }).rouge_l.fmeasure;
         Self { text, nll: nll.sum, tokens: nll.tokens, rouge_l }
     }
 
@@ -122,17 +122,17 @@ impl Output {
     }
 }
 
-impl<'a> Report<'a> {
+impl<'a> EvalReport<'a> {
     /// Puts together the figures and, row by row, the models' outputs.
     pub fn new(
         args: &'a EvalArgs,
-        rows: Rows,
+        rows: EvalRowCounts,
         scores: SideBySide<Evaluation>,
         questions: &[&'a Row],
         outputs: SideBySide<Vec<Output>>,
     ) -> Self {
         let mut adapter = outputs.adapter.map(Vec::into_iter);
-        let lines = questions.iter().zip(outputs.base).map(|(row, base)| Line {
+        let lines = questions.iter().zip(outputs.base).map(|(row, base)| AnsweredLine {
             instruction: row.question(),
             context: row.context(),
             category: row.category.as_deref(),
@@ -166,7 +166,7 @@ impl<'a> Report<'a> {
             text += cells.collect::<Vec<_>>().join("  ").trim_end();
             text.push('\n');
         }
-        let Rows { blank, truncated, dropped, .. } = self.rows;
+        let EvalRowCounts { blank, truncated, dropped, .. } = self.rows;
         for (count, what) in [
             (blank, "blank rows left out"),
             (dropped, "rows left out whose prompts alone fill the model's context"),
@@ -179,7 +179,7 @@ impl<'a> Report<'a> {
         text
     }
 
-    /// A page that needs nothing but itself.
+    /// A web page that refers to no other file.
     pub fn html(&self) -> Result<String> {
         let mut environment = Environment::new();
         // The name's ending turns escaping on.

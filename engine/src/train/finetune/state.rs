@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use burn::tensor::Tensor;
 
 use super::Finetune;
-use crate::EngineError;
+use crate::error::EngineError;
 use crate::quant::DynamicMap;
 use crate::train::adamw::Moment;
 
@@ -85,10 +85,13 @@ impl Finetune {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::laws::{config, examples, lora_config, model};
+    use crate::adapter::lora::LoraConfig;
+    use crate::model::laws::{config, lora_config, model};
+    use crate::model::llama::Llama;
     use crate::ops::host_values::host_values;
-    use crate::under_test::{device, on_every_backend};
-    use crate::{AdamWConfig, Llama, LoraConfig};
+    use crate::train::adamw::AdamWConfig;
+    use crate::train::laws::examples;
+    use crate::under_test::on_every_backend;
 
     on_every_backend!(
         a_restored_run_goes_on_as_if_it_had_never_stopped,
@@ -148,7 +151,7 @@ mod tests {
         let before = (bits(&adapter(run.model())), bits(&moments(&run)), run.state().steps);
         for _ in 0..2 {
             let error = run.step(&[examples(2)], 1e-2).unwrap_err();
-            assert!(matches!(error, crate::EngineError::NotFinite { what: "loss" }), "{error}");
+            assert!(matches!(error, crate::error::EngineError::NotFinite { what: "loss" }), "{error}");
             assert!((bits(&adapter(run.model())), bits(&moments(&run)), run.state().steps) == before);
         }
     }

@@ -3,8 +3,8 @@
 use serde_json::json;
 
 use super::*;
-use crate::ChatTemplate;
 use crate::dataset::{PromptFormat, Row};
+use crate::text::chat_template::ChatTemplate;
 
 const EOS: &str = "<|end|>";
 const CHAT_ML: &str = "{% for m in messages %}<|turn|>{{ m.role }}\n{{ m.content }}<|stop|>\n{% endfor %}\
