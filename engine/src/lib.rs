@@ -13,6 +13,8 @@ mod cache;
 mod config;
 pub mod device;
 mod error;
+#[cfg(test)]
+mod every_backend;
 mod linear;
 mod model;
 pub mod ops;
@@ -21,8 +23,6 @@ mod rng;
 mod span;
 pub mod threads;
 mod train;
-#[cfg(test)]
-mod under_test;
 
 pub use adapter::AdapterId;
 pub use adapter::lora::{ALL_LINEAR, LoraConfig, LoraWeights};

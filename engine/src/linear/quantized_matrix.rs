@@ -1,5 +1,8 @@
 //! A block-quantized matrix on a device.
 
+#[cfg(test)]
+mod laws;
+
 use burn::tensor::{DType, Device, Int, Tensor};
 
 use crate::backend::weight_memory::{self, WeightMemory};

@@ -4,6 +4,7 @@
 use burn::tensor::{Tensor, TensorData};
 
 use crate::config::{AttentionBias, LlamaConfig};
+use crate::every_backend::{device, on_every_backend};
 use crate::linear::projection::Projection;
 use crate::linear::weight::Weight;
 use crate::model::laws::{
@@ -11,7 +12,6 @@ use crate::model::laws::{
 };
 use crate::ops::host_values::host_values;
 use crate::quant::Format;
-use crate::under_test::{device, on_every_backend};
 
 on_every_backend!(
     a_bias_is_added_to_what_the_weight_makes_in_every_form,

@@ -53,9 +53,9 @@ impl Footprint {
 mod tests {
     use crate::adapter::lora::LoraConfig;
     use crate::config::LlamaConfig;
+    use crate::every_backend::on_every_backend;
     use crate::model::laws::{config, lora_config, model};
     use crate::quant::Format;
-    use crate::under_test::on_every_backend;
 
     on_every_backend!(every_number_counts_once,);
 

@@ -8,13 +8,13 @@ use crate::cache::batch::{Batch, Outputs};
 use crate::cache::kv_cache::{CacheType, KvCache};
 use crate::config::{AttentionBias, LlamaConfig, RopeScaling};
 use crate::error::EngineError;
+use crate::every_backend::{device, on_every_backend};
 use crate::linear::quantized_matrix::QuantizedMatrix;
 use crate::linear::weight::{Weight, WeightSource};
 use crate::model::llama::Llama;
 use crate::ops::host_values::host_values;
 use crate::quant::Format;
 use crate::rng::mix;
-use crate::under_test::{device, on_every_backend};
 
 on_every_backend!(
     chunks_batches_and_fragmented_blocks_change_nothing,

@@ -196,8 +196,8 @@ mod tests {
     use super::*;
     use crate::cache::batch::Outputs;
     use crate::cache::kv_cache::CacheType;
+    use crate::every_backend::{device, on_every_backend};
     use crate::model::laws::{RandomWeights, config, logits, model, tokens};
-    use crate::under_test::{device, on_every_backend};
 
     on_every_backend!(
         a_tied_head_shares_the_table_after_dequantizing,

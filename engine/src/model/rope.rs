@@ -119,8 +119,8 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
+    use crate::every_backend::{device, on_every_backend};
     use crate::model::laws::config;
-    use crate::under_test::{device, on_every_backend};
 
     on_every_backend!(sine_and_cosine_have_yarns_magnitude,);
 

@@ -6,6 +6,7 @@ use crate::adapter::lora::{LoraConfig, LoraWeights};
 use crate::cache::batch::{Batch, Outputs};
 use crate::cache::kv_cache::{CacheType, KvCache};
 use crate::config::LlamaConfig;
+use crate::every_backend::{device, on_every_backend};
 use crate::model::laws::{RandomWeights, config, lora_config, model, random_adapter, tokens};
 use crate::model::llama::Llama;
 use crate::ops::host_values::host_values;
@@ -13,7 +14,6 @@ use crate::ops::quantized::Arithmetic;
 use crate::quant::Format;
 use crate::rng::mix;
 use crate::threads;
-use crate::under_test::{device, on_every_backend};
 use burn::tensor::{Tensor, TensorData};
 
 // The promise is the CPU kernels': other backends sum as they like.

@@ -15,8 +15,8 @@ use super::dropout::{Mask, dropout};
 use super::fused::FusedOps;
 use super::paged::{self, BLOCK, LayerCache, PagedSequence, Pages};
 use super::{rms_norm::rms_norm, rotary::rotary, swiglu::swiglu};
+use crate::every_backend::{device, on_every_backend};
 use crate::ops::host_values::host_values;
-use crate::under_test::{device, on_every_backend};
 
 on_every_backend!(
     the_reference_of_attention_is_a_mean_of_what_is_seen,

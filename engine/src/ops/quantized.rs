@@ -1,9 +1,6 @@
 //! Products with a block-quantized matrix: a backend extension whose default bodies dequantize with
 //! ordinary burn ops and are the reference; `Flex` overrides them with CPU kernels.
 
-#[cfg(test)]
-mod laws;
-
 use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind, unary};

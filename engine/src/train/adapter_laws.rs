@@ -9,6 +9,7 @@ use crate::adapter::lora::Dropout;
 use crate::adapter::lora::{LoraConfig, LoraWeights};
 use crate::adapter::row_adapters::RowAdapters;
 use crate::config::LlamaConfig;
+use crate::every_backend::{device, on_every_backend};
 use crate::linear::projection::Projection;
 use crate::linear::weight::Weight;
 use crate::model::laws::{
@@ -22,7 +23,6 @@ use crate::train::adamw::AdamWConfig;
 use crate::train::example::Example;
 use crate::train::finetune::Finetune;
 use crate::train::laws::examples;
-use crate::under_test::{device, on_every_backend};
 
 on_every_backend!(
     all_linear_is_every_projection_but_the_head,

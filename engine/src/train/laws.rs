@@ -4,6 +4,7 @@
 use crate::adapter::lora::LoraWeights;
 use crate::config::{LlamaConfig, RopeScaling};
 use crate::error::EngineError;
+use crate::every_backend::on_every_backend;
 use crate::model::laws::{assert_close, biased, config, logits, lora_config, model, random_adapter, tokens};
 use crate::model::llama::Llama;
 use crate::ops::host_values::host_values;
@@ -12,7 +13,6 @@ use crate::quant::Format;
 use crate::train::adamw::AdamWConfig;
 use crate::train::example::Example;
 use crate::train::finetune::Finetune;
-use crate::under_test::on_every_backend;
 
 on_every_backend!(
     the_training_forward_is_the_inference_forward,

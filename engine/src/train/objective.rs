@@ -28,12 +28,12 @@ pub fn negative_log_likelihood(log_probs: &[&[f32]], tokens: usize) -> Loss {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::every_backend::on_every_backend;
     use crate::model::laws::{config, lora_config, model, random_adapter};
     use crate::model::llama::Llama;
     use crate::train::adamw::AdamWConfig;
     use crate::train::finetune::Finetune;
     use crate::train::laws::{examples, parameters};
-    use crate::under_test::on_every_backend;
 
     on_every_backend!(a_preference_loss_needs_no_engine, a_loss_without_a_slope_for_each_token_is_refused);
 

@@ -4,9 +4,9 @@ use burn::tensor::TensorData;
 use proptest::prelude::*;
 
 use super::*;
+use crate::every_backend::{device, on_every_backend};
 use crate::ops::host_values::host_values;
 use crate::rng::mix;
-use crate::under_test::{device, on_every_backend};
 
 on_every_backend!(the_op_is_its_reference, the_default_gradients_are_the_kernels,);
 

@@ -4,10 +4,10 @@ use burn::tensor::{Tensor, TensorData};
 use serde_json::Value;
 
 use super::{AdamW, AdamWConfig, Moment};
+use crate::every_backend::{device, on_every_backend};
 use crate::model::laws::RandomWeights;
 use crate::ops::host_values::host_values;
 use crate::quant::DynamicMap;
-use crate::under_test::{device, on_every_backend};
 
 on_every_backend!(
     steps_in_eight_bits_are_those_of_bitsandbytes,

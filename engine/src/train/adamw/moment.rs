@@ -128,8 +128,8 @@ impl Blockwise {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::every_backend::{device, on_every_backend};
     use crate::rng::mix;
-    use crate::under_test::{device, on_every_backend};
 
     on_every_backend!(
         a_number_becomes_the_nearest_of_its_blocks,

@@ -86,12 +86,12 @@ impl Finetune {
 mod tests {
     use super::*;
     use crate::adapter::lora::LoraConfig;
+    use crate::every_backend::on_every_backend;
     use crate::model::laws::{config, lora_config, model};
     use crate::model::llama::Llama;
     use crate::ops::host_values::host_values;
     use crate::train::adamw::AdamWConfig;
     use crate::train::laws::examples;
-    use crate::under_test::on_every_backend;
 
     on_every_backend!(
         a_restored_run_goes_on_as_if_it_had_never_stopped,

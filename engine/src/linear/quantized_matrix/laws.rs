@@ -2,12 +2,12 @@
 
 use burn::tensor::{Tensor, TensorData};
 
+use crate::every_backend::{device, on_every_backend};
 use crate::linear::quantized_matrix::QuantizedMatrix;
 use crate::ops::dense;
 use crate::ops::host_values::host_values;
 use crate::ops::quantized::Arithmetic;
 use crate::quant::{Format, Nf4, dequantize, quantize};
-use crate::under_test::{device, on_every_backend};
 
 on_every_backend!(
     packed_values_are_the_blocks_values_bit_for_bit,

@@ -29,12 +29,12 @@ macro_rules! on_every_backend {
     ($($law:ident),* $(,)? $(; only flex: $($own:ident),+ $(,)?)?) => {
         #[cfg(feature = "flex")]
         mod flex {
-            $crate::under_test::on_backend!(burn::tensor::Device::flex(); $($law,)* $($($own,)+)?);
+            $crate::every_backend::on_backend!(burn::tensor::Device::flex(); $($law,)* $($($own,)+)?);
         }
 
         #[cfg(feature = "ndarray")]
         mod ndarray {
-            $crate::under_test::on_backend!($crate::device::parse("ndarray").unwrap(); $($law,)*);
+            $crate::every_backend::on_backend!($crate::device::parse("ndarray").unwrap(); $($law,)*);
         }
     };
 }
@@ -42,7 +42,7 @@ macro_rules! on_backend {
     ($device:expr; $($law:ident,)*) => {
         $(#[test]
         fn $law() {
-            $crate::under_test::on($device, super::$law);
+            $crate::every_backend::on($device, super::$law);
         })*
     };
 }
