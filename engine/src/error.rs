@@ -1,4 +1,4 @@
-//! What can be wrong with what the engine is given.
+//! The errors of the engine.
 
 /// An error of the engine.
 #[derive(Debug, thiserror::Error)]

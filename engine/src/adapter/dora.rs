@@ -24,7 +24,7 @@ impl Dora {
         Self { magnitude, norm: row_norms(directed) }
     }
 
-    /// What the outputs are multiplied by: `[1, out]`.
+    /// The factor of each output, magnitude over norm: `[1, out]`.
     pub fn factor(&self) -> Tensor<2> {
         self.magnitude.clone().div(self.norm.clone())
     }

@@ -25,7 +25,7 @@ use crate::ops::dropout::{Mask, dropout};
 use crate::ops::lora::LoraPart;
 use crate::rng::mix;
 
-/// What a LoRA adapter looks like, under PEFT's names (`adapter_config.json`).
+/// The configuration of a LoRA adapter, under PEFT's names (`adapter_config.json`).
 #[derive(Debug, Clone, PartialEq)]
 pub struct LoraConfig {
     /// Rank of the update.
@@ -65,7 +65,7 @@ impl Default for LoraConfig {
 }
 
 impl LoraConfig {
-    /// What `B·A` is multiplied by: `lora_alpha / r`, or `lora_alpha / sqrt(r)` with `use_rslora`.
+    /// The factor of `B·A`: `lora_alpha / r`, or `lora_alpha / sqrt(r)` with `use_rslora`.
     pub fn scale(&self) -> f32 {
         let r = self.r as f32;
         self.lora_alpha / if self.use_rslora { r.sqrt() } else { r }
@@ -159,12 +159,12 @@ impl Lora {
         lora
     }
 
-    /// What learns, in the optimizer's order.
+    /// The tensors that learn, in the optimizer's order.
     pub fn parameters(&self) -> impl Iterator<Item = &Tensor<2>> {
         [&self.a, &self.b].into_iter().chain(self.dora.as_ref().map(|dora| &dora.magnitude))
     }
 
-    /// What learns, in the optimizer's order.
+    /// The tensors that learn, in the optimizer's order.
     pub fn parameters_mut(&mut self) -> impl Iterator<Item = &mut Tensor<2>> {
         [&mut self.a, &mut self.b].into_iter().chain(self.dora.as_mut().map(|dora| &mut dora.magnitude))
     }
@@ -198,7 +198,7 @@ impl Lora {
         Tensor::from_data(TensorData::new(values, [r, inputs]), device)
     }
 
-    /// What it adds to a product, in some rows or in all.
+    /// The argument for [`lora`](crate::ops::lora::lora) in some rows or in all.
     pub fn part(&self, rows: Option<Arc<[usize]>>, dropout: Option<Dropout>) -> LoraPart<Tensor<2>> {
         LoraPart {
             rows,

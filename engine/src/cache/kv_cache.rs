@@ -21,7 +21,7 @@ pub enum CacheType {
 }
 
 impl CacheType {
-    /// Whether the device's backend has such numbers.
+    /// Whether the device's backend has tensors of these numbers.
     pub fn is_supported(self, device: &Device) -> bool {
         device.supports_dtype(self.dtype())
     }
@@ -49,7 +49,7 @@ pub struct KvCache {
     shape: MemoryShape,
 }
 
-/// What a layer's keys and values are made of.
+/// The shape and type of a layer's keys and values.
 #[derive(Debug, Clone)]
 struct MemoryShape {
     blocks: usize,
@@ -189,7 +189,7 @@ fn copied(memory: Tensor<4>, from: usize, to: usize) -> Tensor<4> {
     memory.slice_assign([to..to + 1, 0..a, 0..b, 0..c], block)
 }
 
-/// Where the tokens of one step go, what they see, and whose they are.
+/// The places of one step's tokens in the cache, and the adapters they are computed under.
 pub(crate) struct Plan {
     /// Position of every token in its sequence.
     pub positions: Vec<usize>,

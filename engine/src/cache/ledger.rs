@@ -25,7 +25,7 @@ pub(crate) struct Ledger {
 #[derive(Debug)]
 struct Sequence {
     adapter: Option<AdapterId>,
-    /// What was planned, and where computed, the tokens behind the keys and values.
+    /// The tokens of its positions: of the first `computed` the keys and values are written, the rest is planned.
     tokens: Vec<u32>,
     blocks: Vec<usize>,
     /// Positions whose keys and values are written.

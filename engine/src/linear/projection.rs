@@ -76,7 +76,7 @@ impl Projection {
         y
     }
 
-    /// What each of the projections makes of the same `x [tokens, in]`: `[tokens, out]` each.
+    /// The outputs of several projections of the same `x [tokens, in]`: `[tokens, out]` each.
     pub(crate) fn forward_each<const N: usize>(
         projections: [&Self; N],
         x: Tensor<2>,

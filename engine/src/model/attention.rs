@@ -38,7 +38,7 @@ impl Attention {
         })
     }
 
-    /// What every token gathers from those it sees: `x [tokens, hidden]` → `[tokens, heads * head_dim]`.
+    /// Attention before its output projection: `x [tokens, hidden]` → `[tokens, heads * head_dim]`.
     pub fn gather(&self, layer: usize, x: Tensor<2>, context: &mut ForwardContext) -> Tensor<2> {
         let [tokens, _hidden] = x.dims();
         let qkv = [&self.q_proj, &self.k_proj, &self.v_proj];
@@ -56,7 +56,7 @@ impl Attention {
         y.reshape([tokens, heads * head_dim])
     }
 
-    /// What was gathered, on its way back: `[tokens, heads * head_dim]` → `[tokens, hidden]`.
+    /// The output projection: `[tokens, heads * head_dim]` → `[tokens, hidden]`.
     pub fn project(&self, gathered: Tensor<2>, context: &ForwardContext) -> Tensor<2> {
         self.o_proj.forward_with(gathered, &context.adapters)
     }

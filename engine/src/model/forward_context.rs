@@ -1,11 +1,11 @@
-//! What one step hands to every layer.
+//! The inputs of a step that every layer reads besides its activations.
 
 use burn::tensor::Tensor;
 
 use crate::adapter::row_adapters::RowAdapters;
 use crate::model::rope::Rotation;
 
-/// What all layers of one step share.
+/// The rotation, the attention and the adapters of one step.
 pub(crate) struct ForwardContext<'a> {
     pub rotation: &'a Rotation,
     pub attend: &'a mut dyn Attend,
@@ -13,7 +13,7 @@ pub(crate) struct ForwardContext<'a> {
     pub adapters: RowAdapters,
 }
 
-/// How a step's queries meet keys and values: over a paged cache, or causally within each sequence.
+/// The attention of a step: over the paged cache when generating, causal within each sequence when training.
 pub(crate) trait Attend {
     /// `q [tokens, heads, head_dim]`, `k`, `v [tokens, kv_heads, head_dim]`, rotated, of layer
     /// `layer` → `[tokens, heads, head_dim]`.

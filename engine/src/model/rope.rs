@@ -15,7 +15,7 @@ use crate::ops;
 #[derive(Debug, Clone)]
 pub(crate) struct Rope {
     frequencies: Vec<f32>, // [head_dim / 2], radians a position
-    /// What sine and cosine are multiplied by.
+    /// The factor of sine and cosine: 1 but for YaRN and LongRoPE.
     magnitude: f32,
 }
 

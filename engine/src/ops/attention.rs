@@ -87,7 +87,7 @@ fn by_token<B: Backend>(x: FloatTensor<B>, tokens: usize) -> FloatTensor<B> {
     B::float_reshape(x, Shape::new([tokens, kv_heads * (rows / tokens), head_dim]))
 }
 
-/// What scores are multiplied by.
+/// The factor of scores, `1 / sqrt(head_dim)`.
 fn scale<B: Backend>(q: &FloatTensor<B>) -> Scalar {
     let [_, _, head_dim] = q.shape().dims();
     Scalar::from(1.0 / (head_dim as f32).sqrt())

@@ -7,7 +7,7 @@ use burn::tensor::Tensor;
 use super::fused::FusedOps;
 use crate::rng::mix;
 
-/// What elements are multiplied by: 0, or what keeps the mean.
+/// The factors of dropout: 0 for a dropped element, `1 / (1 − p)` for another, which keeps the mean.
 #[derive(Debug, Clone, Copy)]
 pub struct Mask {
     /// Of 65536: how many are dropped.

@@ -1,4 +1,4 @@
-//! What adapters add to a product, as a backend extension: a default body of ordinary burn ops, which is the
+//! The low-rank update of a product, as a backend extension: a default body of ordinary burn ops, which is the
 //! reference, CPU kernels for `Flex`, and the backward pass by hand.
 
 #[cfg(test)]
@@ -29,7 +29,7 @@ pub struct LoraPart<T> {
     pub a: T,
     /// `B [out, r]`.
     pub b: T,
-    /// What the result's columns are multiplied by, `[1, out]`: DoRA's.
+    /// A factor of each output column, `[1, out]`: DoRA's magnitude over the norm of the row.
     pub factor: Option<T>,
     pub scale: f32,
     /// Of the elements of `x`.

@@ -57,8 +57,8 @@ pub trait PagedOps: Backend {
         let [_, kv_heads, head_dim] = k.shape().dims();
         let all = |len: usize| Slice::from(0..len as isize);
         let dtype = FloatDType::from(keys.dtype());
-        // What 16 bits cannot hold becomes the largest that they can, not an infinity, which would spoil the sums of
-        // all that see its block, be its weight 0.
+        // Values beyond f16 become its largest number instead of infinity: an infinity makes NaN of every sum over
+        // its block, even where its weight is 0.
         let largest = 65504.0;
         let kept = |x| match dtype {
             FloatDType::F16 => Self::float_clamp(x, Scalar::from(-largest), Scalar::from(largest)),

@@ -27,7 +27,7 @@ pub(crate) struct Packed {
     /// Rows whose next token is learned, and that token.
     pub predictors: Vec<usize>,
     pub targets: Vec<u32>,
-    /// How many of the targets are each example's, in the order of the examples.
+    /// The number of targets of each example.
     pub learned: Vec<usize>,
 }
 
@@ -66,7 +66,7 @@ impl Packed {
         packed
     }
 
-    /// What there is one of for each target, by example.
+    /// Splits values of which there is one a target by example.
     pub fn by_example<'a, T>(&self, mut of_targets: &'a [T]) -> Vec<&'a [T]> {
         let part = |len: &usize| of_targets.split_off(..*len).expect("one for each target");
         self.learned.iter().map(part).collect()

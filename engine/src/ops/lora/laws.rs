@@ -34,7 +34,7 @@ fn by_reference(y: Tensor<2>, x: Tensor<2>, parts: Vec<LoraPart<Tensor<2>>>) -> 
     Tensor::from_dispatch(reference::<Dispatch>(y.into_dispatch(), x.into_dispatch(), LoraParts(parts)))
 }
 
-/// What `y`, `x` and the parts' tensors are named in a failure.
+/// Names of `y`, `x` and the parts' tensors in messages of failures.
 const NAMES: [&str; 8] = ["y", "x", "A", "B", "factor", "second A", "second B", "second factor"];
 
 proptest! {

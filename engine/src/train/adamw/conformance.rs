@@ -59,7 +59,7 @@ fn steps_in_eight_bits_are_those_of_bitsandbytes() {
     assert_eq!(adamw.steps, 10);
 }
 
-/// What a checkpoint needs: the numbers of the moments are enough, though they are not kept in 8 bits then.
+/// A checkpoint holds the moments as numbers: quantized again they are the same codes.
 fn moments_that_were_read_out_go_on_bit_for_bit() {
     let run = |stopped_after: usize| {
         let mut adamw = AdamW::new(AdamWConfig { eight_bit: true, ..AdamWConfig::default() });

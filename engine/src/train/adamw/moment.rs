@@ -58,7 +58,7 @@ impl Moment {
         }
     }
 
-    /// What it consists of, to the bit, with the endings that tell the parts: none, or that of the codes and
+    /// Its tensors, exactly, each with the ending of its name: none, or that of the codes and
     /// of the scales.
     pub fn parts(&self) -> Vec<(&'static str, Tensor<2>)> {
         match self {

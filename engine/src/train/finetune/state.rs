@@ -1,4 +1,4 @@
-//! What a run needs beside its adapter to go on as if it had never stopped.
+//! The state of a run besides its adapter: with both, training goes on as if it had never stopped.
 
 use std::collections::BTreeMap;
 
@@ -26,7 +26,7 @@ pub struct FinetuneState {
 }
 
 impl Finetune {
-    /// What to keep for [`restore`](Self::restore), with the adapter of [`model`](Self::model).
+    /// The state to save for [`restore`](Self::restore), beside the adapter of [`model`](Self::model).
     pub fn state(&self) -> FinetuneState {
         let mut moments = BTreeMap::new();
         for ((parameter, _), found) in self.parameters().into_iter().zip(self.optimizer.moments()) {
