@@ -28,6 +28,7 @@ on_every_backend!(
     dropout_multiplies_by_its_mask_both_ways,
     cross_entropy_is_its_formula;
     only flex:
+    a_token_that_overflows_leaves_those_before_it,
     a_cache_of_16_bits_keeps_large_numbers_finite, // ndarray has no such numbers
     a_token_attends_alike_in_any_batch,
 );
@@ -162,6 +163,24 @@ fn what_others_left_in_a_block_changes_nothing() {
             let dirty = (keys.add_scalar(left), values.add_scalar(left));
             assert!(answer(dirty) == clean, "{dtype:?} {left}");
         }
+    }
+}
+
+fn a_token_that_overflows_leaves_those_before_it() {
+    let (heads, kv_heads, head_dim, len) = (3, 1, 24, 40);
+    let [q, k, v] =
+        [(heads, 1), (kv_heads, 2), (kv_heads, 3)].map(|(h, seed)| random([len, h, head_dim], seed));
+    let answer = |len: usize, last: f32| {
+        let part = |x: &Tensor<3>| x.clone().narrow(0, 0, len);
+        let infinite = Tensor::full([1, kv_heads, head_dim], last, &device());
+        let v = Tensor::cat(vec![v.clone().narrow(0, 0, len - 1), infinite], 0);
+        let pages = pages(&[(0, len, &[0, 1])], None);
+        let memory = paged::write(cache(2, kv_heads, head_dim, DType::F32), part(&k), v, &pages);
+        bits(paged::attention(part(&q), &memory, &pages).narrow(0, 0, len - 1))
+    };
+    // In the middle of a block, at its end, and at the beginning of the next.
+    for len in [20, 32, 33, 40] {
+        assert!(answer(len, f32::INFINITY) == answer(len, 0.0), "{len}");
     }
 }
 

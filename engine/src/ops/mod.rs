@@ -1,6 +1,8 @@
 //! The ops a Llama needs beyond burn's own. Each is written with ordinary burn ops, which is its
 //! reference; where a backend has a kernel, a backend extension overrides it.
 
+#![cfg_attr(feature = "ndarray", allow(deprecated))] // `backend_extension` names burn's retiring ndarray
+
 mod attention;
 pub mod causal;
 pub(crate) mod dense;

@@ -247,20 +247,26 @@ fn attend_block<const FMA: bool, const N: usize>(
             *out *= shrink;
         }
     }
-    // What no query sees may be infinite (see `BlockPool`), and 0 · ∞ is no number.
-    let seen =
-        rows.map(|row| row.end.saturating_sub(block * BLOCK)).into_iter().max().unwrap_or(0).min(BLOCK);
+    // A value that a query does not see may be infinite (see `BlockPool`), and 0 · ∞ is no number: each query
+    // multiplies those before its end only, together with the others as far as all of them see.
+    let seen = rows.map(|row| row.end.saturating_sub(block * BLOCK).min(BLOCK));
+    let common = seen.into_iter().min().unwrap_or(0);
     let weights: [&[f32]; N] = std::array::from_fn(|n| &scores[n][..]);
     let whole = head_dim / LANES * LANES;
     for column in (0..whole).step_by(LANES) {
         let sums = std::array::from_fn(|n| *out[n * head_dim + column..].first_chunk().expect("16 columns"));
-        let sums = product::<FMA, N>(seen, (weights, 1), (&values[column..], head_dim), sums);
+        let mut sums = product::<FMA, N>(common, (weights, 1), (&values[column..], head_dim), sums);
         for n in 0..N {
+            if seen[n] > common {
+                let (weights, values) = ([&weights[n][common..]], &values[common * head_dim + column..]);
+                let rest = seen[n] - common;
+                [sums[n]] = product::<FMA, 1>(rest, (weights, 1), (values, head_dim), [sums[n]]);
+            }
             out[n * head_dim + column..][..LANES].copy_from_slice(&sums[n]);
         }
     }
     for n in 0..N {
-        for (position, weight) in scores[n][..seen].iter().enumerate() {
+        for (position, weight) in scores[n][..seen[n]].iter().enumerate() {
             let values = &values[position * head_dim..(position + 1) * head_dim];
             for column in whole..head_dim {
                 let out = &mut out[n * head_dim + column];
