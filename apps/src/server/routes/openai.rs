@@ -82,13 +82,13 @@ pub enum Endpoint {
 /// If the model is overloaded, the request can never be answered, or the model fails.
 pub async fn respond(
     state: &AppState,
-    kind: Endpoint,
+    endpoint: Endpoint,
     parameters: &OpenAiParameters,
     request: Request,
 ) -> Result<Response, ApiError> {
     let envelope = Envelope {
-        kind,
-        id: state.answer_id(match kind {
+        endpoint,
+        id: state.answer_id(match endpoint {
             Endpoint::Chat => "chatcmpl",
             Endpoint::Text => "cmpl",
         }),
@@ -104,7 +104,7 @@ pub async fn respond(
     } else {
         let completion = answer.complete().await?;
         let (text, finish) = (completion.text, completion.finish.as_str());
-        let choice = match kind {
+        let choice = match endpoint {
             Endpoint::Chat => json!({"index": 0, "message": {"role": "assistant", "content": text},
                 "logprobs": null, "finish_reason": finish}),
             Endpoint::Text => json!({"index": 0, "text": text, "logprobs": null, "finish_reason": finish}),
@@ -117,7 +117,7 @@ pub async fn respond(
 
 /// The fields of an answer around its choice.
 struct Envelope {
-    kind: Endpoint,
+    endpoint: Endpoint,
     id: String,
     created: u64,
     model: String,
@@ -127,7 +127,7 @@ struct Envelope {
 
 impl Envelope {
     fn wrap(&self, choices: Value, streamed: bool) -> Value {
-        let object = match (self.kind, streamed) {
+        let object = match (self.endpoint, streamed) {
             (Endpoint::Chat, false) => "chat.completion",
             (Endpoint::Chat, true) => "chat.completion.chunk",
             (Endpoint::Text, _) => "text_completion",
@@ -143,7 +143,7 @@ impl Envelope {
 
     /// An event with one choice; in a chat `delta` is the message's part, else it is left out.
     fn chunk(&self, delta: Value, text: &str, finish: Option<&str>) -> Event {
-        let choice = match self.kind {
+        let choice = match self.endpoint {
             Endpoint::Chat => json!({"index": 0, "delta": delta, "logprobs": null, "finish_reason": finish}),
             Endpoint::Text => json!({"index": 0, "text": text, "logprobs": null, "finish_reason": finish}),
         };
@@ -160,7 +160,7 @@ impl Envelope {
         self,
         tokens: impl Stream<Item = Result<Token, GenerateError>> + Send,
     ) -> impl Stream<Item = Result<Event, Infallible>> + Send {
-        let role = match self.kind {
+        let role = match self.endpoint {
             Endpoint::Chat => Some(self.chunk(json!({"role": "assistant", "content": ""}), "", None)),
             Endpoint::Text => None,
         };
