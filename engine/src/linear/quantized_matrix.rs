@@ -27,8 +27,8 @@ impl QuantizedMatrix {
         bytes: &[u8],
         device: &Device,
     ) -> Result<Self, EngineError> {
-        let layout = layout_of(format, shape)?;
-        let wanted = layout.rows * layout.blocks() * format.block_bytes();
+        let layout = Layout::new(format, shape)?;
+        let wanted = layout.rows() * layout.blocks() * format.block_bytes();
         if format == Format::NF4 || bytes.len() != wanted {
             return Err(EngineError::Shape {
                 what: format!("{format:?} matrix {shape:?}"),
@@ -45,8 +45,8 @@ impl QuantizedMatrix {
     /// # Errors
     /// [`EngineError::Shape`] if the parts do not belong to a matrix of this shape.
     pub fn from_nf4(shape: [usize; 2], nf4: &Nf4, device: &Device) -> Result<Self, EngineError> {
-        let layout = layout_of(Format::NF4, shape)?;
-        if nf4.len() != layout.rows * layout.cols {
+        let layout = Layout::new(Format::NF4, shape)?;
+        if nf4.len() != layout.rows() * layout.cols() {
             return Err(EngineError::Shape {
                 what: format!("NF4 matrix {shape:?}"),
                 reason: format!("{} values", nf4.len()),
@@ -68,7 +68,7 @@ impl QuantizedMatrix {
         device: &Device,
     ) -> Result<Self, EngineError> {
         let [rows, cols] = shape;
-        layout_of(format, shape)?;
+        Layout::new(format, shape)?;
         if rows.checked_mul(cols) != Some(values.len()) {
             return Err(EngineError::Shape {
                 what: format!("{format:?} matrix {shape:?}"),
@@ -88,12 +88,12 @@ impl QuantizedMatrix {
 
     /// `[rows, cols]`.
     pub fn shape(&self) -> [usize; 2] {
-        [self.layout.rows, self.layout.cols]
+        [self.layout.rows(), self.layout.cols()]
     }
 
     /// The block format.
     pub fn format(&self) -> Format {
-        self.layout.format
+        self.layout.format()
     }
 
     /// Bytes that the packed matrix takes in memory.
@@ -108,12 +108,12 @@ impl QuantizedMatrix {
 
     /// Converts back to GGUF blocks, exactly; `None` for NF4, which is not stored in blocks.
     pub fn to_blocks(&self) -> Option<Vec<u8>> {
-        (self.layout.format != Format::NF4).then(|| pack::unpack(self.layout, &self.host_words()))
+        (self.layout.format() != Format::NF4).then(|| pack::unpack(self.layout, &self.host_words()))
     }
 
     /// Converts back to bitsandbytes' parts, exactly; `None` for the other formats.
     pub fn to_nf4(&self) -> Option<Nf4> {
-        (self.layout.format == Format::NF4).then(|| pack::unpack_nf4(self.layout, &self.host_words()))
+        (self.layout.format() == Format::NF4).then(|| pack::unpack_nf4(self.layout, &self.host_words()))
     }
 
     fn host_words(&self) -> Vec<u32> {
@@ -156,15 +156,4 @@ impl QuantizedMatrix {
     pub fn dequantize(&self) -> Tensor<2> {
         quantized::dequantize(self.words.clone(), self.layout)
     }
-}
-
-fn layout_of(format: Format, [rows, cols]: [usize; 2]) -> Result<Layout, EngineError> {
-    let fits = rows.checked_mul(cols).is_some_and(|len| len <= isize::MAX as usize / 8);
-    if !cols.is_multiple_of(format.block_len()) || rows == 0 || cols == 0 || !fits {
-        return Err(EngineError::Shape {
-            what: format!("{format:?} matrix [{rows}, {cols}]"),
-            reason: format!("rows must be a positive multiple of {} elements", format.block_len()),
-        });
-    }
-    Ok(Layout { format, rows, cols })
 }

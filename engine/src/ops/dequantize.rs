@@ -13,13 +13,13 @@ use crate::quant::{Format, Layout, NF4_CODE, TILE, dynamic_map};
 pub(crate) fn dequantize<B: Backend>(words: IntTensor<B>, layout: Layout) -> FloatTensor<B> {
     let codes = codes::<B>(&words, layout); // [padded rows, cols]
     let padded = layout.tiles() * TILE;
-    let group = layout.format.group_len();
-    let groups = layout.cols / group;
-    let (scale, min) = match layout.format {
+    let group = layout.format().group_len();
+    let groups = layout.cols() / group;
+    let (scale, min) = match layout.format() {
         Format::NF4 => (nf4_scales::<B>(&words, layout), None),
         _ => affine::<B>(&words, layout),
     }; // [padded rows, groups]
-    let values = match layout.format {
+    let values = match layout.format() {
         Format::NF4 => lookup::<B>(&NF4_CODE, codes),
         _ => to_float::<B>(codes),
     };
@@ -29,17 +29,17 @@ pub(crate) fn dequantize<B: Backend>(words: IntTensor<B>, layout: Layout) -> Flo
     if let Some(min) = min {
         values = B::float_add(values, broadcast(min));
     }
-    let values = B::float_reshape(values, Shape::new([padded, layout.cols]));
-    B::float_slice(values, &[Slice::from(0..layout.rows as isize), Slice::from(0..layout.cols as isize)])
+    let values = B::float_reshape(values, Shape::new([padded, layout.cols()]));
+    B::float_slice(values, &[Slice::from(0..layout.rows() as isize), Slice::from(0..layout.cols() as isize)])
 }
 
 /// Codes as integers, `[padded rows, cols]`.
 fn codes<B: Backend>(words: &IntTensor<B>, layout: Layout) -> IntTensor<B> {
-    let low = match layout.format {
+    let low = match layout.format() {
         Format::Q8_0 => fields::<B>(words, layout.codes(), layout, 4, |p| 8 * p, 255),
         _ => fields::<B>(words, layout.codes(), layout, 8, |p| 8 * (p % 4) + 4 * (p / 4), 15),
     };
-    let high = match layout.format {
+    let high = match layout.format() {
         Format::Q5_0 | Format::Q5_1 | Format::Q5_K => {
             fields::<B>(words, layout.high(), layout, 32, |p| 8 * (p % 4) + p / 4, 1)
         }
@@ -53,7 +53,7 @@ fn codes<B: Backend>(words: &IntTensor<B>, layout: Layout) -> IntTensor<B> {
 fn affine<B: Backend>(words: &IntTensor<B>, layout: Layout) -> (FloatTensor<B>, Option<FloatTensor<B>>) {
     let padded = layout.tiles() * TILE;
     let blocks = layout.blocks();
-    let (d, m) = if layout.format.has_minimum() {
+    let (d, m) = if layout.format().has_minimum() {
         let half =
             |shift| f16_to_float::<B>(fields::<B>(words, layout.scales(), layout, 1, |_| shift, 0xffff));
         (half(0), Some(half(16)))
@@ -64,7 +64,7 @@ fn affine<B: Backend>(words: &IntTensor<B>, layout: Layout) -> (FloatTensor<B>, 
         (f16_to_float::<B>(lanes_last::<B>(halves, [layout.tiles(), blocks])), None)
     }; // [padded rows, blocks]
     let offset = |d: FloatTensor<B>, code: f64| B::float_mul_scalar(d, Scalar::Float(-code));
-    match layout.format {
+    match layout.format() {
         Format::Q4_0 => (d.clone(), Some(offset(d, 8.0))),
         Format::Q5_0 => (d.clone(), Some(offset(d, 16.0))),
         Format::Q8_0 => (d.clone(), Some(offset(d, 128.0))),

@@ -22,7 +22,7 @@ use super::fused::FusedOps;
 /// If the last axis of `x` is not `weight`'s length.
 ///
 /// Source: Zhang & Sennrich 2019, arXiv:1910.07467, eq. 4.
-pub(crate) fn rms_norm(x: Tensor<2>, weight: Tensor<1>, eps: f32) -> Tensor<2> {
+pub fn rms_norm(x: Tensor<2>, weight: Tensor<1>, eps: f32) -> Tensor<2> {
     let ([_tokens, hidden], [len]) = (x.dims(), weight.dims());
     assert_eq!(hidden, len, "x has {hidden} channels, the weight {len}");
     Tensor::from_dispatch(Dispatch::rms_norm(x.into_dispatch(), weight.into_dispatch(), eps))

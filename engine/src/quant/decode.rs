@@ -9,9 +9,9 @@ use super::{Format, NF4_CODE, dynamic_map, pack};
 /// Scale and minimum of the group of columns `group` (of [`Format::group_len`] columns) in `row`.
 /// For NF4, the scale multiplies its code table and the minimum is 0.
 pub(crate) fn group_scale(layout: Layout, words: &[u32], row: usize, group: usize) -> (f32, f32) {
-    let per_block = layout.format.block_len() / layout.format.group_len();
+    let per_block = layout.format().block_len() / layout.format().group_len();
     let block = group / per_block;
-    if layout.format == Format::NF4 {
+    if layout.format() == Format::NF4 {
         let flat = row * layout.blocks() + block;
         let second = &words[layout.absmax2()];
         let offset = f32::from_bits(second[second.len() - 1]);
@@ -20,7 +20,7 @@ pub(crate) fn group_scale(layout: Layout, words: &[u32], row: usize, group: usiz
     }
     let (d, m) = pack::scale_bits(layout, words, row, block);
     let (d, m) = (f16::from_bits(d).to_f32(), f16::from_bits(m).to_f32());
-    match layout.format {
+    match layout.format() {
         Format::Q4_0 => (d, -8.0 * d),
         Format::Q5_0 => (d, -16.0 * d),
         Format::Q8_0 => (d, -128.0 * d),
@@ -38,9 +38,9 @@ pub(crate) fn group_scale(layout: Layout, words: &[u32], row: usize, group: usiz
 
 /// The integers by which a k-quant's group of columns multiplies the scale and the minimum of its super-block.
 pub(crate) fn factors(layout: Layout, words: &[u32], row: usize, group: usize) -> (i32, i32) {
-    let per_block = layout.format.block_len() / layout.format.group_len();
+    let per_block = layout.format().block_len() / layout.format().group_len();
     let (bytes, sub) = (pack::sub_scale_bytes(layout, words, row, group / per_block), group % per_block);
-    match layout.format {
+    match layout.format() {
         Format::Q6_K => (i32::from(bytes[sub] as i8), 0),
         _ => {
             let (scale, min) = six_bit_pair(&bytes, sub);
@@ -60,8 +60,8 @@ fn six_bit_pair(bytes: &[u8; 16], sub: usize) -> (u8, u8) {
 
 /// One row as f32, `out [cols]`.
 pub(crate) fn dequantize_row(layout: Layout, words: &[u32], row: usize, out: &mut [f32]) {
-    let block_len = layout.format.block_len();
-    let group_len = layout.format.group_len();
+    let block_len = layout.format().block_len();
+    let group_len = layout.format().group_len();
     let mut codes = [0u8; 256];
     for (block, out) in out.chunks_exact_mut(block_len).enumerate() {
         pack::get_codes(layout, words, row, block, &mut codes);
@@ -70,7 +70,7 @@ pub(crate) fn dequantize_row(layout: Layout, words: &[u32], row: usize, out: &mu
         {
             let (scale, min) = group_scale(layout, words, row, block * (block_len / group_len) + sub);
             for (out, code) in out.iter_mut().zip(codes) {
-                *out = value(layout.format, *code, scale, min);
+                *out = value(layout.format(), *code, scale, min);
             }
         }
     }

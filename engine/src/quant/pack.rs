@@ -18,7 +18,7 @@ struct UnpackedBlock<'a> {
 /// exact length.
 pub(crate) fn pack(layout: Layout, bytes: &[u8], words: &mut [u32]) {
     let [codes, high, sub_scales, scales] = planes(layout, words);
-    let row_bytes = layout.blocks() * layout.format.block_bytes();
+    let row_bytes = layout.blocks() * layout.format().block_bytes();
 
     // A plane that a format lacks has no words; its tiles are empty slices.
     (0..layout.tiles())
@@ -29,13 +29,13 @@ pub(crate) fn pack(layout: Layout, bytes: &[u8], words: &mut [u32]) {
         .zip(tiles(scales, layout.tile_scales(), layout.tiles()))
         .for_each(|((((tile, codes), high), sub_scales), scales)| {
             let first = tile * TILE;
-            for row in first..layout.rows.min(first + TILE) {
+            for row in first..layout.rows().min(first + TILE) {
                 let row_blocks = &bytes[row * row_bytes..(row + 1) * row_bytes];
-                for (index, block) in row_blocks.chunks_exact(layout.format.block_bytes()).enumerate() {
-                    let block = read_block(layout.format, block);
+                for (index, block) in row_blocks.chunks_exact(layout.format().block_bytes()).enumerate() {
+                    let block = read_block(layout.format(), block);
                     let lane = row - first;
                     put_codes(layout, index, lane, &block.codes, codes, high);
-                    put_scales(layout.format, index, lane, &block, sub_scales, scales);
+                    put_scales(layout.format(), index, lane, &block, sub_scales, scales);
                 }
             }
         });
@@ -44,7 +44,7 @@ pub(crate) fn pack(layout: Layout, bytes: &[u8], words: &mut [u32]) {
 /// Packs an NF4 matrix into `words`: zeros, as many as the layout has.
 pub(crate) fn pack_nf4(layout: Layout, nf4: &Nf4, words: &mut [u32]) {
     let blocks = layout.blocks();
-    for row in 0..layout.rows {
+    for row in 0..layout.rows() {
         let (tile, lane) = (row / TILE, row % TILE);
         for index in 0..blocks {
             let flat = row * blocks + index;
@@ -68,9 +68,9 @@ pub(crate) fn pack_nf4(layout: Layout, nf4: &Nf4, words: &mut [u32]) {
 
 /// The inverse of [`pack`].
 pub(crate) fn unpack(layout: Layout, words: &[u32]) -> Vec<u8> {
-    let block_bytes = layout.format.block_bytes();
+    let block_bytes = layout.format().block_bytes();
     let row_bytes = layout.blocks() * block_bytes;
-    let mut bytes = vec![0u8; layout.rows * row_bytes];
+    let mut bytes = vec![0u8; layout.rows() * row_bytes];
     if row_bytes == 0 {
         return bytes;
     }
@@ -87,9 +87,9 @@ pub(crate) fn unpack(layout: Layout, words: &[u32]) -> Vec<u8> {
 /// The inverse of [`pack_nf4`].
 pub(crate) fn unpack_nf4(layout: Layout, words: &[u32]) -> Nf4 {
     let blocks = layout.blocks();
-    let mut codes = Vec::with_capacity(layout.rows * layout.cols / 2);
-    let mut absmax = Vec::with_capacity(layout.rows * blocks);
-    for row in 0..layout.rows {
+    let mut codes = Vec::with_capacity(layout.rows() * layout.cols() / 2);
+    let mut absmax = Vec::with_capacity(layout.rows() * blocks);
+    for row in 0..layout.rows() {
         for index in 0..blocks {
             let mut block = [0u8; 256];
             get_codes(layout, words, row, index, &mut block);
@@ -99,7 +99,8 @@ pub(crate) fn unpack_nf4(layout: Layout, words: &[u32]) -> Nf4 {
     }
     let mut absmax2: Vec<f32> = words[layout.absmax2()].iter().map(|word| f32::from_bits(*word)).collect();
     let offset = absmax2.pop().unwrap_or_default();
-    Nf4::new(codes, absmax, absmax2, offset, layout.rows * layout.cols).expect("the layout counts the parts")
+    Nf4::new(codes, absmax, absmax2, offset, layout.rows() * layout.cols())
+        .expect("the layout counts the parts")
 }
 
 /// NF4's first-level scale code of a block.
@@ -210,7 +211,7 @@ fn q6_k_place(k: usize) -> (usize, usize, usize, usize) {
 fn write_block(layout: Layout, words: &[u32], row: usize, index: usize, codes: &[u8; 256], out: &mut [u8]) {
     let (d, m) = scale_bits(layout, words, row, index);
     let mut put_half = |at: usize, bits: u16| out[at..at + 2].copy_from_slice(&bits.to_le_bytes());
-    let format = layout.format;
+    let format = layout.format();
     match format {
         Format::Q6_K => put_half(208, d),
         Format::Q4_0 | Format::Q5_0 | Format::Q8_0 => put_half(0, d),
@@ -276,11 +277,11 @@ fn put_codes(
     codes: &mut [u32],
     high: &mut [u32],
 ) {
-    let first = index * layout.format.block_len();
+    let first = index * layout.format().block_len();
     // Four codes as the bytes of a word.
-    let (fours, _) = block[..layout.format.block_len()].as_chunks::<4>();
+    let (fours, _) = block[..layout.format().block_len()].as_chunks::<4>();
     let four = |at: usize| u32::from_le_bytes(fours[at]);
-    if layout.format == Format::Q8_0 {
+    if layout.format() == Format::Q8_0 {
         for at in 0..fours.len() {
             codes[(first / 4 + at) * TILE + lane] = four(at);
         }
@@ -290,7 +291,7 @@ fn put_codes(
         let (low, high) = (four(2 * eight) & 0x0f0f_0f0f, four(2 * eight + 1) & 0x0f0f_0f0f);
         codes[(first / 8 + eight) * TILE + lane] = low | high << 4;
     }
-    let (bits, per_word) = match layout.format {
+    let (bits, per_word) = match layout.format() {
         Format::Q5_0 | Format::Q5_1 | Format::Q5_K => (1, 8),
         Format::Q6_K => (2, 4),
         _ => return,
@@ -305,17 +306,17 @@ fn put_codes(
 /// The codes of one block of one row, as unsigned numbers.
 pub(crate) fn get_codes(layout: Layout, words: &[u32], row: usize, index: usize, block: &mut [u8; 256]) {
     let (tile, lane) = (row / TILE, row % TILE);
-    let len = layout.format.block_len();
+    let len = layout.format().block_len();
     let codes = &words[layout.codes()][tile * layout.tile_codes()..];
     let high = &words[layout.high()][tile * layout.tile_high()..];
     for (offset, code) in block[..len].iter_mut().enumerate() {
         let k = index * len + offset;
-        if layout.format == Format::Q8_0 {
+        if layout.format() == Format::Q8_0 {
             *code = (codes[k / 4 * TILE + lane] >> (8 * (k % 4))) as u8;
             continue;
         }
         let low = codes[k / 8 * TILE + lane] >> (8 * (k % 4) + 4 * (k / 4 % 2)) & 15;
-        let top = match layout.format {
+        let top = match layout.format() {
             Format::Q5_0 | Format::Q5_1 | Format::Q5_K => {
                 high[k / 32 * TILE + lane] >> (8 * (k % 4) + k % 32 / 4) & 1
             }
@@ -350,7 +351,7 @@ fn put_scales(
 pub(crate) fn scale_bits(layout: Layout, words: &[u32], row: usize, index: usize) -> (u16, u16) {
     let (tile, lane) = (row / TILE, row % TILE);
     let scales = &words[layout.scales()][tile * layout.tile_scales()..];
-    if layout.format.has_minimum() {
+    if layout.format().has_minimum() {
         let word = scales[index * TILE + lane];
         (word as u16, (word >> 16) as u16)
     } else {
@@ -361,7 +362,7 @@ pub(crate) fn scale_bits(layout: Layout, words: &[u32], row: usize, index: usize
 /// The packed sub-scale bytes of a K-quant block: 12 of Q4_K and Q5_K, 16 of Q6_K.
 pub(crate) fn sub_scale_bytes(layout: Layout, words: &[u32], row: usize, index: usize) -> [u8; 16] {
     let (tile, lane) = (row / TILE, row % TILE);
-    let count = if layout.format == Format::Q6_K { 4 } else { 3 };
+    let count = if layout.format() == Format::Q6_K { 4 } else { 3 };
     let sub_scales = &words[layout.sub_scales()][tile * layout.tile_sub_scales()..];
     let mut bytes = [0; 16];
     for word in 0..count {

@@ -1,13 +1,10 @@
 //! The head and the cross-entropy in one, a chunk of rows at a time, so that `[tokens, vocab]`
 //! logits never exist whole.
 
-use std::sync::Arc;
-
-use burn::backend::Dispatch;
 use burn::tensor::Tensor;
 
 use crate::Projection;
-use crate::ops::fused::FusedOps;
+use crate::ops;
 use crate::ops::host_values::host_values;
 
 /// Rows of logits that exist at once.
@@ -51,12 +48,11 @@ pub(crate) fn cross_entropy(
     let mut gradients = Vec::new();
     for (index, targets) in targets.chunks(CHUNK).enumerate() {
         let h = h.clone().narrow(0, index * CHUNK, targets.len()); // [chunk, hidden]
-        let logits = head.forward(h).into_dispatch(); // [chunk, vocab]
-        let (scored, d_logits) = Dispatch::cross_entropy(logits, Arc::new(targets.to_vec()));
-        let scored = host_values(Tensor::<1>::from_dispatch(scored));
+        let (scored, d_logits) = ops::cross_entropy(head.forward(h), targets); // [chunk], [chunk, vocab]
+        let scored = host_values(scored);
         nll.sum += scored.iter().map(|nll| f64::from(*nll)).sum::<f64>();
         if gradient {
-            gradients.push(head.backward_input(Tensor::from_dispatch(d_logits))); // [chunk, hidden]
+            gradients.push(head.backward_input(d_logits)); // [chunk, hidden]
         }
     }
     (nll, (!gradients.is_empty()).then(|| Tensor::cat(gradients, 0)))

@@ -217,7 +217,9 @@ pub(crate) fn dropout(x: &[f32], mask: Mask) -> Vec<f32> {
 /// addends.
 pub(crate) fn cross_entropy(logits: &mut [f32], targets: &[u32]) -> Vec<f32> {
     let mut nll = vec![0.0; targets.len()];
-    let (place, width) = (SharedSlice::over(&mut nll), logits.len() / targets.len().max(1));
+    let width = logits.len() / targets.len().max(1);
+    assert_eq!(logits.len(), width * targets.len(), "{} logits for {} targets", logits.len(), targets.len());
+    let place = SharedSlice::over(&mut nll);
     pool::pieces(logits, width, |row, logits| {
         let nll = cross_entropy_one(logits, targets[row] as usize);
         // SAFETY: this task's row.

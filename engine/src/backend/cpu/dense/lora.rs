@@ -86,10 +86,22 @@ impl Packed {
 /// `y = factor · (y + scale · B(A(dropout(x))))` in the rows of each part: `y [tokens, out]`, `x [tokens, in]`.
 ///
 /// # Panics
-/// If a row is in two parts.
+/// If a row is in two parts, or a part's A, B or factor are of another product.
 pub(crate) fn add(y: &mut [f32], x: &[f32], inputs: usize, parts: &[Part]) {
     let x = Matrix { values: x, cols: inputs };
     let tokens = x.rows();
+    if tokens == 0 {
+        return;
+    }
+    let out = y.len() / tokens;
+    assert!(y.len() == tokens * out && x.values.len() == tokens * inputs, "x and y of as many rows");
+    for part in parts {
+        assert!(
+            part.a.len() == part.rank * inputs && part.b.len() == out * part.rank,
+            "A and B of [{out}, {inputs}]"
+        );
+        assert!(part.factor.is_none_or(|factor| factor.len() == out), "a factor an output");
+    }
     let mut taken = vec![false; tokens];
     for row in parts.iter().flat_map(|part| (0..part.len(tokens)).map(|index| part.row(index))) {
         assert!(!std::mem::replace(&mut taken[row], true), "row {row} is in two parts");
@@ -105,7 +117,6 @@ pub(crate) fn add(y: &mut [f32], x: &[f32], inputs: usize, parts: &[Part]) {
         let piece = |index: usize| (part, packed, index * len / pieces..(index + 1) * len / pieces);
         tasks.extend((0..pieces).map(piece));
     }
-    let out = y.len() / tokens.max(1);
     let place = SharedSlice::over(y);
     pool::run(tasks.len(), &|task| {
         let (part, packed, indices) = &tasks[task];
@@ -342,5 +353,14 @@ mod tests {
             dropout: None,
         };
         add(&mut [0.0, 0.0], &[1.0, 1.0], 1, &[part(), part()]);
+    }
+
+    #[test]
+    #[should_panic(expected = "A and B of [1, 1]")]
+    fn a_part_of_a_wider_product_is_refused() {
+        // Its 48 outputs would be written behind the row, and the last of them behind `y`.
+        let (a, b) = ([1.0], [1.0; 48]);
+        let part = Part { rows: None, a: &a, b: &b, factor: None, rank: 1, scale: 1.0, dropout: None };
+        add(&mut [0.0], &[1.0], 1, &[part]);
     }
 }

@@ -53,11 +53,12 @@ pub(crate) fn has_integer(format: Format) -> bool {
 /// Every kernel of the machine on plain slices, the portable one last: `x [tokens, cols]` → `[tokens, rows]`.
 #[cfg(test)]
 pub(crate) fn integer_by_all(x: &[f32], words: &[u32], layout: Layout) -> Vec<Vec<f32>> {
-    let x = Activations::quantize(x, layout.cols, layout.format);
+    let x = Activations::quantize(x, layout.cols(), layout.format());
     let by = |kernel: Kernel| {
-        let mut y = vec![f32::NAN; x.tokens * layout.rows];
+        let mut y = vec![f32::NAN; x.tokens * layout.rows()];
         let place = SharedSlice::over(&mut y);
-        kernel(&PackedOffsets::of(layout), words, 0..layout.tiles(), &x, &place);
+        // SAFETY: this thread's memory.
+        unsafe { kernel(&PackedOffsets::of(layout), words, 0..layout.tiles(), &x, &place) };
         y
     };
     kernels().map(by).collect()
@@ -76,4 +77,33 @@ pub(crate) fn decoded_twice(
         decode(&PackedOffsets::of(layout), words, tile, blocks.clone(), &mut out);
         out
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use super::*;
+
+    #[test]
+    fn every_kernel_refuses_memory_that_is_too_short() {
+        let layout = Layout::new(Format::Q4_0, [16, 64]).unwrap();
+        let offsets = PackedOffsets::of(layout);
+        let other = Activations::quantize(&[1.0; 32], 32, Format::Q4_0);
+        let own = Activations::quantize(&[1.0; 64], 64, Format::Q4_0);
+        let refuses = |kernel: Kernel, words: usize, x: &Activations, outputs: usize, tiles: Range<usize>| {
+            let (words, mut y) = (vec![0; words], vec![0.0; outputs]);
+            let place = SharedSlice::over(&mut y);
+            // SAFETY: this thread's memory.
+            catch_unwind(AssertUnwindSafe(|| unsafe { kernel(&offsets, &words, tiles, x, &place) })).is_err()
+        };
+        for kernel in kernels() {
+            let words = layout.words();
+            assert!(!refuses(kernel, words, &own, 16, 0..1));
+            assert!(refuses(kernel, words - 1, &own, 16, 0..1), "too few words");
+            assert!(refuses(kernel, words, &other, 16, 0..1), "activations of 32 columns");
+            assert!(refuses(kernel, words, &own, 15, 0..1), "too few outputs");
+            assert!(refuses(kernel, words, &own, 16, 0..2), "a tile that there is not");
+        }
+    }
 }

@@ -23,7 +23,7 @@ type Panel = [[f32; TILE]];
 
 /// `y = x · Wᵀ`: `x [tokens, cols]` → `[tokens, rows]`.
 pub(crate) fn matmul(x: &[f32], words: &[u32], layout: Layout) -> Vec<f32> {
-    let (planes, Layout { rows, cols, .. }) = (PackedOffsets::of(layout), layout);
+    let (planes, rows, cols) = (PackedOffsets::of(layout), layout.rows(), layout.cols());
     by_panels::<1>(x, cols, rows, |tile, add| {
         let mut panel = [[0f32; TILE]; BLOCKS * BLOCK];
         for first in (0..cols / BLOCK).step_by(BLOCKS) {
@@ -37,7 +37,7 @@ pub(crate) fn matmul(x: &[f32], words: &[u32], layout: Layout) -> Vec<f32> {
 
 /// `dx = dy · W`: `dy [tokens, rows]` → `[tokens, cols]`.
 pub(crate) fn matmul_transposed(dy: &[f32], words: &[u32], layout: Layout) -> Vec<f32> {
-    let (planes, Layout { rows, cols, .. }) = (PackedOffsets::of(layout), layout);
+    let (planes, rows, cols) = (PackedOffsets::of(layout), layout.rows(), layout.cols());
     by_panels::<2>(dy, rows, cols, |block, add| {
         let (mut tile, mut panels) = ([[0f32; TILE]; BLOCK], [[[0f32; TILE]; TILES * TILE]; 2]);
         for first in (0..layout.tiles()).step_by(TILES) {
@@ -58,7 +58,7 @@ pub(crate) fn matmul_transposed(dy: &[f32], words: &[u32], layout: Layout) -> Ve
 
 /// `Wᵀ [cols, rows]`.
 pub(crate) fn columns(words: &[u32], layout: Layout) -> Vec<f32> {
-    let (planes, Layout { rows, cols, .. }) = (PackedOffsets::of(layout), layout);
+    let (planes, rows, cols) = (PackedOffsets::of(layout), layout.rows(), layout.cols());
     let mut columns: Vec<f32> = Vec::with_capacity(rows * cols);
     let place = SharedSlice::new(columns.spare_capacity_mut());
     pool::run(layout.tiles(), &|tile| {

@@ -42,19 +42,18 @@ struct Task {
 impl Product {
     /// The product of `x [tokens][cols]` with packed matrices of as many columns, all in super-blocks or none.
     pub fn new(x: &[f32], matrices: Vec<(FlexTensor, Layout)>) -> Self {
-        let Layout { format, cols, .. } = matrices[0].1;
-        debug_assert!(
-            matrices.iter().all(|(_, other)| other.format.has_super_blocks() == format.has_super_blocks())
-        );
+        let (format, cols) = (matrices[0].1.format(), matrices[0].1.cols());
+        let rounded_alike = |other: Layout| other.format().has_super_blocks() == format.has_super_blocks();
+        assert!(matrices.iter().all(|(_, other)| rounded_alike(*other) && other.cols() == cols));
         let x = Activations::quantize(x, cols, format);
         let planes = |(words, layout)| (words, PackedOffsets::of(layout));
         let matrices: Vec<_> = matrices.into_iter().map(planes).collect();
-        let cost = |planes: &PackedOffsets| planes.words * 4 * x.tokens;
+        let cost = |planes: &PackedOffsets| planes.words() * 4 * x.tokens;
         let tasks = if x.tokens > DETACHED { MOST_TASKS } else { MOST_STREAMS };
         let most = matrices.iter().map(|(_, planes)| cost(planes)).sum::<usize>() / tasks;
         let mut tasks = Vec::new();
         for (matrix, (_, planes)) in matrices.iter().enumerate() {
-            let tiles = planes.tiles;
+            let tiles = planes.tiles();
             let step = (TASK.max(most) * tiles / cost(planes).max(1)).clamp(1, tiles);
             let of = |first: usize| Task { matrix, tiles: first..tiles.min(first + step) };
             tasks.extend((0..tiles).step_by(step).map(of));
@@ -65,13 +64,17 @@ impl Product {
     /// The rows of activations, and of each matrix `y [tokens][rows]`.
     pub fn run(self) -> (usize, Vec<Vec<f32>>) {
         let tokens = self.x.tokens;
-        let lens: Vec<usize> = self.matrices.iter().map(|(_, planes)| tokens * planes.layout.rows).collect();
+        let lens: Vec<usize> =
+            self.matrices.iter().map(|(_, planes)| tokens * planes.layout().rows()).collect();
         let mut ys: Vec<Vec<f32>> = lens.iter().map(|len| Vec::with_capacity(*len)).collect();
         if tokens > 0 {
             let places: Vec<_> = ys.iter_mut().map(|y| SharedSlice::new(y.spare_capacity_mut())).collect();
             match tokens {
                 ..=DETACHED => self.detached(&lens, &places),
-                _ => pool::run(self.tasks.len(), &|task| self.task(task, &places[self.tasks[task].matrix])),
+                // SAFETY: every task is done once.
+                _ => pool::run(self.tasks.len(), &|task| unsafe {
+                    self.task(task, &places[self.tasks[task].matrix]);
+                }),
             }
         }
         for (y, len) in ys.iter_mut().zip(lens) {
@@ -89,13 +92,14 @@ impl Product {
             let shared = shared.clone();
             move |task: usize| {
                 let (product, scratch) = &*shared;
-                product.task(task, &scratch[product.tasks[task].matrix].place());
+                // SAFETY: a helper takes a task once, and the outputs are read when it is done.
+                unsafe { product.task(task, &scratch[product.tasks[task].matrix].place()) };
             }
         };
         let (product, scratch) = &*shared;
         let collect = |task: usize| {
             let Task { matrix, tiles } = &product.tasks[task];
-            let all = product.matrices[*matrix].1.layout.rows;
+            let all = product.matrices[*matrix].1.layout.rows();
             let rows = tiles.start * TILE..all.min(tiles.end * TILE);
             for at in (0..product.x.tokens).map(|token| token * all + rows.start) {
                 // SAFETY: a helper has written these rows, and nobody writes them to their place.
@@ -106,7 +110,8 @@ impl Product {
             let (words, _) = &product.matrices[0];
             prefetch::begin(words.storage::<u32>().as_ptr().addr(), || product.reads())
         };
-        let mine = |task: usize| product.task(task, &places[product.tasks[task].matrix]);
+        // SAFETY: the caller does a task at most once, and nobody else writes in place.
+        let mine = |task: usize| unsafe { product.task(task, &places[product.tasks[task].matrix]) };
         pool::run_speculative(product.tasks.len(), next, theirs, mine, collect);
     }
 
@@ -118,15 +123,19 @@ impl Product {
                 let words = plane.tiles(words.storage(), tiles.clone()).as_ptr_range();
                 words.start.addr()..words.end.addr()
             };
-            [planes.codes, planes.high, planes.sub_scales, planes.scales].map(part).into()
+            [planes.codes(), planes.high(), planes.sub_scales(), planes.scales()].map(part).into()
         };
         self.tasks.iter().map(of_task).collect()
     }
 
     /// Writes the outputs of a task's tiles.
-    fn task(&self, task: usize, y: &SharedSlice<f32>) {
+    ///
+    /// # Safety
+    /// Nobody else reads or writes these outputs in `y` meanwhile.
+    unsafe fn task(&self, task: usize, y: &SharedSlice<f32>) {
         let Task { matrix, tiles } = &self.tasks[task];
         let (words, planes) = &self.matrices[*matrix];
-        (self.kernel)(planes, words.storage(), tiles.clone(), &self.x, y);
+        // SAFETY: the caller's; tasks have no tile in common.
+        unsafe { (self.kernel)(planes, words.storage(), tiles.clone(), &self.x, y) };
     }
 }

@@ -106,7 +106,7 @@ fn packed_values_are_the_blocks_values_bit_for_bit() {
 fn the_reference_body_is_the_kernel_bit_for_bit() {
     for format in FORMATS {
         let (rows, cols) = (21, 2 * format.block_len());
-        let layout = Layout { format, rows, cols };
+        let layout = Layout::new(format, [rows, cols]).unwrap();
         let values = values(rows * cols, 4);
         let words = match format {
             Format::NF4 => packed_nf4(layout, &Nf4::quantize(&values)),
@@ -124,7 +124,7 @@ fn the_reference_body_is_the_kernel_bit_for_bit() {
 fn every_machine_decodes_the_same_bits() {
     for format in FORMATS {
         let (rows, cols) = (21, 2 * format.block_len()); // the second tile is not full
-        let layout = Layout { format, rows, cols };
+        let layout = Layout::new(format, [rows, cols]).unwrap();
         let values = values(rows * cols, 10);
         let words = match format {
             Format::NF4 => packed_nf4(layout, &Nf4::quantize(&values)),
@@ -185,6 +185,18 @@ fn wrong_shapes_are_refused() {
 }
 
 #[test]
+#[should_panic(expected = "135 words, the layout has 136")]
+fn words_of_another_layout_are_refused() {
+    let layout = Layout::new(Format::Q8_0, [1, 32]).unwrap(); // 16 · 8 words of codes and 8 of scales
+    let words = vec![0u32; layout.words() - 1];
+    let words = Tensor::from_data(
+        TensorData::new(words, [layout.words() - 1]),
+        (&device(), burn::tensor::DType::U32),
+    );
+    crate::ops::quantized::dequantize(words, layout);
+}
+
+#[test]
 fn small_gradients_count_beside_a_large_one() {
     let (rows, cols) = (320, 64);
     let matrix = matrix(Format::Q4_1, rows, cols, 8);
@@ -209,12 +221,12 @@ fn the_largest_sums_of_k_quants_fit() {
     q6.extend(one);
     let of = |len| [&one[..], &[0, 0], &vec![0xff; len][..]].concat(); // scale 1, minimum 0, all else the most
     for (format, block) in [(Format::Q4_K, of(140)), (Format::Q5_K, of(172)), (Format::Q6_K, q6)] {
-        let layout = Layout { format, rows: TILE, cols: 512 };
+        let layout = Layout::new(format, [TILE, 512]).unwrap();
         let blocks = block.repeat(2 * TILE);
         let row = dequantize(format, &block).unwrap();
         let expected = 2.0 * row.iter().sum::<f32>();
         for tokens in [1, 5] {
-            let x = vec![-1.0; tokens * layout.cols];
+            let x = vec![-1.0; tokens * layout.cols()];
             for found in dispatch::integer_by_all(&x, &packed(layout, &blocks), layout) {
                 assert!(found.iter().all(|y| (y + expected).abs() <= 1e-6 * expected.abs()), "{format:?}");
             }
@@ -234,7 +246,7 @@ proptest! {
         seed: u64,
     ) {
         let cols = blocks * format.block_len();
-        let layout = Layout { format, rows, cols };
+        let layout = Layout::new(format, [rows, cols]).unwrap();
         let matrix = matrix(format, rows, cols, seed);
         let x = values(tokens * cols, seed ^ 1);
         let found = host_values(matrix.matmul(tensor(x.clone(), [tokens, cols])));
@@ -287,8 +299,8 @@ proptest! {
     #[test]
     fn group_scales_never_panic_on_any_bits(words in prop::collection::vec(any::<u32>(), 4096), row in 0usize..16) {
         for format in FORMATS {
-            let layout = Layout { format, rows: 16, cols: 256 };
-            let mut out = vec![0.0; layout.cols];
+            let layout = Layout::new(format, [16, 256]).unwrap();
+            let mut out = vec![0.0; layout.cols()];
             decode::dequantize_row(layout, &words[..layout.words()], row, &mut out);
         }
     }

@@ -7,6 +7,7 @@ use half::f16;
 use crate::backend::cpu::memory::shared_slice::SharedSlice;
 use crate::backend::cpu::operands::activations_q8::ActivationsQ8;
 use crate::backend::cpu::operands::activations_q16::{Activations, BLOCK, QUAD, SUPER};
+use crate::backend::cpu::operands::assert_sizes;
 use crate::backend::cpu::operands::packed_offsets::PackedOffsets;
 use crate::quant::decode::{factors, group_scale, value};
 use crate::quant::pack::{get_codes, scale_bits};
@@ -17,22 +18,26 @@ use crate::quant::{Format, Layout, TILE};
 /// Each output adds its groups of columns in order:
 /// `y += weight scale · Σ (code - offset) · activations + minimum · Σ activations`, and at the end is multiplied
 /// by the activations' scale. For k-quants see [`super_blocks`].
-pub(crate) fn run(
+///
+/// # Safety
+/// As a [`Kernel`](crate::backend::cpu::operands::Kernel)'s.
+pub(crate) unsafe fn run(
     planes: &PackedOffsets,
     words: &[u32],
     tiles: Range<usize>,
     x: &Activations,
     y: &SharedSlice<f32>,
 ) {
-    let layout = planes.layout;
-    for row in tiles.start * TILE..layout.rows.min(tiles.end * TILE) {
-        let sums = match layout.format.has_super_blocks() {
+    assert_sizes(planes, words, &tiles, x, y);
+    let layout = planes.layout();
+    for row in tiles.start * TILE..layout.rows().min(tiles.end * TILE) {
+        let sums = match layout.format().has_super_blocks() {
             true => super_blocks(layout, words, row, x.tokens, &x.bytes),
             false => blocks(layout, words, row, x),
         };
         for (token, sum) in sums.into_iter().enumerate() {
-            // SAFETY: a row of these tiles, which nobody else writes.
-            unsafe { y.write(token * layout.rows + row, &[sum]) };
+            // SAFETY: a row of these tiles, which are the caller's alone.
+            unsafe { y.write(token * layout.rows() + row, &[sum]) };
         }
     }
 }
@@ -45,8 +50,8 @@ fn blocks(layout: Layout, words: &[u32], row: usize, x: &Activations) -> Vec<f32
         let (scale, min) = group_scale(layout, words, row, block);
         for (token, sum) in sums.iter_mut().enumerate() {
             let at = block * x.tokens + token;
-            *sum += scale * dot(layout.format, &codes[..BLOCK], &x.codes[at * BLOCK..][..BLOCK]) as f32;
-            if layout.format.has_minimum() {
+            *sum += scale * dot(layout.format(), &codes[..BLOCK], &x.codes[at * BLOCK..][..BLOCK]) as f32;
+            if layout.format().has_minimum() {
                 *sum += min * x.totals[at];
             }
         }
@@ -57,7 +62,7 @@ fn blocks(layout: Layout, words: &[u32], row: usize, x: &Activations) -> Vec<f32
 /// `y += scale · activations' scale · Σ (code - offset) · activations` of each group of columns; minima are
 /// multiplied with the totals of a super-block's blocks.
 fn super_blocks(layout: Layout, words: &[u32], row: usize, tokens: usize, x: &ActivationsQ8) -> Vec<f32> {
-    let (format, group) = (layout.format, layout.format.group_len());
+    let (format, group) = (layout.format(), layout.format().group_len());
     let groups = SUPER * BLOCK / group;
     let mut codes = [0u8; 256];
     let mut sums = vec![0f32; tokens];
@@ -103,12 +108,12 @@ pub(crate) fn decode(
     blocks: Range<usize>,
     out: &mut [[f32; TILE]],
 ) {
-    let layout = planes.layout;
-    let (block_len, group) = (layout.format.block_len(), layout.format.group_len());
+    let layout = planes.layout();
+    let (block_len, group) = (layout.format().block_len(), layout.format().group_len());
     let mut codes = [0u8; 256];
     for lane in 0..TILE {
         let row = tile * TILE + lane;
-        if row >= layout.rows {
+        if row >= layout.rows() {
             out[..blocks.len() * BLOCK].iter_mut().for_each(|column| column[lane] = 0.0);
             continue;
         }
@@ -121,7 +126,7 @@ pub(crate) fn decode(
             for (sub, (out, codes)) in out.chunks_mut(group.min(BLOCK)).zip(codes).enumerate() {
                 let (scale, min) = group_scale(layout, words, row, (first + sub * group) / group);
                 for (column, code) in out.iter_mut().zip(codes) {
-                    column[lane] = value(layout.format, *code, scale, min);
+                    column[lane] = value(layout.format(), *code, scale, min);
                 }
             }
         }

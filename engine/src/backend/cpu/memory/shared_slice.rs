@@ -25,6 +25,11 @@ impl<'a, T: Copy> SharedSlice<'a, T> {
         Self { start: values.as_mut_ptr().cast(), len: values.len(), memory: PhantomData }
     }
 
+    /// Number of places.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
     /// Writes `values` from place `at` on.
     ///
     /// # Safety

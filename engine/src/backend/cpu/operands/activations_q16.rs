@@ -91,6 +91,11 @@ impl Activations {
 
     /// Rounds with a scale for every `shared` columns, whose largest value gets the code `most`.
     fn by_scales(x: &[f32], cols: usize, shared: usize, most: f32) -> Self {
+        // Or the last codes of a row would be left unwritten.
+        assert!(
+            cols.is_multiple_of(shared) && shared.is_multiple_of(BLOCK),
+            "{cols} columns, {shared} to a scale"
+        );
         let (tokens, blocks) = (x.len() / cols, cols / BLOCK);
         let mut all = Self {
             tokens,
@@ -243,5 +248,11 @@ mod tests {
         for value in [-32512.0f32, -2.5, -0.5, 0.0, 0.49, 1.5, 2.5, 32511.6] {
             assert_eq!(round(value), value.round_ties_even() as i32);
         }
+    }
+
+    #[test]
+    #[should_panic(expected = "48 columns, 48 to a scale")]
+    fn part_of_a_block_is_refused() {
+        Activations::quantize(&[1.0; 48], 48, Format::Q4_0);
     }
 }

@@ -34,6 +34,7 @@ pub(crate) struct ActivationsQ8 {
 impl ActivationsQ8 {
     /// Rounds `x [tokens][cols]`, `cols` a multiple of 256, to nearest.
     pub fn quantize(x: &[f32], cols: usize) -> Self {
+        assert!(cols.is_multiple_of(SUPER * BLOCK), "{cols} columns are no whole super-blocks");
         let (tokens, supers) = (x.len() / cols, cols / (SUPER * BLOCK));
         let (of_blocks, of_supers) = (tokens * supers * SUPER, tokens * supers);
         let mut all = Self {

@@ -10,9 +10,35 @@ pub(crate) mod packed_offsets;
 #[cfg(target_arch = "x86_64")]
 mod quantize_avx2;
 
-use activations_q16::Activations;
+use activations_q16::{Activations, BLOCK, SUPER};
 use packed_offsets::PackedOffsets;
 
 /// A product with quantized weights: writes some tiles' outputs for every row of activations to
 /// `y [tokens][rows]`.
-pub(crate) type Kernel = fn(&PackedOffsets, &[u32], Range<usize>, &Activations, &SharedSlice<f32>);
+///
+/// # Safety
+/// While it runs, nobody else reads or writes the outputs of these tiles in `y`.
+///
+/// # Panics
+/// If the words, the activations or `y` are not as many as the layout says, or there are not so many tiles.
+pub(crate) type Kernel = unsafe fn(&PackedOffsets, &[u32], Range<usize>, &Activations, &SharedSlice<f32>);
+
+/// What a [`Kernel`] relies on besides its caller: the sizes of all that it reads and writes.
+pub(crate) fn assert_sizes(
+    planes: &PackedOffsets,
+    words: &[u32],
+    tiles: &Range<usize>,
+    x: &Activations,
+    y: &SharedSlice<f32>,
+) {
+    let layout = planes.layout();
+    assert!(words.len() >= planes.words() && tiles.end <= planes.tiles());
+    assert!(y.len() >= x.tokens * layout.rows());
+    let blocks = x.tokens * (layout.cols() / BLOCK);
+    if layout.format().has_super_blocks() {
+        let x = &x.bytes;
+        assert!(x.codes.len() == blocks && x.scales.len() == blocks && x.starts.len() == blocks);
+        return assert!(x.totals.len() * SUPER == blocks && x.total_scales.len() == x.totals.len());
+    }
+    assert!(x.codes.len() == blocks * BLOCK && x.totals.len() == blocks && x.scales.len() == x.tokens);
+}

@@ -20,14 +20,14 @@ pub(crate) fn decode(
     blocks: Range<usize>,
     out: &mut [[f32; TILE]],
 ) {
-    let layout = planes.layout;
-    assert!(has_avx2() && words.len() >= planes.words && tile < planes.tiles);
+    let layout = planes.layout();
+    assert!(has_avx2() && words.len() >= planes.words() && tile < planes.tiles());
     assert!(
-        blocks.end <= layout.cols / BLOCK && blocks.len() <= STRETCH && blocks.len() * BLOCK <= out.len()
+        blocks.end <= layout.cols() / BLOCK && blocks.len() <= STRETCH && blocks.len() * BLOCK <= out.len()
     );
     // SAFETY: the instructions exist, `words` holds the layout, tile and blocks are of the matrix.
     unsafe {
-        match layout.format {
+        match layout.format() {
             Format::Q5_0 | Format::Q5_1 | Format::Q5_K => blocks_of::<5>(planes, words, tile, blocks, out),
             Format::Q6_K => blocks_of::<6>(planes, words, tile, blocks, out),
             Format::Q8_0 => blocks_of::<8>(planes, words, tile, blocks, out),
@@ -46,7 +46,7 @@ unsafe fn blocks_of<const BITS: u8>(
     blocks: Range<usize>,
     out: &mut [[f32; TILE]],
 ) {
-    let layout = planes.layout;
+    let layout = planes.layout();
     let weights = PackedTile::<BITS>::new(planes, words, tile);
     // SAFETY: blocks of this tile, and 8 places of a column.
     unsafe {
@@ -54,7 +54,7 @@ unsafe fn blocks_of<const BITS: u8>(
         let table = [_mm256_loadu_ps(NF4_CODE.as_ptr()), _mm256_loadu_ps(NF4_CODE.as_ptr().add(8))];
         let mut scales = MaybeUninit::<Scales>::uninit();
         let scales = scales.as_mut_ptr();
-        match layout.format {
+        match layout.format() {
             Format::NF4 => nf4_scales(layout, words, tile, blocks.clone(), scales),
             _ => weights.decode_scales::<Avx2>(blocks.clone(), scales),
         }
@@ -72,7 +72,7 @@ unsafe fn blocks_of<const BITS: u8>(
                         let low = _mm256_and_si256(codes[half], _mm256_set1_epi32(0xffff));
                         let high = _mm256_srli_epi32::<16>(codes[half]);
                         for (place, code) in [low, high].into_iter().enumerate() {
-                            let value = match layout.format {
+                            let value = match layout.format() {
                                 Format::NF4 => _mm256_mul_ps(nf4_code(&table, code), scale),
                                 // Two roundings, as ggml's: not fused.
                                 _ => _mm256_add_ps(_mm256_mul_ps(_mm256_cvtepi32_ps(code), scale), min),
@@ -106,7 +106,7 @@ pub(crate) unsafe fn nf4_scales(
     blocks: Range<usize>,
     out: *mut Scales,
 ) {
-    let rows = TILE.min(layout.rows - tile * TILE);
+    let rows = TILE.min(layout.rows() - tile * TILE);
     for (index, block) in blocks.enumerate() {
         let mut scales = [0f32; TILE];
         for (lane, scale) in scales[..rows].iter_mut().enumerate() {

@@ -8,9 +8,9 @@ use super::packed_tile::{PackedTile, STRETCH, Scales, two};
 use super::row_groups::{ForRows, by_rows};
 use crate::backend::cpu::instructions::{has_avx2, has_avx512};
 use crate::backend::cpu::memory::shared_slice::SharedSlice;
-use crate::backend::cpu::operands::Kernel;
-use crate::backend::cpu::operands::activations_q16::{Activations, BLOCK, FEW, SUPER};
+use crate::backend::cpu::operands::activations_q16::{Activations, FEW};
 use crate::backend::cpu::operands::packed_offsets::PackedOffsets;
+use crate::backend::cpu::operands::{Kernel, assert_sizes};
 use crate::backend::cpu::threads::prefetch::{Cache, prefetch};
 use crate::quant::{Format, TILE};
 
@@ -24,31 +24,53 @@ pub(crate) const AHEAD: usize = 40;
 
 /// The products that the machine has the instructions for, the best first.
 pub(crate) fn kernels() -> impl Iterator<Item = Kernel> {
-    // SAFETY: handed out only where the instructions exist, and within the bounds.
-    let avx512: Kernel = |planes, words, tiles, x, y| unsafe {
-        assert_bounds(planes, words, &tiles, x);
-        with_avx512(planes, words, tiles, x, y);
-    };
-    // SAFETY: as above.
-    let avx2: Kernel = |planes, words, tiles, x, y| unsafe {
-        assert_bounds(planes, words, &tiles, x);
-        with_avx2(planes, words, tiles, x, y);
-    };
-    let kernels = [(has_avx512(), avx512), (has_avx2(), avx2)];
+    let kernels = [(has_avx512(), by_avx512 as Kernel), (has_avx2(), by_avx2)];
     kernels.into_iter().filter_map(|(has, kernel)| has.then_some(kernel))
 }
 
+/// A [`Kernel`].
+///
+/// # Safety
+/// As a [`Kernel`]'s, and the instructions of [`Avx512`].
+unsafe fn by_avx512(
+    planes: &PackedOffsets,
+    words: &[u32],
+    tiles: Range<usize>,
+    x: &Activations,
+    y: &SharedSlice<f32>,
+) {
+    assert_bounds(planes, words, &tiles, x, y);
+    // SAFETY: the caller's; the bounds are asserted.
+    unsafe { with_avx512(planes, words, tiles, x, y) };
+}
+
+/// A [`Kernel`].
+///
+/// # Safety
+/// As a [`Kernel`]'s, and the instructions of [`Avx2`].
+unsafe fn by_avx2(
+    planes: &PackedOffsets,
+    words: &[u32],
+    tiles: Range<usize>,
+    x: &Activations,
+    y: &SharedSlice<f32>,
+) {
+    assert_bounds(planes, words, &tiles, x, y);
+    // SAFETY: the caller's; the bounds are asserted.
+    unsafe { with_avx2(planes, words, tiles, x, y) };
+}
+
 /// What the pointers of a kernel stay within.
-fn assert_bounds(planes: &PackedOffsets, words: &[u32], tiles: &Range<usize>, x: &Activations) {
-    assert!(words.len() >= planes.words && tiles.end <= planes.tiles);
-    let blocks = x.tokens * (planes.layout.cols / BLOCK);
-    if planes.layout.format.has_super_blocks() {
-        let x = &x.bytes;
-        assert!(x.codes.len() == blocks && x.scales.len() == blocks && x.starts.len() == blocks);
-        return assert!(x.totals.len() * SUPER == blocks && x.total_scales.len() == x.totals.len());
-    }
-    assert!(x.codes.len() == blocks * BLOCK && x.totals.len() == blocks);
-    assert!(x.scales.len() == x.tokens && (x.tokens > FEW || x.digits.len() == blocks));
+fn assert_bounds(
+    planes: &PackedOffsets,
+    words: &[u32],
+    tiles: &Range<usize>,
+    x: &Activations,
+    y: &SharedSlice<f32>,
+) {
+    assert_sizes(planes, words, tiles, x, y);
+    let digits = !planes.layout().format().has_super_blocks() && x.tokens <= FEW;
+    assert!(!digits || x.digits.len() == x.totals.len());
 }
 
 /// # Safety
@@ -92,7 +114,7 @@ unsafe fn run<L: Lanes>(
     for tile in tiles {
         // SAFETY: the caller's.
         unsafe {
-            match planes.layout.format {
+            match planes.layout().format() {
                 Q4_K => PackedTile::<4>::new(planes, words, tile).multiply_super::<L>(x.tokens, &x.bytes, y),
                 Q5_K => PackedTile::<5>::new(planes, words, tile).multiply_super::<L>(x.tokens, &x.bytes, y),
                 Q6_K => PackedTile::<6>::new(planes, words, tile).multiply_super::<L>(x.tokens, &x.bytes, y),
@@ -230,11 +252,11 @@ impl<const BITS: u8> PackedTile<'_, BITS> {
     #[inline(always)]
     pub unsafe fn write<L: Lanes>(&self, token: usize, values: L::Floats, y: &SharedSlice<f32>) {
         let mut out = [0f32; TILE];
-        let rows = TILE.min(self.layout.rows - self.tile * TILE);
+        let rows = TILE.min(self.layout.rows() - self.tile * TILE);
         // SAFETY: 16 places; then this tile's part of a row of `y`, which nobody else writes.
         unsafe {
             L::store_floats(out.as_mut_ptr(), values);
-            let at = token * self.layout.rows + self.tile * TILE;
+            let at = token * self.layout.rows() + self.tile * TILE;
             match rows {
                 TILE => y.write(at, &out), // of a known length: whole stores
                 _ => y.write(at, &out[..rows]),

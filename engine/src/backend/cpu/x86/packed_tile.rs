@@ -31,22 +31,22 @@ impl<'a, const BITS: u8> PackedTile<'a, BITS> {
 
     #[inline(always)]
     pub fn new(planes: &PackedOffsets, words: &'a [u32], tile: usize) -> Self {
-        let layout = planes.layout;
+        let layout = planes.layout();
         Self {
             layout,
             tile,
-            codes: planes.codes.tiles(words, tile..tile + 1),
-            high: planes.high.tiles(words, tile..tile + 1),
-            sub_scales: planes.sub_scales.tiles(words, tile..tile + 1),
-            scales: planes.scales.tiles(words, tile..tile + 1),
-            offset: layout.format.offset(),
-            has_minimum: layout.format.has_minimum(),
+            codes: planes.codes().tiles(words, tile..tile + 1),
+            high: planes.high().tiles(words, tile..tile + 1),
+            sub_scales: planes.sub_scales().tiles(words, tile..tile + 1),
+            scales: planes.scales().tiles(words, tile..tile + 1),
+            offset: layout.format().offset(),
+            has_minimum: layout.format().has_minimum(),
         }
     }
 
     #[inline(always)]
     pub fn blocks(&self) -> usize {
-        self.layout.cols / BLOCK
+        self.layout.cols() / BLOCK
     }
 
     /// The blocks from `first` whose scales are decoded at once.
@@ -175,7 +175,7 @@ impl<'a, const BITS: u8> PackedTile<'a, BITS> {
         unsafe {
             let scale = |index: usize, value| L::store_floats((&raw mut (*out).scale[index]).cast(), value);
             let min = |index: usize, value| L::store_floats((&raw mut (*out).min[index]).cast(), value);
-            match self.layout.format {
+            match self.layout.format() {
                 Format::Q4_1 | Format::Q5_1 => {
                     for (index, block) in blocks.enumerate() {
                         let (d, m) = L::pairs_of_halves(at(self.scales, block * TILE));

@@ -21,7 +21,7 @@ const CHUNK: usize = 512;
 /// `dx = dy · W`: `dy [tokens, rows]` → `[tokens, cols]`; nothing where the machine lacks the instructions,
 /// or the rows are no whole blocks.
 pub(crate) fn matmul_transposed(dy: &[f32], words: &[u32], layout: Layout) -> Option<Vec<f32>> {
-    if !has_avx2() || layout.rows == 0 || !layout.rows.is_multiple_of(BLOCK) {
+    if !has_avx2() || layout.rows() == 0 || !layout.rows().is_multiple_of(BLOCK) {
         return None;
     }
     // SAFETY: the instructions exist.
@@ -33,11 +33,11 @@ pub(crate) fn matmul_transposed(dy: &[f32], words: &[u32], layout: Layout) -> Op
 /// # Safety
 /// The machine has the instructions of `columns`.
 unsafe fn by(columns: Columns, dy: &[f32], words: &[u32], layout: Layout) -> Vec<f32> {
-    let x = Activations::gradients(dy, layout.rows);
-    let mut dx: Vec<f32> = Vec::with_capacity(x.tokens * layout.cols);
+    let x = Activations::gradients(dy, layout.rows());
+    let mut dx: Vec<f32> = Vec::with_capacity(x.tokens * layout.cols());
     let place = SharedSlice::new(dx.spare_capacity_mut());
-    let (planes, blocks) = (PackedOffsets::of(layout), layout.cols / BLOCK);
-    assert!(words.len() >= planes.words && x.scales.len() * BLOCK == x.codes.len());
+    let (planes, blocks) = (PackedOffsets::of(layout), layout.cols() / BLOCK);
+    assert!(words.len() >= planes.words() && x.scales.len() * BLOCK == x.codes.len());
     pool::run(blocks * x.tokens.div_ceil(CHUNK), &|task| {
         let first = task / blocks * CHUNK;
         let rows = first..x.tokens.min(first + CHUNK);
@@ -45,7 +45,7 @@ unsafe fn by(columns: Columns, dy: &[f32], words: &[u32], layout: Layout) -> Vec
         unsafe { columns(&planes, words, task % blocks, &x, rows, &place) };
     });
     // SAFETY: the tasks cover all blocks of columns of all rows.
-    unsafe { dx.set_len(x.tokens * layout.cols) };
+    unsafe { dx.set_len(x.tokens * layout.cols()) };
     dx
 }
 
@@ -94,14 +94,14 @@ unsafe fn columns<L: Lanes>(
     rows: Range<usize>,
     dx: &SharedSlice<f32>,
 ) {
-    let layout = planes.layout;
+    let layout = planes.layout();
     let mut patch = WeightTile::zero();
     let mut scales = vec![0.0; rows.len()];
     // SAFETY: the caller's.
     unsafe {
         let zeros = vec![L::splat_float(0.0); rows.len()];
         let mut sums = [zeros.clone(), zeros];
-        for group in 0..layout.rows / BLOCK {
+        for group in 0..layout.rows() / BLOCK {
             for tile in 0..BLOCK / TILE {
                 planes.prefetch(words, BLOCK / TILE * (group + AHEAD) + tile, block);
             }
@@ -121,7 +121,7 @@ unsafe fn columns<L: Lanes>(
                 for (place, sum) in quads.into_iter().enumerate() {
                     out[place / 4 * 4 + QUAD[place % 4]] = sum;
                 }
-                dx.write(token * layout.cols + block * BLOCK + half * TILE, &out);
+                dx.write(token * layout.cols() + block * BLOCK + half * TILE, &out);
             }
         }
     }
@@ -169,7 +169,7 @@ mod tests {
         if !has_avx512() {
             return;
         }
-        let layout = Layout { format: Format::Q4_1, rows: 96, cols: 64 };
+        let layout = Layout::new(Format::Q4_1, [96, 64]).unwrap();
         let bytes: Vec<u8> = (0..96 * 2 * 20)
             .map(|i: usize| if i % 20 < 4 { [0x12, 0x2c][i % 2] } else { (i * 31) as u8 })
             .collect();
@@ -189,7 +189,7 @@ mod tests {
         if !has_avx2() {
             return;
         }
-        let layout = Layout { format: Format::Q8_0, rows: 32, cols: 32 };
+        let layout = Layout::new(Format::Q8_0, [32, 32]).unwrap();
         // A scale of 1 and codes of -128.
         let bytes: Vec<u8> = (0..32 * 34).map(|i: usize| [0x00, 0x3c, 0x80][(i % 34).min(2)]).collect();
         for dy in [1.0, -1.0] {

@@ -39,7 +39,7 @@ impl WeightTile {
     pub unsafe fn read(&mut self, planes: &PackedOffsets, words: &[u32], group: usize, block: usize) {
         // SAFETY: the caller's.
         unsafe {
-            match planes.layout.format {
+            match planes.layout().format() {
                 Format::Q5_0 | Format::Q5_1 | Format::Q5_K => self.of_bits::<5>(planes, words, group, block),
                 Format::Q6_K => self.of_bits::<6>(planes, words, group, block),
                 Format::Q8_0 => self.of_bits::<8>(planes, words, group, block),
@@ -58,7 +58,7 @@ impl WeightTile {
         group: usize,
         block: usize,
     ) {
-        let nf4 = planes.layout.format == Format::NF4;
+        let nf4 = planes.layout().format() == Format::NF4;
         let weights = [0, 1].map(|tile| PackedTile::<BITS>::new(planes, words, 2 * group + tile));
         // SAFETY: two tiles of the matrix; 16 of 16 codes at a time.
         unsafe {
@@ -132,7 +132,7 @@ unsafe fn lines<const BITS: u8>(weights: &PackedTile<BITS>, words: &[u32], block
     let scales = scales.as_mut_ptr();
     // SAFETY: a block of the tile; what is loaded has been decoded, 8 of 16 values at a time.
     unsafe {
-        match weights.layout.format {
+        match weights.layout.format() {
             Format::NF4 => nf4_scales(weights.layout, words, weights.tile, block..block + 1, scales),
             _ => weights.decode_scales::<Avx2>(block..block + 1, scales),
         }
