@@ -5,6 +5,7 @@ use burn::tensor::{DType, Device, Int, Tensor};
 use crate::EngineError;
 use crate::backend::weight_memory::{self, WeightMemory};
 use crate::ops::quantized::{self, Arithmetic};
+use crate::quant::formats::nf4;
 use crate::quant::{self, Format, Layout, Nf4, pack};
 
 /// A block-quantized matrix `[rows, cols]`, packed as [`Layout`] describes; `rows` are outputs.
@@ -29,14 +30,16 @@ impl QuantizedMatrix {
     ) -> Result<Self, EngineError> {
         let layout = Layout::new(format, shape)?;
         let wanted = layout.rows() * layout.blocks() * format.block_bytes();
-        if format == Format::NF4 || bytes.len() != wanted {
-            return Err(EngineError::Shape {
-                what: format!("{format:?} matrix {shape:?}"),
-                reason: format!("{} bytes of blocks, {wanted} expected", bytes.len()),
-            });
+        let refused =
+            |reason| EngineError::Shape { what: format!("{} matrix {shape:?}", format.name()), reason };
+        let Some(blocks) = &format.spec().blocks else {
+            return Err(refused("a file has no blocks of it; use `from_nf4`".into()));
+        };
+        if bytes.len() != wanted {
+            return Err(refused(format!("{} bytes of blocks, {wanted} expected", bytes.len())));
         }
         let mut words = weight_memory::zeros(layout.words());
-        pack::pack(layout, bytes, &mut words);
+        pack::pack(layout, blocks, bytes, &mut words);
         Ok(Self::from_words(layout, words, device))
     }
 
@@ -53,7 +56,7 @@ impl QuantizedMatrix {
             });
         }
         let mut words = weight_memory::zeros(layout.words());
-        pack::pack_nf4(layout, nf4, &mut words);
+        nf4::pack(layout, nf4, &mut words);
         Ok(Self::from_words(layout, words, device))
     }
 
@@ -75,9 +78,9 @@ impl QuantizedMatrix {
                 reason: format!("{} values", values.len()),
             });
         }
-        match format {
-            Format::NF4 => Self::from_nf4(shape, &Nf4::quantize(values), device),
-            _ => Self::from_blocks(format, shape, &quant::quantize(format, values)?, device),
+        match format.spec().blocks {
+            None => Self::from_nf4(shape, &Nf4::quantize(values), device),
+            Some(_) => Self::from_blocks(format, shape, &quant::quantize(format, values)?, device),
         }
     }
 
@@ -108,12 +111,13 @@ impl QuantizedMatrix {
 
     /// Converts back to GGUF blocks, exactly; `None` for NF4, which is not stored in blocks.
     pub fn to_blocks(&self) -> Option<Vec<u8>> {
-        (self.layout.format() != Format::NF4).then(|| pack::unpack(self.layout, &self.host_words()))
+        let blocks = self.layout.format().spec().blocks.as_ref()?;
+        Some(pack::unpack(self.layout, blocks, &self.host_words()))
     }
 
     /// Converts back to bitsandbytes' parts, exactly; `None` for the other formats.
     pub fn to_nf4(&self) -> Option<Nf4> {
-        (self.layout.format() == Format::NF4).then(|| pack::unpack_nf4(self.layout, &self.host_words()))
+        (self.layout.format() == Format::NF4).then(|| nf4::unpack(self.layout, &self.host_words()))
     }
 
     fn host_words(&self) -> Vec<u32> {

@@ -23,6 +23,8 @@
 use std::ops::Range;
 
 use super::Format;
+use super::formats::ScaleKind;
+use super::formats::nf4::ABSMAX2_SCALES;
 use crate::EngineError;
 
 /// Rows that are interleaved.
@@ -98,18 +100,22 @@ impl Layout {
     }
 
     const fn parts(&self) -> Parts {
-        let (codes, high, sub_scales, scales) = match self.format {
-            Format::Q4_0 => (4, 0, 0, 8),
-            Format::Q4_1 => (4, 0, 0, 16),
-            Format::Q5_0 => (4, 1, 0, 8),
-            Format::Q5_1 => (4, 1, 0, 16),
-            Format::Q8_0 => (8, 0, 0, 8),
-            Format::Q4_K => (32, 0, 48, 16),
-            Format::Q5_K => (32, 8, 48, 16),
-            Format::Q6_K => (32, 16, 64, 8),
-            Format::NF4 => (8, 0, 4, 0),
+        let values = self.format.block_len();
+        let (low_bits, high_bits) = match self.format.code_bits() as usize {
+            8 => (8, 0),
+            bits => (4, bits - 4),
         };
-        Parts { codes: codes * TILE, high: high * TILE, sub_scales, scales }
+        let sub_scales = match self.format.scale_kind() {
+            ScaleKind::Nested => TILE / 4, // a byte a row
+            kind => kind.integer_words() * TILE,
+        };
+        let scales = match self.format.scale_kind() {
+            ScaleKind::Nested => 0,
+            ScaleKind::Half | ScaleKind::SignedBytes => TILE / 2,
+            ScaleKind::HalfPair | ScaleKind::SixBitPairs => TILE,
+        };
+        let (codes, high) = (values * low_bits / 32 * TILE, values * high_bits / 32 * TILE);
+        Parts { codes, high, sub_scales, scales }
     }
 
     /// Words of one tile's codes.
@@ -158,8 +164,8 @@ impl Layout {
     /// NF4's second level: one f32 for every 256 blocks of the flattened matrix, then the offset.
     pub const fn absmax2(&self) -> Range<usize> {
         let start = self.scales().end;
-        let len = match self.format {
-            Format::NF4 => (self.rows * self.blocks()).div_ceil(256) + 1,
+        let len = match self.format.scale_kind() {
+            ScaleKind::Nested => (self.rows * self.blocks()).div_ceil(ABSMAX2_SCALES) + 1,
             _ => 0,
         };
         start..start + len
@@ -190,6 +196,26 @@ mod tests {
             refusal(Format::Q4_K, [1, 32]),
             "Q4_K matrix [1, 32]: 32 columns are not a multiple of the 256 of a block"
         );
+    }
+
+    #[test]
+    fn a_block_of_a_tile_has_these_words() {
+        for (format, words) in [
+            (Format::Q4_0, [64, 0, 0, 8]),
+            (Format::Q4_1, [64, 0, 0, 16]),
+            (Format::Q5_0, [64, 16, 0, 8]),
+            (Format::Q5_1, [64, 16, 0, 16]),
+            (Format::Q8_0, [128, 0, 0, 8]),
+            (Format::Q4_K, [512, 0, 48, 16]),
+            (Format::Q5_K, [512, 128, 48, 16]),
+            (Format::Q6_K, [512, 256, 64, 8]),
+            (Format::NF4, [128, 0, 4, 0]),
+        ] {
+            let layout = Layout::new(format, [16, format.block_len()]).unwrap();
+            let found =
+                [layout.codes(), layout.high(), layout.sub_scales(), layout.scales()].map(|part| part.len());
+            assert_eq!(found, words, "{format:?}");
+        }
     }
 
     #[test]

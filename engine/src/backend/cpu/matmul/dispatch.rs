@@ -13,6 +13,7 @@ use crate::backend::cpu::operands::packed_offsets::PackedOffsets;
 use crate::backend::cpu::{instructions::has_avx2, x86};
 #[cfg(test)]
 use crate::quant::Layout;
+use crate::quant::formats::ScaleKind;
 use crate::quant::{Format, TILE};
 
 /// The kernels that the machine has the instructions for, the best first.
@@ -47,7 +48,7 @@ pub(crate) fn decode(
 /// Whether `format` multiplies with integer activations. NF4's codes are not evenly spaced, so integer
 /// dot products do not apply to it.
 pub(crate) fn has_integer(format: Format) -> bool {
-    format != Format::NF4
+    format.scale_kind() != ScaleKind::Nested
 }
 
 /// Every kernel of the machine on plain slices, the portable one last: `x [tokens, cols]` → `[tokens, rows]`.

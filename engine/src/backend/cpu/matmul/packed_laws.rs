@@ -9,6 +9,7 @@ use super::dispatch;
 use crate::linear::quantized_matrix::QuantizedMatrix;
 use crate::ops::host_values::host_values;
 use crate::ops::quantized::Arithmetic;
+use crate::quant::formats::nf4;
 use crate::quant::{Format, Layout, Nf4, TILE, decode, dequantize, pack, quantize};
 
 const FORMATS: [Format; 9] = [
@@ -33,14 +34,18 @@ fn rounded(format: Format) -> f32 {
 /// GGUF blocks in packed words.
 fn packed(layout: Layout, blocks: &[u8]) -> Vec<u32> {
     let mut words = vec![0; layout.words()];
-    pack::pack(layout, blocks, &mut words);
+    pack::pack(layout, layout.format().spec().blocks.as_ref().unwrap(), blocks, &mut words);
     words
 }
 
-/// An NF4 matrix in packed words.
-fn packed_nf4(layout: Layout, nf4: &Nf4) -> Vec<u32> {
+/// A matrix of pseudo-random values in packed words.
+fn packed_values(layout: Layout, seed: u64) -> Vec<u32> {
+    let values = values(layout.rows() * layout.cols(), seed);
+    if layout.format() != Format::NF4 {
+        return packed(layout, &quantize(layout.format(), &values).unwrap());
+    }
     let mut words = vec![0; layout.words()];
-    pack::pack_nf4(layout, nf4, &mut words);
+    nf4::pack(layout, &Nf4::quantize(&values), &mut words);
     words
 }
 
@@ -70,7 +75,7 @@ fn distance(a: &[f32], b: &[f32]) -> f32 {
 
 #[test]
 fn packing_loses_nothing() {
-    for format in FORMATS.into_iter().filter(|format| *format != Format::NF4) {
+    for format in Format::GGUF {
         for rows in [1, 15, 16, 33] {
             let cols = 3 * format.block_len();
             let blocks = quantize(format, &values(rows * cols, 1)).unwrap();
@@ -91,7 +96,7 @@ fn packing_nf4_loses_nothing() {
 
 #[test]
 fn packed_values_are_the_blocks_values_bit_for_bit() {
-    for format in FORMATS.into_iter().filter(|format| *format != Format::NF4) {
+    for format in Format::GGUF {
         let (rows, cols) = (19, 2 * format.block_len());
         let blocks = quantize(format, &values(rows * cols, 3)).unwrap();
         let matrix = QuantizedMatrix::from_blocks(format, [rows, cols], &blocks, &device()).unwrap();
@@ -107,11 +112,7 @@ fn the_reference_body_is_the_kernel_bit_for_bit() {
     for format in FORMATS {
         let (rows, cols) = (21, 2 * format.block_len());
         let layout = Layout::new(format, [rows, cols]).unwrap();
-        let values = values(rows * cols, 4);
-        let words = match format {
-            Format::NF4 => packed_nf4(layout, &Nf4::quantize(&values)),
-            _ => packed(layout, &quantize(format, &values).unwrap()),
-        };
+        let words = packed_values(layout, 4);
         let words = burn::backend::flex::FlexTensor::from_data(TensorData::new(words, [layout.words()]));
         let reference = crate::ops::reference_dequantize::<Flex>(words.clone(), layout);
         let expected = crate::backend::cpu::flex::dequantize(&words, layout).to_contiguous();
@@ -125,11 +126,7 @@ fn every_machine_decodes_the_same_bits() {
     for format in FORMATS {
         let (rows, cols) = (21, 2 * format.block_len()); // the second tile is not full
         let layout = Layout::new(format, [rows, cols]).unwrap();
-        let values = values(rows * cols, 10);
-        let words = match format {
-            Format::NF4 => packed_nf4(layout, &Nf4::quantize(&values)),
-            _ => packed(layout, &quantize(format, &values).unwrap()),
-        };
+        let words = packed_values(layout, 10);
         for (tile, blocks) in [(0, 0..cols / 32), (1, 1..2), (1, 0..2)] {
             let [machine, scalar] = dispatch::decoded_twice(&words, layout, tile, blocks);
             assert_eq!(machine, scalar, "{format:?}, tile {tile}");
@@ -239,7 +236,7 @@ proptest! {
 
     #[test]
     fn integer_products_are_close_and_kernels_agree(
-        format in prop::sample::select(&FORMATS[..8]),
+        format in prop::sample::select(&Format::GGUF[..]),
         rows in 1usize..70,
         blocks in 1usize..5,
         tokens in 1usize..20,
@@ -262,7 +259,7 @@ proptest! {
 
     #[test]
     fn a_row_depends_on_itself_alone(
-        format in prop::sample::select(&FORMATS[..8]),
+        format in prop::sample::select(&Format::GGUF[..]),
         rows in 1usize..70,
         tokens in prop_oneof![2usize..20, 126usize..132], // and where rows no longer share a decoded block
         seed: u64,

@@ -2,15 +2,14 @@
 
 use std::ops::Range;
 
-use half::f16;
-
 use crate::backend::cpu::memory::shared_slice::SharedSlice;
 use crate::backend::cpu::operands::activations_q8::ActivationsQ8;
 use crate::backend::cpu::operands::activations_q16::{Activations, BLOCK, QUAD, SUPER};
 use crate::backend::cpu::operands::assert_sizes;
 use crate::backend::cpu::operands::packed_offsets::PackedOffsets;
 use crate::quant::decode::{factors, group_scale, value};
-use crate::quant::pack::{get_codes, scale_bits};
+use crate::quant::formats::LONGEST;
+use crate::quant::pack::{get_codes, scales};
 use crate::quant::{Format, Layout, TILE};
 
 /// The outputs of some tiles for every row of activations, in `y [tokens][rows]`.
@@ -43,7 +42,7 @@ pub(crate) unsafe fn run(
 }
 
 fn blocks(layout: Layout, words: &[u32], row: usize, x: &Activations) -> Vec<f32> {
-    let mut codes = [0u8; 256];
+    let mut codes = [0u8; LONGEST];
     let mut sums = vec![0f32; x.tokens];
     for block in 0..layout.blocks() {
         get_codes(layout, words, row, block, &mut codes);
@@ -64,12 +63,12 @@ fn blocks(layout: Layout, words: &[u32], row: usize, x: &Activations) -> Vec<f32
 fn super_blocks(layout: Layout, words: &[u32], row: usize, tokens: usize, x: &ActivationsQ8) -> Vec<f32> {
     let (format, group) = (layout.format(), layout.format().group_len());
     let groups = SUPER * BLOCK / group;
-    let mut codes = [0u8; 256];
+    let mut codes = [0u8; LONGEST];
     let mut sums = vec![0f32; tokens];
     for block in 0..layout.blocks() {
         get_codes(layout, words, row, block, &mut codes);
-        let (d, m) = scale_bits(layout, words, row, block);
-        let (d, m) = (f16::from_bits(d).to_f32(), f16::from_bits(m).to_f32());
+        let (d, m) = scales(layout, words, row, block);
+        let (d, m) = (d.to_f32(), m.to_f32());
         for (token, sum) in sums.iter_mut().enumerate() {
             let mut minima = 0;
             for (sub, codes) in codes.chunks_exact(group).enumerate() {
@@ -110,7 +109,7 @@ pub(crate) fn decode(
 ) {
     let layout = planes.layout();
     let (block_len, group) = (layout.format().block_len(), layout.format().group_len());
-    let mut codes = [0u8; 256];
+    let mut codes = [0u8; LONGEST];
     for lane in 0..TILE {
         let row = tile * TILE + lane;
         if row >= layout.rows() {

@@ -12,7 +12,7 @@ use crate::backend::cpu::operands::activations_q16::{Activations, FEW};
 use crate::backend::cpu::operands::packed_offsets::PackedOffsets;
 use crate::backend::cpu::operands::{Kernel, assert_sizes};
 use crate::backend::cpu::threads::prefetch::{Cache, prefetch};
-use crate::quant::{Format, TILE};
+use crate::quant::TILE;
 
 /// Rows of activations that share the decoding of a block of weights: their sums, and their part of the block,
 /// lie in the first cache.
@@ -110,17 +110,23 @@ unsafe fn run<L: Lanes>(
     x: &Activations,
     y: &SharedSlice<f32>,
 ) {
-    use Format::*;
+    let format = planes.layout().format();
     for tile in tiles {
         // SAFETY: the caller's.
         unsafe {
-            match planes.layout().format() {
-                Q4_K => PackedTile::<4>::new(planes, words, tile).multiply_super::<L>(x.tokens, &x.bytes, y),
-                Q5_K => PackedTile::<5>::new(planes, words, tile).multiply_super::<L>(x.tokens, &x.bytes, y),
-                Q6_K => PackedTile::<6>::new(planes, words, tile).multiply_super::<L>(x.tokens, &x.bytes, y),
-                Q5_0 | Q5_1 => PackedTile::<5>::new(planes, words, tile).multiply::<L>(x, y),
-                Q8_0 => PackedTile::<8>::new(planes, words, tile).multiply::<L>(x, y),
-                _ => PackedTile::<4>::new(planes, words, tile).multiply::<L>(x, y),
+            match (format.has_super_blocks(), format.code_bits()) {
+                (true, 4) => {
+                    PackedTile::<4>::new(planes, words, tile).multiply_super::<L>(x.tokens, &x.bytes, y)
+                }
+                (true, 5) => {
+                    PackedTile::<5>::new(planes, words, tile).multiply_super::<L>(x.tokens, &x.bytes, y)
+                }
+                (true, _) => {
+                    PackedTile::<6>::new(planes, words, tile).multiply_super::<L>(x.tokens, &x.bytes, y)
+                }
+                (false, 5) => PackedTile::<5>::new(planes, words, tile).multiply::<L>(x, y),
+                (false, 8) => PackedTile::<8>::new(planes, words, tile).multiply::<L>(x, y),
+                (false, _) => PackedTile::<4>::new(planes, words, tile).multiply::<L>(x, y),
             }
         }
     }

@@ -5,10 +5,24 @@ use std::ops::Range;
 use super::lanes::Lanes;
 use crate::backend::cpu::operands::activations_q16::{Activations, BLOCK};
 use crate::backend::cpu::operands::packed_offsets::PackedOffsets;
+use crate::quant::formats::ScaleKind;
 use crate::quant::{Format, Layout, TILE};
 
 /// Blocks whose scales are decoded at once; a multiple of the 8 blocks that share a super-scale.
 pub(crate) const STRETCH: usize = 32;
+
+// A kernel is chosen by the bits of a code alone, so these say the rest: six bits come with two groups to a block of 32
+// columns, and no minima; the others with one, and k-quants with minima.
+const _: () = {
+    let mut index = 0;
+    while index < Format::GGUF.len() {
+        let format = Format::GGUF[index];
+        let six = format.code_bits() == 6;
+        assert!(format.group_len() == if six { BLOCK / 2 } else { BLOCK });
+        assert!(!format.has_super_blocks() || format.has_minimum() != six);
+        index += 1;
+    }
+};
 
 /// The packed weights of one tile.
 #[derive(Clone, Copy)]
@@ -175,15 +189,15 @@ impl<'a, const BITS: u8> PackedTile<'a, BITS> {
         unsafe {
             let scale = |index: usize, value| L::store_floats((&raw mut (*out).scale[index]).cast(), value);
             let min = |index: usize, value| L::store_floats((&raw mut (*out).min[index]).cast(), value);
-            match self.layout.format() {
-                Format::Q4_1 | Format::Q5_1 => {
+            match self.layout.format().scale_kind() {
+                ScaleKind::HalfPair => {
                     for (index, block) in blocks.enumerate() {
                         let (d, m) = L::pairs_of_halves(at(self.scales, block * TILE));
                         scale(index, d);
                         min(index, m);
                     }
                 }
-                Format::Q4_K | Format::Q5_K => {
+                ScaleKind::SixBitPairs => {
                     let mut sixes = [L::splat(0); 4];
                     let (mut d, mut m) = (L::splat_float(0.0), L::splat_float(0.0));
                     for (index, block) in blocks.enumerate() {
@@ -201,7 +215,7 @@ impl<'a, const BITS: u8> PackedTile<'a, BITS> {
                         min(index, L::mul(m, value(sixes[2 + four])));
                     }
                 }
-                Format::Q6_K => {
+                ScaleKind::SignedBytes => {
                     for (index, group) in (2 * blocks.start..2 * blocks.end).enumerate() {
                         let word = L::load(at(self.sub_scales, group / 4 * TILE));
                         let signed = L::signed_byte(word, (group % 4) as i32);
@@ -209,7 +223,7 @@ impl<'a, const BITS: u8> PackedTile<'a, BITS> {
                         scale(index, L::mul(d, L::floats(signed)));
                     }
                 }
-                _ => {
+                ScaleKind::Half | ScaleKind::Nested => {
                     for (index, block) in blocks.enumerate() {
                         scale(index, L::halves(at(self.scales, block * (TILE / 2))));
                     }

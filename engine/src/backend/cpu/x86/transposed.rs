@@ -174,7 +174,7 @@ mod tests {
             .map(|i: usize| if i % 20 < 4 { [0x12, 0x2c][i % 2] } else { (i * 31) as u8 })
             .collect();
         let mut words = vec![0; layout.words()];
-        pack::pack(layout, &bytes, &mut words);
+        pack::pack(layout, layout.format().spec().blocks.as_ref().unwrap(), &bytes, &mut words);
         for tokens in [1, 3, 7, 8, 21] {
             let dy: Vec<f32> = (0..tokens * 96).map(|i| ((i * 37) % 101) as f32 - 50.0).collect();
             // SAFETY: the instructions exist.
@@ -194,7 +194,7 @@ mod tests {
         let bytes: Vec<u8> = (0..32 * 34).map(|i: usize| [0x00, 0x3c, 0x80][(i % 34).min(2)]).collect();
         for dy in [1.0, -1.0] {
             let mut words = vec![0; layout.words()];
-            pack::pack(layout, &bytes, &mut words);
+            pack::pack(layout, layout.format().spec().blocks.as_ref().unwrap(), &bytes, &mut words);
             let dx = matmul_transposed(&[dy; 32], &words, layout).unwrap();
             assert!(dx.iter().all(|dx| (dx / (dy * -128.0 * 32.0) - 1.0).abs() < 1e-3), "{dx:?}");
         }

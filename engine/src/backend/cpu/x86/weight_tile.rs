@@ -10,7 +10,8 @@ use super::lanes::Avx2;
 use super::packed_tile::{PackedTile, Scales};
 use crate::backend::cpu::operands::activations_q16::BLOCK;
 use crate::backend::cpu::operands::packed_offsets::PackedOffsets;
-use crate::quant::{Format, NF4_CODE, TILE};
+use crate::quant::formats::ScaleKind;
+use crate::quant::{NF4_CODE, TILE};
 
 /// What the largest weight becomes; rounding adds at most one, and 32 products with gradients just fit 32 bits.
 const LARGEST: f32 = 8190.0;
@@ -39,10 +40,10 @@ impl WeightTile {
     pub unsafe fn read(&mut self, planes: &PackedOffsets, words: &[u32], group: usize, block: usize) {
         // SAFETY: the caller's.
         unsafe {
-            match planes.layout().format() {
-                Format::Q5_0 | Format::Q5_1 | Format::Q5_K => self.of_bits::<5>(planes, words, group, block),
-                Format::Q6_K => self.of_bits::<6>(planes, words, group, block),
-                Format::Q8_0 => self.of_bits::<8>(planes, words, group, block),
+            match planes.layout().format().code_bits() {
+                5 => self.of_bits::<5>(planes, words, group, block),
+                6 => self.of_bits::<6>(planes, words, group, block),
+                8 => self.of_bits::<8>(planes, words, group, block),
                 _ => self.of_bits::<4>(planes, words, group, block),
             }
         }
@@ -58,7 +59,7 @@ impl WeightTile {
         group: usize,
         block: usize,
     ) {
-        let nf4 = planes.layout().format() == Format::NF4;
+        let nf4 = planes.layout().format().scale_kind() == ScaleKind::Nested;
         let weights = [0, 1].map(|tile| PackedTile::<BITS>::new(planes, words, 2 * group + tile));
         // SAFETY: two tiles of the matrix; 16 of 16 codes at a time.
         unsafe {
@@ -132,8 +133,8 @@ unsafe fn lines<const BITS: u8>(weights: &PackedTile<BITS>, words: &[u32], block
     let scales = scales.as_mut_ptr();
     // SAFETY: a block of the tile; what is loaded has been decoded, 8 of 16 values at a time.
     unsafe {
-        match weights.layout.format() {
-            Format::NF4 => nf4_scales(weights.layout, words, weights.tile, block..block + 1, scales),
+        match weights.layout.format().scale_kind() {
+            ScaleKind::Nested => nf4_scales(weights.layout, words, weights.tile, block..block + 1, scales),
             _ => weights.decode_scales::<Avx2>(block..block + 1, scales),
         }
         for (half, lines) in lines.iter_mut().enumerate() {
