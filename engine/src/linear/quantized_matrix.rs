@@ -85,6 +85,7 @@ impl QuantizedMatrix {
     }
 
     fn from_words(layout: Layout, words: WeightMemory, device: &Device) -> Self {
+        assert_eq!(words.len(), layout.words(), "the words of another layout");
         let words = Tensor::from_data(weight_memory::into_data(words), (device, DType::U32));
         Self { words, layout, arithmetic: Arithmetic::default() }
     }

@@ -8,7 +8,7 @@ use half::f16;
 use super::UnpackedBlock;
 use super::fit::{self, Search, nearest_int};
 
-/// ScaleKind and codes of `x ≈ d · scale · q - dmin · min`, with scale and min, 6 bits each, for every 32 values.
+/// Scales and codes of `x ≈ d · scale · q - dmin · min`, with scale and min, 6 bits each, for every 32 values.
 pub(super) struct Affine {
     pub d: f16,
     pub dmin: f16,
@@ -31,7 +31,7 @@ impl Affine {
         let (max_scale, scales) = six_bits(&group_scales);
         let (max_min, mins) = six_bits(&group_mins);
         let (d, dmin) = (f16::from_f32(max_scale / 63.0), f16::from_f32(max_min / 63.0));
-        // ScaleKind and minima have lost bits since the fit, so the codes are chosen again.
+        // Scales and minima have lost bits since the fit, so the codes are chosen again.
         for (group, (values, codes)) in groups.iter().zip(codes.as_chunks_mut::<32>().0).enumerate() {
             let step = d.to_f32() * f32::from(scales[group]);
             let min = dmin.to_f32() * f32::from(mins[group]);

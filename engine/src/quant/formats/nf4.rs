@@ -67,7 +67,7 @@ const BOUNDS: [f32; 15] = [
 
 /// Values that share an `absmax`.
 const ABSMAX_VALUES: usize = 64;
-/// ScaleKind that share an `absmax2`.
+/// Scales that share an `absmax2`.
 pub(in crate::quant) const ABSMAX2_SCALES: usize = 256;
 
 /// A vector of 4-bit codes with 8-bit scales.

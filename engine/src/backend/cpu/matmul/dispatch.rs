@@ -7,7 +7,7 @@ use super::scalar;
 use crate::backend::cpu::memory::shared_slice::SharedSlice;
 use crate::backend::cpu::operands::Kernel;
 #[cfg(test)]
-use crate::backend::cpu::operands::activations_q16::{Activations, BLOCK};
+use crate::backend::cpu::operands::activations_q16::{Activations, BLOCK_COLUMNS};
 use crate::backend::cpu::operands::packed_offsets::PackedOffsets;
 #[cfg(target_arch = "x86_64")]
 use crate::backend::cpu::{instructions::has_avx2, x86};
@@ -32,7 +32,7 @@ pub(crate) fn kernel() -> Kernel {
 /// The columns of `blocks` (of 32) of one tile in f32: `out [columns][rows of the tile]`, the rows that pad
 /// the matrix as zeros.
 pub(crate) fn decode(
-    planes: &PackedOffsets,
+    offsets: &PackedOffsets,
     words: &[u32],
     tile: usize,
     blocks: Range<usize>,
@@ -40,9 +40,9 @@ pub(crate) fn decode(
 ) {
     #[cfg(target_arch = "x86_64")]
     if has_avx2() {
-        return x86::decode(planes, words, tile, blocks, out);
+        return x86::decode(offsets, words, tile, blocks, out);
     }
-    scalar::decode(planes, words, tile, blocks, out);
+    scalar::decode(offsets, words, tile, blocks, out);
 }
 
 /// Whether `format` multiplies with integer activations. NF4's codes are not evenly spaced, so integer
@@ -74,7 +74,7 @@ pub(crate) fn decoded_twice(
     blocks: Range<usize>,
 ) -> [Vec<[f32; TILE]>; 2] {
     [decode, scalar::decode].map(|decode| {
-        let mut out = vec![[f32::NAN; TILE]; blocks.len() * BLOCK];
+        let mut out = vec![[f32::NAN; TILE]; blocks.len() * BLOCK_COLUMNS];
         decode(&PackedOffsets::of(layout), words, tile, blocks.clone(), &mut out);
         out
     })

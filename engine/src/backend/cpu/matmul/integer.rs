@@ -18,12 +18,12 @@ const TASK: usize = 1 << 15;
 /// Tasks that a product of few rows is cut into at most, but for remainders: enough to balance, few enough
 /// that each is a long stream of weights.
 const MOST_STREAMS: usize = 32;
-/// Tasks that a product of many rows is cut into at most: a thread may wait for the last of another, and each
-/// is long for its multiplications.
+/// Tasks that a product of many rows is cut into at most. More than of few rows, because each takes longer, and a thread
+/// may have to wait for another's last.
 const MOST_TASKS: usize = 256;
-/// Rows of activations up to which a product's tasks own their memory: where a step is short, waiting for
-/// an interrupted helper would be most of it.
-const DETACHED: usize = 16;
+/// Rows of activations up to which a product runs as a speculative job, whose caller does not wait for a helper that the
+/// system has interrupted: in so short a step the wait would be most of the time.
+const SPECULATIVE_ROWS: usize = 16;
 
 /// What tasks read.
 pub(crate) struct Product {
@@ -46,15 +46,15 @@ impl Product {
         let rounded_alike = |other: Layout| other.format().has_super_blocks() == format.has_super_blocks();
         assert!(matrices.iter().all(|(_, other)| rounded_alike(*other) && other.cols() == cols));
         let x = Activations::quantize(x, cols, format);
-        let planes = |(words, layout)| (words, PackedOffsets::of(layout));
-        let matrices: Vec<_> = matrices.into_iter().map(planes).collect();
-        let cost = |planes: &PackedOffsets| planes.words() * 4 * x.tokens;
-        let tasks = if x.tokens > DETACHED { MOST_TASKS } else { MOST_STREAMS };
-        let most = matrices.iter().map(|(_, planes)| cost(planes)).sum::<usize>() / tasks;
+        let offsets = |(words, layout)| (words, PackedOffsets::of(layout));
+        let matrices: Vec<_> = matrices.into_iter().map(offsets).collect();
+        let cost = |offsets: &PackedOffsets| offsets.words() * 4 * x.tokens;
+        let tasks = if x.tokens > SPECULATIVE_ROWS { MOST_TASKS } else { MOST_STREAMS };
+        let most = matrices.iter().map(|(_, offsets)| cost(offsets)).sum::<usize>() / tasks;
         let mut tasks = Vec::new();
-        for (matrix, (_, planes)) in matrices.iter().enumerate() {
-            let tiles = planes.tiles();
-            let step = (TASK.max(most) * tiles / cost(planes).max(1)).clamp(1, tiles);
+        for (matrix, (_, offsets)) in matrices.iter().enumerate() {
+            let tiles = offsets.tiles();
+            let step = (TASK.max(most) * tiles / cost(offsets).max(1)).clamp(1, tiles);
             let of = |first: usize| Task { matrix, tiles: first..tiles.min(first + step) };
             tasks.extend((0..tiles).step_by(step).map(of));
         }
@@ -65,12 +65,12 @@ impl Product {
     pub fn run(self) -> (usize, Vec<Vec<f32>>) {
         let tokens = self.x.tokens;
         let lens: Vec<usize> =
-            self.matrices.iter().map(|(_, planes)| tokens * planes.layout().rows()).collect();
+            self.matrices.iter().map(|(_, offsets)| tokens * offsets.layout().rows()).collect();
         let mut ys: Vec<Vec<f32>> = lens.iter().map(|len| Vec::with_capacity(*len)).collect();
         if tokens > 0 {
             let places: Vec<_> = ys.iter_mut().map(|y| SharedSlice::new(y.spare_capacity_mut())).collect();
             match tokens {
-                ..=DETACHED => self.detached(&lens, &places),
+                ..=SPECULATIVE_ROWS => self.run_speculative(&lens, &places),
                 // SAFETY: every task is done once.
                 _ => pool::run(self.tasks.len(), &|task| unsafe {
                     self.task(task, &places[self.tasks[task].matrix]);
@@ -84,8 +84,8 @@ impl Product {
         (tokens, ys)
     }
 
-    /// Runs tasks that may be left behind.
-    fn detached(self, lens: &[usize], places: &[SharedSlice<f32>]) {
+    /// Runs the tasks as a speculative job.
+    fn run_speculative(self, lens: &[usize], places: &[SharedSlice<f32>]) {
         let scratch: Vec<Scratch> = lens.iter().map(|len| Scratch::new(*len)).collect();
         let shared = Arc::new((self, scratch));
         let theirs = {
@@ -118,12 +118,12 @@ impl Product {
     /// What each task reads.
     fn reads(&self) -> Vec<Vec<Range<usize>>> {
         let of_task = |Task { matrix, tiles }: &Task| {
-            let (words, planes) = &self.matrices[*matrix];
+            let (words, offsets) = &self.matrices[*matrix];
             let part = |plane: PackedPart| {
                 let words = plane.tiles(words.storage(), tiles.clone()).as_ptr_range();
                 words.start.addr()..words.end.addr()
             };
-            [planes.codes(), planes.high(), planes.sub_scales(), planes.scales()].map(part).into()
+            [offsets.codes(), offsets.high(), offsets.sub_scales(), offsets.scales()].map(part).into()
         };
         self.tasks.iter().map(of_task).collect()
     }
@@ -134,8 +134,8 @@ impl Product {
     /// Nobody else reads or writes these outputs in `y` meanwhile.
     unsafe fn task(&self, task: usize, y: &SharedSlice<f32>) {
         let Task { matrix, tiles } = &self.tasks[task];
-        let (words, planes) = &self.matrices[*matrix];
+        let (words, offsets) = &self.matrices[*matrix];
         // SAFETY: the caller's; tasks have no tile in common.
-        unsafe { (self.kernel)(planes, words.storage(), tiles.clone(), &self.x, y) };
+        unsafe { (self.kernel)(offsets, words.storage(), tiles.clone(), &self.x, y) };
     }
 }

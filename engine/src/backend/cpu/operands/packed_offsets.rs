@@ -1,13 +1,13 @@
-//! Where the parts of a packed matrix lie, reckoned once for all its tiles.
+//! Where the parts of a packed matrix lie, computed once for all its tiles.
 
 use std::ops::Range;
 
-use crate::backend::cpu::operands::activations_q16::BLOCK;
+use crate::backend::cpu::operands::activations_q16::BLOCK_COLUMNS;
 use crate::backend::cpu::threads::prefetch::{Cache, prefetch};
 use crate::quant::{Layout, TILE};
 
-/// A [`Layout`] with its parts in numbers: a layout divides anew at every question, which a tile of a small
-/// model is too short for. As with a layout, kernels read without bounds checks where it says that there are words.
+/// A [`Layout`] with the offsets of its parts computed once: a layout divides each time it is asked, which takes too long
+/// for the short tiles of a small model. Kernels rely on it without bounds checks, as they do on a layout.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct PackedOffsets {
     layout: Layout,
@@ -77,10 +77,10 @@ impl PackedOffsets {
         self.scales
     }
 
-    /// Asks for what a block of 32 columns of a tile, which need not exist, has in all parts.
+    /// Prefetches all parts of a block of 32 columns of a tile, which need not exist.
     #[inline(always)]
     pub fn prefetch(&self, words: &[u32], tile: usize, block: usize) {
-        let blocks = self.layout.cols() / BLOCK;
+        let blocks = self.layout.cols() / BLOCK_COLUMNS;
         for PackedPart { start, len } in [self.codes, self.high, self.sub_scales, self.scales] {
             let at = start + tile * len + block * len / blocks;
             for line in 0..(len / blocks).div_ceil(TILE) {

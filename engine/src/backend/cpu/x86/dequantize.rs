@@ -5,9 +5,9 @@ use std::mem::MaybeUninit;
 use std::ops::Range;
 
 use super::lanes::Avx2;
-use super::packed_tile::{PackedTile, STRETCH, Scales};
+use super::packed_tile::{DecodedScales, PackedTile, STRETCH};
 use crate::backend::cpu::instructions::has_avx2;
-use crate::backend::cpu::operands::activations_q16::{BLOCK, QUAD};
+use crate::backend::cpu::operands::activations_q16::{BLOCK_COLUMNS, QUAD};
 use crate::backend::cpu::operands::packed_offsets::PackedOffsets;
 use crate::quant::decode::group_scale;
 use crate::quant::formats::ScaleKind;
@@ -15,24 +15,26 @@ use crate::quant::{Layout, NF4_CODE, TILE};
 
 /// See [`crate::backend::cpu::matmul::dispatch::decode`]; at most [`STRETCH`] blocks.
 pub(crate) fn decode(
-    planes: &PackedOffsets,
+    offsets: &PackedOffsets,
     words: &[u32],
     tile: usize,
     blocks: Range<usize>,
     out: &mut [[f32; TILE]],
 ) {
-    let layout = planes.layout();
-    assert!(has_avx2() && words.len() >= planes.words() && tile < planes.tiles());
+    let layout = offsets.layout();
+    assert!(has_avx2() && words.len() >= offsets.words() && tile < offsets.tiles());
     assert!(
-        blocks.end <= layout.cols() / BLOCK && blocks.len() <= STRETCH && blocks.len() * BLOCK <= out.len()
+        blocks.end <= layout.cols() / BLOCK_COLUMNS
+            && blocks.len() <= STRETCH
+            && blocks.len() * BLOCK_COLUMNS <= out.len()
     );
     // SAFETY: the instructions exist, `words` holds the layout, tile and blocks are of the matrix.
     unsafe {
         match layout.format().code_bits() {
-            5 => blocks_of::<5>(planes, words, tile, blocks, out),
-            6 => blocks_of::<6>(planes, words, tile, blocks, out),
-            8 => blocks_of::<8>(planes, words, tile, blocks, out),
-            _ => blocks_of::<4>(planes, words, tile, blocks, out),
+            5 => blocks_of::<5>(offsets, words, tile, blocks, out),
+            6 => blocks_of::<6>(offsets, words, tile, blocks, out),
+            8 => blocks_of::<8>(offsets, words, tile, blocks, out),
+            _ => blocks_of::<4>(offsets, words, tile, blocks, out),
         }
     }
 }
@@ -41,26 +43,26 @@ pub(crate) fn decode(
 /// As [`decode`] asserts.
 #[target_feature(enable = "avx2,fma,f16c")]
 unsafe fn blocks_of<const BITS: u8>(
-    planes: &PackedOffsets,
+    offsets: &PackedOffsets,
     words: &[u32],
     tile: usize,
     blocks: Range<usize>,
     out: &mut [[f32; TILE]],
 ) {
-    let layout = planes.layout();
-    let weights = PackedTile::<BITS>::new(planes, words, tile);
+    let layout = offsets.layout();
+    let weights = PackedTile::<BITS>::new(offsets, words, tile);
     // SAFETY: blocks of this tile, and 8 places of a column.
     unsafe {
         let offset = _mm256_set1_ps(-(weights.offset as f32));
         let table = [_mm256_loadu_ps(NF4_CODE.as_ptr()), _mm256_loadu_ps(NF4_CODE.as_ptr().add(8))];
-        let mut scales = MaybeUninit::<Scales>::uninit();
+        let mut scales = MaybeUninit::<DecodedScales>::uninit();
         let scales = scales.as_mut_ptr();
         let nested = layout.format().scale_kind() == ScaleKind::Nested;
         match nested {
             true => nf4_scales(layout, words, tile, blocks.clone(), scales),
             false => weights.decode_scales::<Avx2>(blocks.clone(), scales),
         }
-        for ((index, block), out) in blocks.enumerate().zip(out.chunks_exact_mut(BLOCK)) {
+        for ((index, block), out) in blocks.enumerate().zip(out.chunks_exact_mut(BLOCK_COLUMNS)) {
             for (eight, out) in out.chunks_exact_mut(8).enumerate() {
                 let group = index * PackedTile::<BITS>::GROUPS + eight * PackedTile::<BITS>::GROUPS / 4;
                 let codes = weights.eight_columns::<Avx2>(block, eight);
@@ -106,7 +108,7 @@ pub(crate) unsafe fn nf4_scales(
     words: &[u32],
     tile: usize,
     blocks: Range<usize>,
-    out: *mut Scales,
+    out: *mut DecodedScales,
 ) {
     let rows = TILE.min(layout.rows() - tile * TILE);
     for (index, block) in blocks.enumerate() {

@@ -4,7 +4,7 @@ use std::mem::MaybeUninit;
 use std::ops::Range;
 
 use super::lanes::{Avx2, Avx512, Lanes};
-use super::packed_tile::{PackedTile, STRETCH, Scales, two};
+use super::packed_tile::{DecodedScales, PackedTile, STRETCH, two};
 use super::row_groups::{ForRows, by_rows};
 use crate::backend::cpu::instructions::{has_avx2, has_avx512};
 use crate::backend::cpu::memory::shared_slice::SharedSlice;
@@ -14,12 +14,12 @@ use crate::backend::cpu::operands::{Kernel, assert_sizes};
 use crate::backend::cpu::threads::prefetch::{Cache, prefetch};
 use crate::quant::TILE;
 
-/// Rows of activations that share the decoding of a block of weights: their sums, and their part of the block,
-/// lie in the first cache.
+/// Rows of activations for which a block of weights is decoded once: their sums and their codes of the block fit the
+/// level-1 cache.
 pub(crate) const CHUNK: usize = 128;
-/// Blocks of codes that are asked for ahead of their use with many rows, about 10 KiB, into the second cache: the
-/// first one has too few places for what is on its way. Few rows read so fast that the machine sees the stream
-/// and fetches it by itself.
+/// How many blocks ahead codes are prefetched in products of many rows, about 10 KiB. They go to the level-2 cache,
+/// because level 1 can have too few loads under way. Products of few rows need no prefetch: they read so fast that the
+/// hardware detects the stream.
 pub(crate) const AHEAD: usize = 40;
 
 /// The products that the machine has the instructions for, the best first.
@@ -33,15 +33,15 @@ pub(crate) fn kernels() -> impl Iterator<Item = Kernel> {
 /// # Safety
 /// As a [`Kernel`]'s, and the instructions of [`Avx512`].
 unsafe fn by_avx512(
-    planes: &PackedOffsets,
+    offsets: &PackedOffsets,
     words: &[u32],
     tiles: Range<usize>,
     x: &Activations,
     y: &SharedSlice<f32>,
 ) {
-    assert_bounds(planes, words, &tiles, x, y);
+    assert_bounds(offsets, words, &tiles, x, y);
     // SAFETY: the caller's; the bounds are asserted.
-    unsafe { with_avx512(planes, words, tiles, x, y) };
+    unsafe { with_avx512(offsets, words, tiles, x, y) };
 }
 
 /// A [`Kernel`].
@@ -49,27 +49,27 @@ unsafe fn by_avx512(
 /// # Safety
 /// As a [`Kernel`]'s, and the instructions of [`Avx2`].
 unsafe fn by_avx2(
-    planes: &PackedOffsets,
+    offsets: &PackedOffsets,
     words: &[u32],
     tiles: Range<usize>,
     x: &Activations,
     y: &SharedSlice<f32>,
 ) {
-    assert_bounds(planes, words, &tiles, x, y);
+    assert_bounds(offsets, words, &tiles, x, y);
     // SAFETY: the caller's; the bounds are asserted.
-    unsafe { with_avx2(planes, words, tiles, x, y) };
+    unsafe { with_avx2(offsets, words, tiles, x, y) };
 }
 
 /// What the pointers of a kernel stay within.
 fn assert_bounds(
-    planes: &PackedOffsets,
+    offsets: &PackedOffsets,
     words: &[u32],
     tiles: &Range<usize>,
     x: &Activations,
     y: &SharedSlice<f32>,
 ) {
-    assert_sizes(planes, words, tiles, x, y);
-    let digits = !planes.layout().format().has_super_blocks() && x.tokens <= FEW;
+    assert_sizes(offsets, words, tiles, x, y);
+    let digits = !offsets.layout().format().has_super_blocks() && x.tokens <= FEW;
     assert!(!digits || x.digits.len() == x.totals.len());
 }
 
@@ -77,56 +77,56 @@ fn assert_bounds(
 /// The instructions of [`Avx512`], and what [`assert_bounds`] asserts.
 #[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512vl,avx512vnni")]
 unsafe fn with_avx512(
-    planes: &PackedOffsets,
+    offsets: &PackedOffsets,
     words: &[u32],
     tiles: Range<usize>,
     x: &Activations,
     y: &SharedSlice<f32>,
 ) {
     // SAFETY: the caller's.
-    unsafe { run::<Avx512>(planes, words, tiles, x, y) };
+    unsafe { run::<Avx512>(offsets, words, tiles, x, y) };
 }
 
 /// # Safety
 /// The instructions of [`Avx2`], and what [`assert_bounds`] asserts.
 #[target_feature(enable = "avx2,fma,f16c")]
 unsafe fn with_avx2(
-    planes: &PackedOffsets,
+    offsets: &PackedOffsets,
     words: &[u32],
     tiles: Range<usize>,
     x: &Activations,
     y: &SharedSlice<f32>,
 ) {
     // SAFETY: the caller's.
-    unsafe { run::<Avx2>(planes, words, tiles, x, y) };
+    unsafe { run::<Avx2>(offsets, words, tiles, x, y) };
 }
 
 /// Some tiles, all rows of activations.
 #[inline(always)]
 unsafe fn run<L: Lanes>(
-    planes: &PackedOffsets,
+    offsets: &PackedOffsets,
     words: &[u32],
     tiles: Range<usize>,
     x: &Activations,
     y: &SharedSlice<f32>,
 ) {
-    let format = planes.layout().format();
+    let format = offsets.layout().format();
     for tile in tiles {
         // SAFETY: the caller's.
         unsafe {
             match (format.has_super_blocks(), format.code_bits()) {
                 (true, 4) => {
-                    PackedTile::<4>::new(planes, words, tile).multiply_super::<L>(x.tokens, &x.bytes, y)
+                    PackedTile::<4>::new(offsets, words, tile).multiply_super::<L>(x.tokens, &x.q8, y)
                 }
                 (true, 5) => {
-                    PackedTile::<5>::new(planes, words, tile).multiply_super::<L>(x.tokens, &x.bytes, y)
+                    PackedTile::<5>::new(offsets, words, tile).multiply_super::<L>(x.tokens, &x.q8, y)
                 }
                 (true, _) => {
-                    PackedTile::<6>::new(planes, words, tile).multiply_super::<L>(x.tokens, &x.bytes, y)
+                    PackedTile::<6>::new(offsets, words, tile).multiply_super::<L>(x.tokens, &x.q8, y)
                 }
-                (false, 5) => PackedTile::<5>::new(planes, words, tile).multiply::<L>(x, y),
-                (false, 8) => PackedTile::<8>::new(planes, words, tile).multiply::<L>(x, y),
-                (false, _) => PackedTile::<4>::new(planes, words, tile).multiply::<L>(x, y),
+                (false, 5) => PackedTile::<5>::new(offsets, words, tile).multiply::<L>(x, y),
+                (false, 8) => PackedTile::<8>::new(offsets, words, tile).multiply::<L>(x, y),
+                (false, _) => PackedTile::<4>::new(offsets, words, tile).multiply::<L>(x, y),
             }
         }
     }
@@ -157,7 +157,7 @@ impl<const BITS: u8> PackedTile<'_, BITS> {
         // SAFETY: blocks and rows of activations that exist; the instructions are the caller's.
         unsafe {
             let mut sums = [L::splat_float(0.0); N];
-            let mut scales = MaybeUninit::<Scales>::uninit();
+            let mut scales = MaybeUninit::<DecodedScales>::uninit();
             let scales = scales.as_mut_ptr();
             for block in 0..self.blocks() {
                 if block % STRETCH == 0 {
@@ -181,7 +181,7 @@ impl<const BITS: u8> PackedTile<'_, BITS> {
             let sums = cleared::<L>(&mut sums[..count]);
             let mut codes = [L::splat(0); 16];
             let offset = L::splat(self.offset * 0x1_0001);
-            let mut scales = MaybeUninit::<Scales>::uninit();
+            let mut scales = MaybeUninit::<DecodedScales>::uninit();
             let scales = scales.as_mut_ptr();
             for block in 0..self.blocks() {
                 if block % STRETCH == 0 {
@@ -195,7 +195,10 @@ impl<const BITS: u8> PackedTile<'_, BITS> {
                 }
                 let at = block * x.tokens + first;
                 let (weights, codes) = (self, &codes);
-                by_rows::<L>(count, &mut Block::<L, BITS> { weights, codes, scales, block, x, at, sums });
+                by_rows::<L>(
+                    count,
+                    &mut DecodedBlock::<L, BITS> { weights, codes, scales, block, x, at, sums },
+                );
             }
             for (token, sums) in sums.iter().enumerate() {
                 self.store::<L>(x, first + token, *sums, y);
@@ -203,7 +206,7 @@ impl<const BITS: u8> PackedTile<'_, BITS> {
         }
     }
 
-    /// Asks for the codes of a block, perhaps in the next tile or behind the last.
+    /// Prefetches the codes of a block, which may lie in the next tile or past the end of the matrix.
     #[inline(always)]
     pub fn prefetch(&self, block: usize) {
         let (low, high) = match BITS {
@@ -225,7 +228,7 @@ impl<const BITS: u8> PackedTile<'_, BITS> {
         &self,
         sums: &mut [L::Floats],
         dots: &[L::Ints; N],
-        scales: *const Scales,
+        scales: *const DecodedScales,
         block: usize,
         x: &Activations,
         at: usize,
@@ -272,10 +275,10 @@ impl<const BITS: u8> PackedTile<'_, BITS> {
 }
 
 /// A decoded block, its offset taken off, and what its products are added to.
-struct Block<'a, L: Lanes, const BITS: u8> {
+struct DecodedBlock<'a, L: Lanes, const BITS: u8> {
     weights: &'a PackedTile<'a, BITS>,
     codes: &'a [L::Ints; 16],
-    scales: *const Scales,
+    scales: *const DecodedScales,
     block: usize,
     x: &'a Activations,
     /// The first row's place in the block's activations.
@@ -283,7 +286,7 @@ struct Block<'a, L: Lanes, const BITS: u8> {
     sums: &'a mut [L::Floats],
 }
 
-impl<L: Lanes, const BITS: u8> ForRows for Block<'_, L, BITS> {
+impl<L: Lanes, const BITS: u8> ForRows for DecodedBlock<'_, L, BITS> {
     #[inline(always)]
     unsafe fn rows<const N: usize>(&mut self, first: usize) {
         let at = self.at + first;
@@ -301,7 +304,7 @@ impl<L: Lanes, const BITS: u8> ForRows for Block<'_, L, BITS> {
     }
 }
 
-/// Clears sums, which begin uninitialized because only as many as are used need be cleared.
+/// Sets sums to zero. The array of the most sums begins uninitialized, so that only those that are used are cleared.
 #[inline(always)]
 pub(crate) unsafe fn cleared<L: Lanes>(sums: &mut [MaybeUninit<L::Floats>]) -> &mut [L::Floats] {
     // SAFETY: the caller's instructions; all are written before they are read.
