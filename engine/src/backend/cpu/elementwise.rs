@@ -104,7 +104,7 @@ fn cross_entropy_row<const FMA: bool>(x: &mut [f32], target: usize) -> f32 {
     for x in x.iter_mut() {
         *x = exp::<FMA>(*x - max);
     }
-    // Sums of 1024 and then in f64: a vocabulary's worth of addends would lose digits in f32.
+    // 1024 numbers are summed in f32 and these sums in f64: a sum over the whole vocabulary would lose digits in f32.
     let sum = |x: &[f32]| {
         let mut lanes = [0f32; LANES];
         x.chunks(LANES).for_each(|x| lanes.iter_mut().zip(x).for_each(|(sum, x)| *sum += x));

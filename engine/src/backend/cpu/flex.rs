@@ -69,7 +69,7 @@ pub(crate) fn dense_matmul_transposed(dy: &FlexTensor, weight: &FlexTensor) -> F
     float(dense::matmul::matmul_transposed(&values(dy), &values(weight), rows), [tokens, cols])
 }
 
-/// What adapters make of the rows of `y [tokens, out]`, given `x [tokens, in]`.
+/// Adds what the adapters compute from `x [tokens, in]` to the rows of `y [tokens, out]`.
 pub(crate) fn lora(mut y: FlexTensor, x: &FlexTensor, parts: &[LoraPart<FlexTensor>]) -> FlexTensor {
     y = whole(y);
     let memory: Vec<_> = parts
@@ -226,14 +226,14 @@ pub(crate) fn cross_entropy(mut logits: FlexTensor, targets: &[u32]) -> (FlexTen
     (FlexTensor::from_data(TensorData::new(nll, [rows])), logits)
 }
 
-/// The values within what 16 bits can hold: one that is rounded to an infinity would spoil the sums of all that see its
-/// block, be its weight 0.
+/// The values, clamped to what 16 bits can hold: an infinity would spoil the sums of all tokens that see its block, even
+/// with a weight of 0.
 fn saturated(values: &[f32]) -> Vec<f32> {
     let largest = f16::MAX.to_f32();
     values.iter().map(|value| value.clamp(-largest, largest)).collect()
 }
 
-/// The values in row-major order, without a copy where they lie so.
+/// The values in row-major order, copied only where they do not lie in that order.
 fn values(tensor: &FlexTensor) -> Cow<'_, [f32]> {
     match tensor.as_slice::<f32>() {
         Some(values) => Cow::Borrowed(values),
