@@ -2,15 +2,11 @@
 //! pair is compared before it is timed.
 
 use std::hint::black_box;
-use std::sync::Arc;
 
-use burn::backend::Dispatch;
 use burn::tensor::activation::{log_softmax, silu, softmax};
 use burn::tensor::{Bool, Device, Distribution, Int, Tensor, TensorData};
 use criterion::{Criterion, criterion_group, criterion_main};
-use engine::ops::causal::CausalOps;
-use engine::ops::fused::FusedOps;
-use engine::ops::paged::{BLOCK, PagedSequence, Pages};
+use engine::ops::{causal_attention, cross_entropy, rms_norm, swiglu};
 
 /// A prompt on SmolLM2-135M.
 const TOKENS: usize = 512;
@@ -61,38 +57,24 @@ fn elementwise(criterion: &mut Criterion) {
     pair(
         criterion,
         "rms_norm",
-        || {
-            let (x, weight) = (x.clone().into_dispatch(), weight.clone().into_dispatch());
-            Tensor::<2>::from_dispatch(Dispatch::rms_norm(x, weight, 1e-5))
-        },
+        || rms_norm(x.clone(), weight.clone(), 1e-5),
         || {
             let inverse = x.clone().square().mean_dim(1).add_scalar(1e-5).sqrt().recip();
             x.clone().mul(inverse).mul(weight.clone().unsqueeze())
         },
     );
     let (gate, up) = (random([TOKENS, INTERMEDIATE]), random([TOKENS, INTERMEDIATE]));
-    pair(
-        criterion,
-        "swiglu",
-        || {
-            Tensor::<2>::from_dispatch(Dispatch::swiglu(
-                gate.clone().into_dispatch(),
-                up.clone().into_dispatch(),
-            ))
-        },
-        || silu(gate.clone()).mul(up.clone()),
-    );
+    pair(criterion, "swiglu", || swiglu(gate.clone(), up.clone()), || silu(gate.clone()).mul(up.clone()));
     let logits = random([LOGITS, VOCAB]);
     let targets: Vec<u32> = (0..LOGITS as u32).map(|row| row * 97).collect();
     let ids: Vec<i64> = targets.iter().map(|id| i64::from(*id)).collect();
     let ids = Tensor::<2, Int>::from_data(TensorData::new(ids, [LOGITS, 1]), &device());
-    let targets = Arc::new(targets);
     pair(
         criterion,
         "cross_entropy with its gradient",
         || {
-            let (nll, gradient) = Dispatch::cross_entropy(logits.clone().into_dispatch(), targets.clone());
-            Tensor::<2>::from_dispatch(gradient).add(Tensor::<1>::from_dispatch(nll).reshape([LOGITS, 1]))
+            let (nll, gradient) = cross_entropy(logits.clone(), &targets);
+            gradient.add(nll.reshape([LOGITS, 1]))
         },
         || {
             let log_p = log_softmax(logits.clone(), 1);
@@ -121,15 +103,9 @@ fn attention(q: Tensor<3>, k: Tensor<3>, v: Tensor<3>, future: &Tensor<3, Bool>)
 fn attentions(criterion: &mut Criterion) {
     let q = random([TOKENS, HEADS, HEAD_DIM]);
     let [k, v] = [0, 1].map(|_| random([TOKENS, KV_HEADS, HEAD_DIM]));
-    let blocks = (0..TOKENS.div_ceil(BLOCK) as u32).collect();
-    let chunks = vec![PagedSequence { start: 0, len: TOKENS, past: 0, blocks }];
-    let pages = Arc::new(Pages { sequences: chunks, window: None });
     let future = Tensor::<2, Bool>::tril_mask([TOKENS, TOKENS], 0, &device()).unsqueeze::<3>();
     let future = future.expand([HEADS, TOKENS, TOKENS]);
-    let kernel = |q: Tensor<3>, k: Tensor<3>, v: Tensor<3>| {
-        let [q, k, v] = [q, k, v].map(|x| x.into_dispatch());
-        Tensor::<3>::from_dispatch(Dispatch::causal_attention(q, k, v, pages.clone()))
-    };
+    let kernel = |q, k, v| causal_attention(q, k, v, &[TOKENS], None);
     let formula = |q, k, v| attention(q, k, v, &future);
     pair(
         criterion,

@@ -162,7 +162,7 @@ impl KvCache {
         let positions = sequences.iter().flat_map(|part| part.past..part.past + part.len).collect();
         let adapters = batch.sequences.iter().map(|part| (part.len, self.ledger.adapter(part.sequence)));
         let adapters = adapters.collect();
-        Ok(Plan { positions, adapters, pages: Arc::new(Pages { sequences, window: self.window }) })
+        Ok(Plan { positions, adapters, pages: Arc::new(Pages::new(sequences, self.window)) })
     }
 
     /// Notes that the keys and values of a planned batch are written.

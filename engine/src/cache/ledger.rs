@@ -1,6 +1,6 @@
 //! Which positions of which sequence lie in which block. It knows no tensor.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::batch::Batch;
 use super::block_pool::BlockPool;
@@ -134,8 +134,16 @@ impl Ledger {
     /// Reserves the places of a batch's tokens, or changes nothing.
     ///
     /// # Errors
-    /// [`EngineError::CacheFull`] if there are too few blocks.
+    /// [`EngineError::CacheFull`] if there are too few blocks, [`EngineError::Shape`] if the batch has two parts of one
+    /// sequence: the second would write the block in which the first ends, at the same time.
     pub fn plan(&mut self, batch: &Batch) -> Result<Vec<PagedSequence>, EngineError> {
+        let mut sequences = BTreeSet::new();
+        if let Some(part) = batch.sequences.iter().find(|part| !sequences.insert(part.sequence)) {
+            return Err(EngineError::Shape {
+                what: "batch".into(),
+                reason: format!("sequence {} has two parts; push its tokens together", part.sequence.0),
+            });
+        }
         batch.sequences.iter().for_each(|part| self.publish(part.sequence));
         let missing = |ledger: &Self, id: SequenceId, len: usize| {
             let sequence = &ledger.sequences[&id];

@@ -8,6 +8,7 @@ use burn::tensor::{DType, Device, Int, Tensor};
 use crate::backend::weight_memory::{self, WeightMemory};
 use crate::error::EngineError;
 use crate::ops::quantized::{self, Arithmetic};
+use crate::quant::formats::nf4;
 use crate::quant::{self, Format, Layout, Nf4, pack};
 
 /// A block-quantized matrix `[rows, cols]`, packed as [`Layout`] describes; `rows` are outputs.
@@ -30,16 +31,18 @@ impl QuantizedMatrix {
         bytes: &[u8],
         device: &Device,
     ) -> Result<Self, EngineError> {
-        let layout = layout_of(format, shape)?;
-        let wanted = layout.rows * layout.blocks() * format.block_bytes();
-        if format == Format::NF4 || bytes.len() != wanted {
-            return Err(EngineError::Shape {
-                what: format!("{format:?} matrix {shape:?}"),
-                reason: format!("{} bytes of blocks, {wanted} expected", bytes.len()),
-            });
+        let layout = Layout::new(format, shape)?;
+        let wanted = layout.rows() * layout.blocks() * format.block_bytes();
+        let refused =
+            |reason| EngineError::Shape { what: format!("{} matrix {shape:?}", format.name()), reason };
+        let Some(blocks) = &format.spec().blocks else {
+            return Err(refused("a file has no blocks of it; use `from_nf4`".into()));
+        };
+        if bytes.len() != wanted {
+            return Err(refused(format!("{} bytes of blocks, {wanted} expected", bytes.len())));
         }
         let mut words = weight_memory::zeros(layout.words());
-        pack::pack(layout, bytes, &mut words);
+        pack::pack(layout, blocks, bytes, &mut words);
         Ok(Self::from_words(layout, words, device))
     }
 
@@ -48,15 +51,15 @@ impl QuantizedMatrix {
     /// # Errors
     /// [`EngineError::Shape`] if the parts do not belong to a matrix of this shape.
     pub fn from_nf4(shape: [usize; 2], nf4: &Nf4, device: &Device) -> Result<Self, EngineError> {
-        let layout = layout_of(Format::NF4, shape)?;
-        if nf4.len() != layout.rows * layout.cols {
+        let layout = Layout::new(Format::NF4, shape)?;
+        if nf4.len() != layout.rows() * layout.cols() {
             return Err(EngineError::Shape {
                 what: format!("NF4 matrix {shape:?}"),
                 reason: format!("{} values", nf4.len()),
             });
         }
         let mut words = weight_memory::zeros(layout.words());
-        pack::pack_nf4(layout, nf4, &mut words);
+        nf4::pack(layout, nf4, &mut words);
         Ok(Self::from_words(layout, words, device))
     }
 
@@ -71,32 +74,33 @@ impl QuantizedMatrix {
         device: &Device,
     ) -> Result<Self, EngineError> {
         let [rows, cols] = shape;
-        layout_of(format, shape)?;
+        Layout::new(format, shape)?;
         if rows.checked_mul(cols) != Some(values.len()) {
             return Err(EngineError::Shape {
                 what: format!("{format:?} matrix {shape:?}"),
                 reason: format!("{} values", values.len()),
             });
         }
-        match format {
-            Format::NF4 => Self::from_nf4(shape, &Nf4::quantize(values), device),
-            _ => Self::from_blocks(format, shape, &quant::quantize(format, values)?, device),
+        match format.spec().blocks {
+            None => Self::from_nf4(shape, &Nf4::quantize(values), device),
+            Some(_) => Self::from_blocks(format, shape, &quant::quantize(format, values)?, device),
         }
     }
 
     fn from_words(layout: Layout, words: WeightMemory, device: &Device) -> Self {
+        assert_eq!(words.len(), layout.words(), "the words of another layout");
         let words = Tensor::from_data(weight_memory::into_data(words), (device, DType::U32));
         Self { words, layout, arithmetic: Arithmetic::default() }
     }
 
     /// `[rows, cols]`.
     pub fn shape(&self) -> [usize; 2] {
-        [self.layout.rows, self.layout.cols]
+        [self.layout.rows(), self.layout.cols()]
     }
 
     /// The block format.
     pub fn format(&self) -> Format {
-        self.layout.format
+        self.layout.format()
     }
 
     /// Bytes that the packed matrix takes in memory.
@@ -111,12 +115,13 @@ impl QuantizedMatrix {
 
     /// Converts back to GGUF blocks, exactly; `None` for NF4, which is not stored in blocks.
     pub fn to_blocks(&self) -> Option<Vec<u8>> {
-        (self.layout.format != Format::NF4).then(|| pack::unpack(self.layout, &self.host_words()))
+        let blocks = self.layout.format().spec().blocks.as_ref()?;
+        Some(pack::unpack(self.layout, blocks, &self.host_words()))
     }
 
     /// Converts back to bitsandbytes' parts, exactly; `None` for the other formats.
     pub fn to_nf4(&self) -> Option<Nf4> {
-        (self.layout.format == Format::NF4).then(|| pack::unpack_nf4(self.layout, &self.host_words()))
+        (self.layout.format() == Format::NF4).then(|| nf4::unpack(self.layout, &self.host_words()))
     }
 
     fn host_words(&self) -> Vec<u32> {
@@ -159,15 +164,4 @@ impl QuantizedMatrix {
     pub fn dequantize(&self) -> Tensor<2> {
         quantized::dequantize(self.words.clone(), self.layout)
     }
-}
-
-fn layout_of(format: Format, [rows, cols]: [usize; 2]) -> Result<Layout, EngineError> {
-    let fits = rows.checked_mul(cols).is_some_and(|len| len <= isize::MAX as usize / 8);
-    if !cols.is_multiple_of(format.block_len()) || rows == 0 || cols == 0 || !fits {
-        return Err(EngineError::Shape {
-            what: format!("{format:?} matrix [{rows}, {cols}]"),
-            reason: format!("rows must be a positive multiple of {} elements", format.block_len()),
-        });
-    }
-    Ok(Layout { format, rows, cols })
 }

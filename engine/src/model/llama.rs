@@ -89,8 +89,8 @@ impl Llama {
     /// `[outputs, vocab_size]` of the tokens that asked for them, in the batch's order.
     ///
     /// # Errors
-    /// A token outside the vocabulary, a position beyond what [`RopeScaling::Dynamic`] covers, or a cache
-    /// without room; the cache is then as it was.
+    /// A token outside the vocabulary, a position beyond what [`RopeScaling::Dynamic`] covers, a sequence with two parts
+    /// in the batch, or a cache without room; the cache is then as it was.
     ///
     /// # Panics
     /// If a sequence of the batch is not open in `cache`, or the batch asks for no output.

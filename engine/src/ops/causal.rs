@@ -24,9 +24,9 @@ pub trait CausalOps: Backend {
         v: FloatTensor<Self>,
         pages: Arc<Pages>,
     ) -> FloatTensor<Self> {
-        let outputs = pages.sequences.iter().map(|chunk| {
+        let outputs = pages.sequences().iter().map(|chunk| {
             let [q, k, v] = [&q, &k, &v].map(|x| of_tokens::<Self>(x, chunk.tokens()));
-            attention::attention::<Self>(q, k, v, pages.window)
+            attention::attention::<Self>(q, k, v, pages.window())
         });
         Self::float_cat(outputs.collect(), 0)
     }
@@ -41,9 +41,9 @@ pub trait CausalOps: Backend {
         pages: Arc<Pages>,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
         let (mut dq, mut dk, mut dv) = (Vec::new(), Vec::new(), Vec::new());
-        for chunk in &pages.sequences {
+        for chunk in pages.sequences() {
             let [dy, q, k, v, y] = [&dy, &q, &k, &v, &y].map(|x| of_tokens::<Self>(x, chunk.tokens()));
-            let gradients = attention::attention_backward::<Self>(dy, q, k, v, y, pages.window);
+            let gradients = attention::attention_backward::<Self>(dy, q, k, v, y, pages.window());
             for (all, gradient) in [&mut dq, &mut dk, &mut dv].into_iter().zip(gradients) {
                 all.push(gradient);
             }
@@ -86,8 +86,42 @@ impl<B: CausalOps, C: CheckpointStrategy> CausalOps for Autodiff<B, C> {
     }
 }
 
+/// Causal attention of whole sequences, packed end to end.
+///
+/// `y = softmax(q · kᵀ / sqrt(head_dim)) · v` of every token over the last `window` tokens of its sequence, itself
+/// included; over all of them if there is no window
+///
+/// # Shapes
+/// - `q`: `[tokens, heads, head_dim]`
+/// - `k`, `v`: `[tokens, kv_heads, head_dim]`; query head `h` reads key/value head `h / (heads / kv_heads)`
+/// - `lens`: the sequences' tokens
+/// - returns `[tokens, heads, head_dim]`
+///
+/// # Panics
+/// If the shapes do not fit, or `lens` are not `tokens` in all.
+///
+/// Source: Ainslie et al. 2023, arXiv:2305.13245.
+pub fn causal_attention(
+    q: Tensor<3>,
+    k: Tensor<3>,
+    v: Tensor<3>,
+    lens: &[usize],
+    window: Option<usize>,
+) -> Tensor<3> {
+    attention(q, k, v, &Arc::new(Pages::of_whole(lens, window)))
+}
+
+/// As [`causal_attention`], of the sequences of `pages`.
 pub(crate) fn attention(q: Tensor<3>, k: Tensor<3>, v: Tensor<3>, pages: &Arc<Pages>) -> Tensor<3> {
     span!("causal_attention");
+    let ([tokens, heads, head_dim], [_, kv_heads, _]) = (q.dims(), k.dims());
+    assert_eq!(tokens, pages.tokens(), "{tokens} queries, the sequences have {} tokens", pages.tokens());
+    assert_eq!(
+        [k.dims(), v.dims()],
+        [[tokens, kv_heads, head_dim]; 2],
+        "keys and values of other tokens or heads"
+    );
+    assert!(heads.is_multiple_of(kv_heads), "{heads} query heads over {kv_heads} key/value heads");
     Tensor::from_dispatch(Dispatch::causal_attention(
         q.into_dispatch(),
         k.into_dispatch(),

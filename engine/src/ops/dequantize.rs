@@ -7,20 +7,21 @@ use burn::backend::tensor::{FloatTensor, IntTensor};
 use burn::backend::{Backend, Scalar, TensorMetadata};
 use burn::tensor::{FloatDType, IntDType, Shape, Slice, TensorData};
 
-use crate::quant::{Format, Layout, NF4_CODE, TILE, dynamic_map};
+use crate::quant::formats::ScaleKind;
+use crate::quant::{Layout, NF4_CODE, TILE, dynamic_map};
 
 /// `W [rows, cols]` from packed words.
 pub(crate) fn dequantize<B: Backend>(words: IntTensor<B>, layout: Layout) -> FloatTensor<B> {
     let codes = codes::<B>(&words, layout); // [padded rows, cols]
     let padded = layout.tiles() * TILE;
-    let group = layout.format.group_len();
-    let groups = layout.cols / group;
-    let (scale, min) = match layout.format {
-        Format::NF4 => (nf4_scales::<B>(&words, layout), None),
+    let group = layout.format().group_len();
+    let groups = layout.cols() / group;
+    let (scale, min) = match layout.format().scale_kind() {
+        ScaleKind::Nested => (nf4_scales::<B>(&words, layout), None),
         _ => affine::<B>(&words, layout),
     }; // [padded rows, groups]
-    let values = match layout.format {
-        Format::NF4 => lookup::<B>(&NF4_CODE, codes),
+    let values = match layout.format().scale_kind() {
+        ScaleKind::Nested => lookup::<B>(&NF4_CODE, codes),
         _ => to_float::<B>(codes),
     };
     let values = B::float_reshape(values, Shape::new([padded, groups, group]));
@@ -29,21 +30,19 @@ pub(crate) fn dequantize<B: Backend>(words: IntTensor<B>, layout: Layout) -> Flo
     if let Some(min) = min {
         values = B::float_add(values, broadcast(min));
     }
-    let values = B::float_reshape(values, Shape::new([padded, layout.cols]));
-    B::float_slice(values, &[Slice::from(0..layout.rows as isize), Slice::from(0..layout.cols as isize)])
+    let values = B::float_reshape(values, Shape::new([padded, layout.cols()]));
+    B::float_slice(values, &[Slice::from(0..layout.rows() as isize), Slice::from(0..layout.cols() as isize)])
 }
 
 /// Codes as integers, `[padded rows, cols]`.
 fn codes<B: Backend>(words: &IntTensor<B>, layout: Layout) -> IntTensor<B> {
-    let low = match layout.format {
-        Format::Q8_0 => fields::<B>(words, layout.codes(), layout, 4, |p| 8 * p, 255),
+    let low = match layout.format().code_bits() {
+        8 => fields::<B>(words, layout.codes(), layout, 4, |p| 8 * p, 255),
         _ => fields::<B>(words, layout.codes(), layout, 8, |p| 8 * (p % 4) + 4 * (p / 4), 15),
     };
-    let high = match layout.format {
-        Format::Q5_0 | Format::Q5_1 | Format::Q5_K => {
-            fields::<B>(words, layout.high(), layout, 32, |p| 8 * (p % 4) + p / 4, 1)
-        }
-        Format::Q6_K => fields::<B>(words, layout.high(), layout, 16, |p| 8 * (p % 4) + 2 * (p / 4), 3),
+    let high = match layout.format().code_bits() {
+        5 => fields::<B>(words, layout.high(), layout, 32, |p| 8 * (p % 4) + p / 4, 1),
+        6 => fields::<B>(words, layout.high(), layout, 16, |p| 8 * (p % 4) + 2 * (p / 4), 3),
         _ => return low,
     };
     B::int_add(low, B::int_mul_scalar(high, Scalar::Int(16)))
@@ -53,7 +52,7 @@ fn codes<B: Backend>(words: &IntTensor<B>, layout: Layout) -> IntTensor<B> {
 fn affine<B: Backend>(words: &IntTensor<B>, layout: Layout) -> (FloatTensor<B>, Option<FloatTensor<B>>) {
     let padded = layout.tiles() * TILE;
     let blocks = layout.blocks();
-    let (d, m) = if layout.format.has_minimum() {
+    let (d, m) = if layout.format().has_minimum() {
         let half =
             |shift| f16_to_float::<B>(fields::<B>(words, layout.scales(), layout, 1, |_| shift, 0xffff));
         (half(0), Some(half(16)))
@@ -63,13 +62,11 @@ fn affine<B: Backend>(words: &IntTensor<B>, layout: Layout) -> (FloatTensor<B>, 
             split::<B>(words, layout.scales(), [layout.tiles(), blocks, TILE / 2], 2, |p| 16 * p, 0xffff);
         (f16_to_float::<B>(lanes_last::<B>(halves, [layout.tiles(), blocks])), None)
     }; // [padded rows, blocks]
-    let offset = |d: FloatTensor<B>, code: f64| B::float_mul_scalar(d, Scalar::Float(-code));
-    match layout.format {
-        Format::Q4_0 => (d.clone(), Some(offset(d, 8.0))),
-        Format::Q5_0 => (d.clone(), Some(offset(d, 16.0))),
-        Format::Q8_0 => (d.clone(), Some(offset(d, 128.0))),
-        Format::Q4_K | Format::Q5_K => {
-            let bytes = sub_scale_bytes::<B>(words, layout, 3); // [padded rows, blocks, 12]
+    let offset = Scalar::Float(-f64::from(layout.format().offset()));
+    match layout.format().scale_kind() {
+        ScaleKind::Half => (d.clone(), Some(B::float_mul_scalar(d, offset))),
+        ScaleKind::SixBitPairs => {
+            let bytes = sub_scale_bytes::<B>(words, layout); // [padded rows, blocks, 12]
             let part = |from: usize| slice_last::<B>(bytes.clone(), from..from + 4);
             let (a, b, c) = (part(0), part(4), part(8));
             let and = |t, mask| B::bitwise_and_scalar(t, Scalar::Int(mask));
@@ -85,8 +82,8 @@ fn affine<B: Backend>(words: &IntTensor<B>, layout: Layout) -> (FloatTensor<B>, 
             let minimum = m.map(|m| B::float_neg(times(minima, m)));
             (times(scales, d), minimum)
         }
-        Format::Q6_K => {
-            let bytes = sub_scale_bytes::<B>(words, layout, 4); // [padded rows, blocks, 16]
+        ScaleKind::SignedBytes => {
+            let bytes = sub_scale_bytes::<B>(words, layout); // [padded rows, blocks, 16]
             let signed = B::int_sub_scalar(
                 B::bitwise_and_scalar(
                     B::int_add_scalar(int_cast_i32::<B>(bytes), Scalar::Int(128)),
@@ -97,9 +94,9 @@ fn affine<B: Backend>(words: &IntTensor<B>, layout: Layout) -> (FloatTensor<B>, 
             let d = B::float_reshape(d, Shape::new([padded, blocks, 1]));
             let scale = B::float_mul(to_float::<B>(signed), d);
             let scale = B::float_reshape(scale, Shape::new([padded, blocks * 16]));
-            (scale.clone(), Some(offset(scale, 32.0)))
+            (scale.clone(), Some(B::float_mul_scalar(scale, offset)))
         }
-        _ => (d, m),
+        ScaleKind::HalfPair | ScaleKind::Nested => (d, m),
     }
 }
 
@@ -124,8 +121,9 @@ fn nf4_scales<B: Backend>(words: &IntTensor<B>, layout: Layout) -> FloatTensor<B
 }
 
 /// The bytes of the sub-scales, `[padded rows, blocks, words * 4]`.
-fn sub_scale_bytes<B: Backend>(words: &IntTensor<B>, layout: Layout, count: usize) -> IntTensor<B> {
-    let (tiles, blocks) = (layout.tiles(), layout.blocks());
+fn sub_scale_bytes<B: Backend>(words: &IntTensor<B>, layout: Layout) -> IntTensor<B> {
+    let (tiles, blocks, count) =
+        (layout.tiles(), layout.blocks(), layout.format().scale_kind().integer_words());
     let shape = [tiles, blocks * count, TILE];
     let bytes = split::<B>(words, layout.sub_scales(), shape, 4, |p| 8 * p, 255); // [tiles, blocks * words, 16, 4]
     let bytes = B::int_permute(bytes, &[0, 2, 1, 3]);

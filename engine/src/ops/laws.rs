@@ -108,7 +108,7 @@ fn pages(chunks: &[(usize, usize, &[u32])], window: Option<usize>) -> Arc<Pages>
         let blocks = blocks[..(past + len).div_ceil(BLOCK)].to_vec();
         PagedSequence { start: start - len, len, past, blocks }
     });
-    Arc::new(Pages { sequences: sequences.collect(), window })
+    Arc::new(Pages::new(sequences.collect(), window))
 }
 
 /// Numbers bit by bit, so that NaN is compared too.

@@ -1,5 +1,6 @@
 //! Attention over the paged key/value cache as a backend extension.
 
+use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -14,12 +15,64 @@ use crate::span::span;
 pub const BLOCK: usize = 32;
 
 /// Where one step's tokens lie in the cache and what they see.
+///
+/// Kernels write the rows of different sequences at the same time, so there is none whose sequences share rows of the
+/// batch, or places that they write.
 #[derive(Debug, Clone)]
 pub struct Pages {
+    sequences: Vec<PagedSequence>,
+    window: Option<usize>,
+}
+
+impl Pages {
+    /// One entry a sequence of the batch; a token sees `window` positions, itself included, or all before it.
+    ///
+    /// # Panics
+    /// If the sequences' tokens do not cover the batch in order, a sequence has not the blocks of its positions, or a
+    /// block is written twice.
+    pub fn new(sequences: Vec<PagedSequence>, window: Option<usize>) -> Self {
+        let (mut tokens, mut written) = (0, HashSet::new());
+        for PagedSequence { start, len, past, blocks } in &sequences {
+            assert_eq!(
+                *start, tokens,
+                "a sequence begins at token {start} of a batch, the last one ended at {tokens}"
+            );
+            tokens += len;
+            let held = past + len;
+            assert_eq!(blocks.len(), held.div_ceil(BLOCK), "{} blocks for {held} positions", blocks.len());
+            let first = if *len == 0 { blocks.len() } else { past / BLOCK };
+            for block in &blocks[first..] {
+                assert!(written.insert(*block), "block {block} is written by two parts of a batch");
+            }
+        }
+        Self { sequences, window }
+    }
+
+    /// Whole sequences of these lengths, end to end, each with blocks of its own.
+    pub fn of_whole(lens: &[usize], window: Option<usize>) -> Self {
+        let (mut start, mut blocks) = (0, 0..);
+        let sequences = lens.iter().map(|&len| {
+            let blocks = blocks.by_ref().take(len.div_ceil(BLOCK)).collect();
+            start += len;
+            PagedSequence { start: start - len, len, past: 0, blocks }
+        });
+        Self::new(sequences.collect(), window)
+    }
+
     /// One entry a sequence of the batch; their tokens cover the batch in order.
-    pub sequences: Vec<PagedSequence>,
+    pub fn sequences(&self) -> &[PagedSequence] {
+        &self.sequences
+    }
+
     /// Positions that a token sees, itself included; all before it if there is none.
-    pub window: Option<usize>,
+    pub fn window(&self) -> Option<usize> {
+        self.window
+    }
+
+    /// Tokens of the batch.
+    pub fn tokens(&self) -> usize {
+        self.sequences.last().map_or(0, |last| last.start + last.len)
+    }
 }
 
 /// One sequence's part of a step.
@@ -66,7 +119,7 @@ pub trait PagedOps: Backend {
         };
         let (k, v) = (Self::float_cast(kept(k), dtype), Self::float_cast(kept(v), dtype));
         let (mut keys, mut values) = (keys, values);
-        for chunk in &pages.sequences {
+        for chunk in pages.sequences() {
             let mut position = chunk.past;
             while position < chunk.past + chunk.len {
                 let (block, place) = (chunk.blocks[position / BLOCK] as isize, position % BLOCK);
@@ -100,7 +153,7 @@ pub trait PagedOps: Backend {
     ) -> FloatTensor<Self> {
         let [_, kv_heads, head_dim, _] = keys.shape().dims();
         let device = q.device();
-        let outputs = pages.sequences.iter().map(|chunk| {
+        let outputs = pages.sequences().iter().map(|chunk| {
             let places = chunk.blocks.len() * BLOCK;
             let near = |cached: &FloatTensor<Self>, axes: &[usize; 4]| {
                 let table: Vec<i32> = chunk.blocks.iter().map(|block| *block as i32).collect();
@@ -112,7 +165,7 @@ pub trait PagedOps: Backend {
                 of_tokens::<Self>(&all, 0..chunk.past + chunk.len)
             };
             let (k, v) = (near(&keys, &[0, 3, 1, 2]), near(&values, &[0, 2, 1, 3]));
-            attention::attention::<Self>(of_tokens::<Self>(&q, chunk.tokens()), k, v, pages.window)
+            attention::attention::<Self>(of_tokens::<Self>(&q, chunk.tokens()), k, v, pages.window())
         });
         Self::float_cat(outputs.collect(), 0)
     }
@@ -121,6 +174,10 @@ pub trait PagedOps: Backend {
 /// A layer's cache: keys and values.
 pub(crate) type LayerCache = (Tensor<4>, Tensor<4>);
 
+/// Writes `k`, `v [tokens, kv_heads, head_dim]` to their places.
+///
+/// # Panics
+/// If they are not those of the pages' tokens and of the cache's heads.
 pub(crate) fn write(
     (keys, values): LayerCache,
     k: Tensor<3>,
@@ -128,6 +185,12 @@ pub(crate) fn write(
     pages: &Arc<Pages>,
 ) -> LayerCache {
     span!("cache_write");
+    let [_, kv_heads, head_dim, _] = keys.dims();
+    assert_eq!(
+        [k.dims(), v.dims()],
+        [[pages.tokens(), kv_heads, head_dim]; 2],
+        "keys and values of other tokens"
+    );
     let (keys, values) = Dispatch::cache_write(
         keys.into_dispatch(),
         values.into_dispatch(),
@@ -138,12 +201,56 @@ pub(crate) fn write(
     (Tensor::from_dispatch(keys), Tensor::from_dispatch(values))
 }
 
+/// Attention of every token over the positions it sees: `q [tokens, heads, head_dim]`, in its shape.
+///
+/// # Panics
+/// If `q` is not of the pages' tokens, or its heads do not share the cache's evenly.
 pub(crate) fn attention(q: Tensor<3>, (keys, values): &LayerCache, pages: &Arc<Pages>) -> Tensor<3> {
     span!("paged_attention");
+    let ([tokens, heads, head_dim], [_, kv_heads, cached_dim, _]) = (q.dims(), keys.dims());
+    assert_eq!((tokens, head_dim), (pages.tokens(), cached_dim), "queries of other tokens or heads");
+    assert!(heads.is_multiple_of(kv_heads), "{heads} query heads over {kv_heads} key/value heads");
     Tensor::from_dispatch(Dispatch::paged_attention(
         q.into_dispatch(),
         keys.clone().into_dispatch(),
         values.clone().into_dispatch(),
         pages.clone(),
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pages(parts: &[(usize, usize, usize, &[u32])]) -> Pages {
+        let part =
+            |&(start, len, past, blocks): &_| PagedSequence { start, len, past, blocks: Vec::from(blocks) };
+        Pages::new(parts.iter().map(part).collect(), None)
+    }
+
+    #[test]
+    fn parts_lie_end_to_end_and_may_share_what_they_only_read() {
+        // Both begin with block 7; one goes on in block 1, the other in block 2; a third has nothing to compute.
+        let pages = pages(&[(0, 3, 32, &[7, 1]), (3, 40, 32, &[7, 2, 3]), (43, 0, 32, &[7])]);
+        assert_eq!(pages.tokens(), 43);
+        assert_eq!(Pages::of_whole(&[33, 1], None).sequences()[1].blocks, [2]);
+    }
+
+    #[test]
+    #[should_panic(expected = "a sequence begins at token 2 of a batch, the last one ended at 3")]
+    fn parts_that_share_rows_are_refused() {
+        pages(&[(0, 3, 0, &[0]), (2, 3, 0, &[1])]);
+    }
+
+    #[test]
+    #[should_panic(expected = "block 4 is written by two parts of a batch")]
+    fn parts_that_write_one_block_are_refused() {
+        pages(&[(0, 1, 5, &[4]), (1, 1, 6, &[4])]);
+    }
+
+    #[test]
+    #[should_panic(expected = "1 blocks for 33 positions")]
+    fn a_part_without_the_blocks_of_its_positions_is_refused() {
+        pages(&[(0, 1, 32, &[0])]);
+    }
 }

@@ -5,7 +5,7 @@ use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::Checkpoi
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind, unary};
 use burn::backend::tensor::{FloatTensor, IntTensor};
-use burn::backend::{Autodiff, AutodiffBackend, Backend, Dispatch, backend_extension};
+use burn::backend::{Autodiff, AutodiffBackend, Backend, Dispatch, DispatchTensor, backend_extension};
 use burn::tensor::{DType, Int, Tensor, TensorData};
 
 use super::dequantize;
@@ -101,6 +101,13 @@ impl<B: QuantizedOps, C: CheckpointStrategy> QuantizedOps for Autodiff<B, C> {
     }
 }
 
+/// The words of a packed matrix, which must be as many as its layout says.
+fn packed(words: Tensor<1, Int>, layout: Layout) -> DispatchTensor {
+    let [len] = words.dims();
+    assert_eq!(len, layout.words(), "{len} words, the layout has {}", layout.words());
+    words.into_dispatch()
+}
+
 /// `x · Wᵀ` for each of the matrices, which have as many columns as `x`.
 pub(crate) fn matmul(
     x: Tensor<2>,
@@ -110,8 +117,8 @@ pub(crate) fn matmul(
     span!("quantized_matmul", matrices = matrices.len());
     let [_tokens, cols] = x.dims();
     let primitive = |(words, layout): (Tensor<1, Int>, Layout)| {
-        assert_eq!(cols, layout.cols, "x has {cols} columns, the matrix {}", layout.cols);
-        (words.into_dispatch(), layout)
+        assert_eq!(cols, layout.cols(), "x has {cols} columns, the matrix {}", layout.cols());
+        (packed(words, layout), layout)
     };
     let matrices = Matrices(matrices.into_iter().map(primitive).collect());
     let ys = Dispatch::quantized_matmul(x.into_dispatch(), matrices, arithmetic);
@@ -126,22 +133,22 @@ pub(crate) fn matmul_transposed(
 ) -> Tensor<2> {
     span!("quantized_matmul_transposed");
     let [_tokens, rows] = dy.dims();
-    assert_eq!(rows, layout.rows, "dy has {rows} columns, the matrix {} rows", layout.rows);
+    assert_eq!(rows, layout.rows(), "dy has {rows} columns, the matrix {} rows", layout.rows());
     Tensor::from_dispatch(Dispatch::quantized_matmul_transposed(
         dy.into_dispatch(),
-        words.into_dispatch(),
+        packed(words, layout),
         layout,
         arithmetic,
     ))
 }
 
 pub(crate) fn dequantize(words: Tensor<1, Int>, layout: Layout) -> Tensor<2> {
-    Tensor::from_dispatch(Dispatch::dequantize_packed(words.into_dispatch(), layout))
+    Tensor::from_dispatch(Dispatch::dequantize_packed(packed(words, layout), layout))
 }
 
 pub(crate) fn rows(words: Tensor<1, Int>, layout: Layout, ids: &[u32]) -> Tensor<2> {
     let ids: Vec<i32> = ids.iter().map(|id| *id as i32).collect();
     let data = TensorData::new(ids.clone(), [ids.len()]);
     let ids = Tensor::<1, Int>::from_data(data, (&words.device(), DType::I32));
-    Tensor::from_dispatch(Dispatch::dequantize_rows(words.into_dispatch(), ids.into_dispatch(), layout))
+    Tensor::from_dispatch(Dispatch::dequantize_rows(packed(words, layout), ids.into_dispatch(), layout))
 }

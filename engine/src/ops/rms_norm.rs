@@ -23,7 +23,7 @@ use crate::span::span;
 /// If the last axis of `x` is not `weight`'s length.
 ///
 /// Source: Zhang & Sennrich 2019, arXiv:1910.07467, eq. 4.
-pub(crate) fn rms_norm(x: Tensor<2>, weight: Tensor<1>, eps: f32) -> Tensor<2> {
+pub fn rms_norm(x: Tensor<2>, weight: Tensor<1>, eps: f32) -> Tensor<2> {
     span!("rms_norm");
     let ([_tokens, hidden], [len]) = (x.dims(), weight.dims());
     assert_eq!(hidden, len, "x has {hidden} channels, the weight {len}");

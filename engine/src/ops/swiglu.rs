@@ -12,8 +12,11 @@ use crate::span::span;
 /// - `gate`, `up`: `[tokens, intermediate]`
 /// - returns `[tokens, intermediate]`
 ///
+/// # Panics
+/// If the shapes differ.
+///
 /// Source: Shazeer 2020, arXiv:2002.05202, eq. 6.
-pub(crate) fn swiglu(gate: Tensor<2>, up: Tensor<2>) -> Tensor<2> {
+pub fn swiglu(gate: Tensor<2>, up: Tensor<2>) -> Tensor<2> {
     span!("swiglu");
     assert_eq!(gate.dims(), up.dims(), "gate and up differ in shape");
     Tensor::from_dispatch(Dispatch::swiglu(gate.into_dispatch(), up.into_dispatch()))

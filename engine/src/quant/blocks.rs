@@ -1,31 +1,21 @@
 //! GGUF blocks to floats and back, for every format.
 
-use bytemuck::Pod;
 use rayon::prelude::*;
 
 use super::Format;
-use super::k_quants::{BlockQ4_K, BlockQ5_K, BlockQ6_K};
-use super::legacy::{BlockQ4_0, BlockQ4_1, BlockQ5_0, BlockQ5_1, BlockQ8_0};
+use super::formats::{FormatSpec, GgufBlock, GgufBlocks};
 use crate::error::EngineError;
 
 /// Elements that one task works on at least, so that handing it out costs little.
 const GRAIN: usize = 16 * 1024;
 
-/// `LEN` values as a file stores them.
-pub(crate) trait Block<const LEN: usize>: Pod + Send + Sync {
-    /// The block that ggml's reference quantizer makes of `values`.
-    fn quantize(values: &[f32; LEN]) -> Self;
-
-    /// The values that ggml's dequantizer makes of the block.
-    fn dequantize(&self) -> [f32; LEN];
-}
-
-/// Whether the scale and the minimum of every GGUF block are finite numbers, so that all values are.
+/// Whether the scale and the minimum of every GGUF block are finite numbers, so that all values are. (NF4 has no such
+/// blocks: false.)
 pub fn has_finite_scales(format: Format, blocks: &[u8]) -> bool {
-    let scale = if format == Format::Q6_K { 208 } else { 0 };
     let halves = if format.has_minimum() { 2 } else { 1 };
+    let Some(GgufBlocks { scale_at, .. }) = &format.spec().blocks else { return false };
     let finite = |block: &[u8]| {
-        let halves = block[scale..].as_chunks::<2>().0[..halves].iter();
+        let halves = block[*scale_at..].as_chunks::<2>().0[..halves].iter();
         halves.fold(true, |all, half| all & (u16::from_le_bytes(*half) & 0x7c00 != 0x7c00))
     };
     let blocks = blocks.par_chunks_exact(format.block_bytes() * (GRAIN / format.block_len()));
@@ -48,17 +38,7 @@ pub fn has_finite_scales(format: Format, blocks: &[u8]) -> bool {
 /// [`EngineError::Shape`] if `values` is not a whole number of blocks, or the format is NF4, which has no
 /// blocks (see [`Nf4`](super::Nf4)).
 pub fn quantize(format: Format, values: &[f32]) -> Result<Vec<u8>, EngineError> {
-    match format {
-        Format::Q4_0 => encode::<BlockQ4_0, _>(format, values),
-        Format::Q4_1 => encode::<BlockQ4_1, _>(format, values),
-        Format::Q5_0 => encode::<BlockQ5_0, _>(format, values),
-        Format::Q5_1 => encode::<BlockQ5_1, _>(format, values),
-        Format::Q8_0 => encode::<BlockQ8_0, _>(format, values),
-        Format::Q4_K => encode::<BlockQ4_K, _>(format, values),
-        Format::Q5_K => encode::<BlockQ5_K, _>(format, values),
-        Format::Q6_K => encode::<BlockQ6_K, _>(format, values),
-        Format::NF4 => Err(no_blocks()),
-    }
+    (blocks_of(format)?.quantize)(format.spec(), values)
 }
 
 /// Dequantizes GGUF blocks, bit for bit as ggml does (`dequantize_row_*`).
@@ -67,20 +47,22 @@ pub fn quantize(format: Format, values: &[f32]) -> Result<Vec<u8>, EngineError> 
 /// [`EngineError::Shape`] if `bytes` is not a whole number of blocks, or the format is NF4, which has no
 /// blocks (see [`Nf4`](super::Nf4)).
 pub fn dequantize(format: Format, bytes: &[u8]) -> Result<Vec<f32>, EngineError> {
-    match format {
-        Format::Q4_0 => decode::<BlockQ4_0, _>(format, bytes),
-        Format::Q4_1 => decode::<BlockQ4_1, _>(format, bytes),
-        Format::Q5_0 => decode::<BlockQ5_0, _>(format, bytes),
-        Format::Q5_1 => decode::<BlockQ5_1, _>(format, bytes),
-        Format::Q8_0 => decode::<BlockQ8_0, _>(format, bytes),
-        Format::Q4_K => decode::<BlockQ4_K, _>(format, bytes),
-        Format::Q5_K => decode::<BlockQ5_K, _>(format, bytes),
-        Format::Q6_K => decode::<BlockQ6_K, _>(format, bytes),
-        Format::NF4 => Err(no_blocks()),
-    }
+    (blocks_of(format)?.dequantize)(format.spec(), bytes)
 }
 
-fn encode<B: Block<LEN>, const LEN: usize>(format: Format, values: &[f32]) -> Result<Vec<u8>, EngineError> {
+/// The functions of the format's blocks.
+fn blocks_of(format: Format) -> Result<&'static GgufBlocks, EngineError> {
+    format.spec().blocks.as_ref().ok_or_else(|| EngineError::Shape {
+        what: format.name().into(),
+        reason: "has no GGUF blocks; use engine::quant::Nf4".into(),
+    })
+}
+
+/// [`quantize`] to blocks of one type.
+pub(super) fn encode<B: GgufBlock<LEN>, const LEN: usize>(
+    format: &FormatSpec,
+    values: &[f32],
+) -> Result<Vec<u8>, EngineError> {
     let (values, rest) = values.as_chunks::<LEN>();
     if !rest.is_empty() {
         return Err(not_whole(format, values.len() * LEN + rest.len(), "values", LEN));
@@ -94,7 +76,11 @@ fn encode<B: Block<LEN>, const LEN: usize>(format: Format, values: &[f32]) -> Re
     Ok(bytes)
 }
 
-fn decode<B: Block<LEN>, const LEN: usize>(format: Format, bytes: &[u8]) -> Result<Vec<f32>, EngineError> {
+/// [`dequantize`] of blocks of one type.
+pub(super) fn decode<B: GgufBlock<LEN>, const LEN: usize>(
+    format: &FormatSpec,
+    bytes: &[u8],
+) -> Result<Vec<f32>, EngineError> {
     if !bytes.len().is_multiple_of(size_of::<B>()) {
         return Err(not_whole(format, bytes.len(), "bytes", size_of::<B>()));
     }
@@ -110,13 +96,9 @@ fn decode<B: Block<LEN>, const LEN: usize>(format: Format, bytes: &[u8]) -> Resu
     Ok(values)
 }
 
-fn not_whole(format: Format, len: usize, unit: &str, block: usize) -> EngineError {
+fn not_whole(format: &FormatSpec, len: usize, unit: &str, block: usize) -> EngineError {
     EngineError::Shape {
-        what: format!("{format:?} blocks"),
+        what: format!("{} blocks", format.name),
         reason: format!("{len} {unit} are not a multiple of the {block} in a block"),
     }
-}
-
-fn no_blocks() -> EngineError {
-    EngineError::Shape { what: "NF4".into(), reason: "has no GGUF blocks; use engine::quant::Nf4".into() }
 }

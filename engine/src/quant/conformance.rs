@@ -4,17 +4,6 @@ use serde_json::Value;
 
 use super::{Format, Nf4, dequantize, dynamic_map, quantize};
 
-const GGUF: [Format; 8] = [
-    Format::Q4_0,
-    Format::Q4_1,
-    Format::Q5_0,
-    Format::Q5_1,
-    Format::Q8_0,
-    Format::Q4_K,
-    Format::Q5_K,
-    Format::Q6_K,
-];
-
 fn fixture() -> Value {
     serde_json::from_str(include_str!("../../../tests/fixtures/gguf_blocks.json")).unwrap()
 }
@@ -35,9 +24,9 @@ fn bits(values: &[f32]) -> Vec<u32> {
 #[test]
 fn quantizes_to_the_bytes_of_ggml() {
     let fixture = fixture();
-    for format in GGUF {
+    for format in Format::GGUF {
         let inputs = floats(&fixture["inputs"][format.block_len().to_string()]);
-        let expected = bytes(&fixture[format!("{format:?}")]["blocks"]);
+        let expected = bytes(&fixture[format.name()]["blocks"]);
         let found = quantize(format, &inputs).unwrap();
         assert_eq!(found.len(), inputs.len() / format.block_len() * format.block_bytes());
         for (i, (found, expected)) in
@@ -51,9 +40,9 @@ fn quantizes_to_the_bytes_of_ggml() {
 #[test]
 fn dequantizes_to_the_bits_of_ggml() {
     let fixture = fixture();
-    for format in GGUF {
-        let blocks = bytes(&fixture[format!("{format:?}")]["blocks"]);
-        let expected = floats(&fixture[format!("{format:?}")]["values"]);
+    for format in Format::GGUF {
+        let blocks = bytes(&fixture[format.name()]["blocks"]);
+        let expected = floats(&fixture[format.name()]["values"]);
         assert_eq!(bits(&dequantize(format, &blocks).unwrap()), bits(&expected), "{format:?}");
     }
 }
@@ -103,7 +92,7 @@ fn nf4_has_no_gguf_blocks() {
 
 #[test]
 fn nothing_is_quantized_to_nothing() {
-    for format in GGUF {
+    for format in Format::GGUF {
         assert!(quantize(format, &[]).unwrap().is_empty());
         assert!(dequantize(format, &[]).unwrap().is_empty());
     }

@@ -1,4 +1,6 @@
-//! The block formats and their sizes.
+//! The block formats.
+
+use super::formats::{self, FormatSpec, ScaleKind};
 
 /// A block format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -16,59 +18,81 @@ pub enum Format {
 }
 
 impl Format {
+    /// Those that GGUF files store, under these names.
+    pub const GGUF: [Self; 8] =
+        [Self::Q4_0, Self::Q4_1, Self::Q5_0, Self::Q5_1, Self::Q8_0, Self::Q4_K, Self::Q5_K, Self::Q6_K];
+
+    /// What is known of the format; all other code asks for a property, not for a format.
+    pub(crate) const fn spec(self) -> &'static FormatSpec {
+        match self {
+            Self::Q4_0 => &formats::Q4_0,
+            Self::Q4_1 => &formats::Q4_1,
+            Self::Q5_0 => &formats::Q5_0,
+            Self::Q5_1 => &formats::Q5_1,
+            Self::Q8_0 => &formats::Q8_0,
+            Self::Q4_K => &formats::Q4_K,
+            Self::Q5_K => &formats::Q5_K,
+            Self::Q6_K => &formats::Q6_K,
+            Self::NF4 => &formats::NF4,
+        }
+    }
+
+    /// The format's name, such as `Q4_K`.
+    pub const fn name(self) -> &'static str {
+        self.spec().name
+    }
+
     /// Elements in one block; a row must be a multiple of it.
     pub const fn block_len(self) -> usize {
-        match self {
-            Format::Q4_K | Format::Q5_K | Format::Q6_K => 256,
-            Format::NF4 => 64,
-            _ => 32,
-        }
+        self.spec().block_len
     }
 
     /// Bytes of one block on disk (GGUF formats; NF4 is not stored in blocks and gives 32, its codes).
     pub const fn block_bytes(self) -> usize {
-        match self {
-            Format::Q4_0 => 18,
-            Format::Q4_1 => 20,
-            Format::Q5_0 => 22,
-            Format::Q5_1 => 24,
-            Format::Q8_0 => 34,
-            Format::Q4_K => 144,
-            Format::Q5_K => 176,
-            Format::Q6_K => 210,
-            Format::NF4 => 32,
-        }
+        self.spec().block_bytes
     }
 
     /// Columns that share one scale and minimum.
     pub(crate) const fn group_len(self) -> usize {
-        match self {
-            Format::Q6_K => 16,
-            Format::NF4 => 64,
-            _ => 32,
-        }
+        self.spec().group_len
+    }
+
+    /// Bits of a code: 4, 5, 6 or 8.
+    pub(crate) const fn code_bits(self) -> u8 {
+        self.spec().code_bits
+    }
+
+    /// How codes become values.
+    pub(crate) const fn scale_kind(self) -> ScaleKind {
+        self.spec().scale_kind
+    }
+
+    /// What is subtracted from a code, where values lie symmetrically around 0.
+    pub(crate) const fn offset(self) -> i32 {
+        self.spec().offset as i32
     }
 
     /// Whether 8 blocks of 32 columns share a scale, by which each has an integer factor (ggml's k-quants).
     #[cfg(feature = "flex")]
     pub(crate) const fn has_super_blocks(self) -> bool {
-        self.block_len() == 256
-    }
-
-    /// What is subtracted from a code, where values lie symmetrically around 0.
-    #[cfg(feature = "flex")]
-    pub(crate) const fn offset(self) -> i32 {
-        match self {
-            Format::Q4_0 => 8,
-            Format::Q5_0 => 16,
-            Format::Q6_K => 32,
-            Format::Q8_0 => 128,
-            _ => 0,
-        }
+        matches!(self.scale_kind(), ScaleKind::SixBitPairs | ScaleKind::SignedBytes)
     }
 
     /// Whether a block stores a minimum beside its scale.
     pub(crate) const fn has_minimum(self) -> bool {
-        matches!(self, Format::Q4_1 | Format::Q5_1 | Format::Q4_K | Format::Q5_K)
+        matches!(self.scale_kind(), ScaleKind::HalfPair | ScaleKind::SixBitPairs)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_format_is_known_by_its_own_name() {
+        for format in Format::GGUF.into_iter().chain([Format::NF4]) {
+            assert_eq!(format.name(), format!("{format:?}"));
+            assert_eq!(format.spec().blocks.is_some(), format != Format::NF4);
+        }
     }
 }

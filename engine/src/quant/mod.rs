@@ -20,12 +20,9 @@ mod blocks;
 #[cfg(feature = "flex")]
 pub(crate) mod decode;
 mod dynamic_map;
-mod fit;
 mod format;
-mod k_quants;
+pub(crate) mod formats;
 mod layout;
-mod legacy;
-mod nf4;
 pub(crate) mod pack;
 
 #[cfg(test)]
@@ -37,5 +34,5 @@ pub use blocks::{dequantize, has_finite_scales, quantize};
 pub(crate) use dynamic_map::DynamicMap;
 pub use dynamic_map::dynamic_map;
 pub use format::Format;
+pub use formats::nf4::{NF4_CODE, Nf4};
 pub(crate) use layout::{Layout, TILE};
-pub use nf4::{NF4_CODE, Nf4};

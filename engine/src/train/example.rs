@@ -7,7 +7,7 @@ use burn::tensor::Tensor;
 
 use crate::model::forward_context::Attend;
 use crate::ops::causal;
-use crate::ops::paged::{BLOCK, PagedSequence, Pages};
+use crate::ops::paged::Pages;
 
 /// One sequence with the tokens to learn marked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,14 +80,8 @@ pub(crate) struct CausalAttention {
 
 impl CausalAttention {
     pub fn new(spans: &[Range<usize>], window: Option<usize>) -> Self {
-        let mut blocks = 0..;
-        let sequences = spans.iter().map(|span| PagedSequence {
-            start: span.start,
-            len: span.len(),
-            past: 0,
-            blocks: blocks.by_ref().take(span.len().div_ceil(BLOCK)).collect(),
-        });
-        Self { pages: Arc::new(Pages { sequences: sequences.collect(), window }) }
+        let lens: Vec<usize> = spans.iter().map(ExactSizeIterator::len).collect();
+        Self { pages: Arc::new(Pages::of_whole(&lens, window)) }
     }
 }
 

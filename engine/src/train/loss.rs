@@ -1,13 +1,10 @@
 //! The head and the log-softmax in one, a chunk of rows at a time, so that `[tokens, vocab]` logits never exist
 //! whole.
 
-use std::sync::Arc;
-
-use burn::backend::Dispatch;
 use burn::tensor::Tensor;
 
 use crate::linear::projection::Projection;
-use crate::ops::fused::FusedOps;
+use crate::ops::cross_entropy::cross_entropy;
 use crate::ops::host_values::host_values;
 use crate::span::span;
 
@@ -52,11 +49,10 @@ pub(crate) fn log_probabilities(
     let mut gradients = Vec::new();
     for (index, targets) in targets.chunks(CHUNK).enumerate() {
         let h = h.clone().narrow(0, index * CHUNK, targets.len()); // [chunk, hidden]
-        let logits = head.forward(h).into_dispatch(); // [chunk, vocab]
-        let (nll, d_logits) = Dispatch::cross_entropy(logits, Arc::new(targets.to_vec()));
-        log_probs.extend(host_values(Tensor::<1>::from_dispatch(nll)).iter().map(|nll| -nll));
+        let (nll, d_logits) = cross_entropy(head.forward(h), targets); // [chunk], [chunk, vocab]
+        log_probs.extend(host_values(nll).iter().map(|nll| -nll));
         if gradient {
-            gradients.push(head.backward_input(Tensor::from_dispatch(d_logits))); // [chunk, hidden]
+            gradients.push(head.backward_input(d_logits)); // [chunk, hidden]
         }
     }
     (log_probs, (!gradients.is_empty()).then(|| Tensor::cat(gradients, 0)))

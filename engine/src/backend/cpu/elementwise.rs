@@ -104,7 +104,7 @@ fn cross_entropy_row<const FMA: bool>(x: &mut [f32], target: usize) -> f32 {
     for x in x.iter_mut() {
         *x = exp::<FMA>(*x - max);
     }
-    // Sums of 1024 and then in f64: a vocabulary's worth of addends would lose digits in f32.
+    // 1024 numbers are summed in f32 and these sums in f64: a sum over the whole vocabulary would lose digits in f32.
     let sum = |x: &[f32]| {
         let mut lanes = [0f32; LANES];
         x.chunks(LANES).for_each(|x| lanes.iter_mut().zip(x).for_each(|(sum, x)| *sum += x));
@@ -217,7 +217,9 @@ pub(crate) fn dropout(x: &[f32], mask: Mask) -> Vec<f32> {
 /// addends.
 pub(crate) fn cross_entropy(logits: &mut [f32], targets: &[u32]) -> Vec<f32> {
     let mut nll = vec![0.0; targets.len()];
-    let (place, width) = (SharedSlice::over(&mut nll), logits.len() / targets.len().max(1));
+    let width = logits.len() / targets.len().max(1);
+    assert_eq!(logits.len(), width * targets.len(), "{} logits for {} targets", logits.len(), targets.len());
+    let place = SharedSlice::over(&mut nll);
     pool::pieces(logits, width, |row, logits| {
         let nll = cross_entropy_one(logits, targets[row] as usize);
         // SAFETY: this task's row.

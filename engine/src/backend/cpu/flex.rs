@@ -24,7 +24,7 @@ use crate::quant::decode::dequantize_row;
 
 /// `y = x · Wᵀ` with integer activations, for each of the matrices: `x [tokens, cols]` → `[tokens, rows]` each.
 pub(crate) fn integer_matmul(x: &FlexTensor, matrices: Vec<(FlexTensor, Layout)>) -> Vec<FlexTensor> {
-    let rows: Vec<usize> = matrices.iter().map(|(_, layout)| layout.rows).collect();
+    let rows: Vec<usize> = matrices.iter().map(|(_, layout)| layout.rows()).collect();
     let (tokens, ys) = Product::new(&values(x), matrices).run();
     ys.into_iter().zip(rows).map(|(y, rows)| float(y, [tokens, rows])).collect()
 }
@@ -32,8 +32,8 @@ pub(crate) fn integer_matmul(x: &FlexTensor, matrices: Vec<(FlexTensor, Layout)>
 /// `y = x · Wᵀ` in f32: `x [tokens, cols]` → `[tokens, rows]`.
 pub(crate) fn exact_matmul(x: &FlexTensor, words: &FlexTensor, layout: Layout) -> FlexTensor {
     let y = exact::matmul(&values(x), words.storage(), layout);
-    let tokens = y.len() / layout.rows;
-    float(y, [tokens, layout.rows])
+    let tokens = y.len() / layout.rows();
+    float(y, [tokens, layout.rows()])
 }
 
 /// `dx = dy · W`: `dy [tokens, rows]` → `[tokens, cols]`.
@@ -53,8 +53,8 @@ pub(crate) fn matmul_transposed(
         Arithmetic::Exact => None,
     };
     let dx = dx.unwrap_or_else(|| exact::matmul_transposed(&dy, words, layout));
-    let tokens = dx.len() / layout.cols;
-    float(dx, [tokens, layout.cols])
+    let tokens = dx.len() / layout.cols();
+    float(dx, [tokens, layout.cols()])
 }
 
 /// `y = x · Wᵀ` of a dense `weight [rows, cols]`: `x [tokens, cols]` → `[tokens, rows]`.
@@ -69,11 +69,9 @@ pub(crate) fn dense_matmul_transposed(dy: &FlexTensor, weight: &FlexTensor) -> F
     float(dense::matmul::matmul_transposed(&values(dy), &values(weight), rows), [tokens, cols])
 }
 
-/// What adapters make of the rows of `y [tokens, out]`, given `x [tokens, in]`.
+/// Adds what the adapters compute from `x [tokens, in]` to the rows of `y [tokens, out]`.
 pub(crate) fn lora(mut y: FlexTensor, x: &FlexTensor, parts: &[LoraPart<FlexTensor>]) -> FlexTensor {
-    if y.as_slice::<f32>().is_none_or(|values| values.len() < y.storage::<f32>().len()) {
-        y = shaped(values(&y).into_owned(), &y); // a view of other memory
-    }
+    y = whole(y);
     let memory: Vec<_> = parts
         .iter()
         .map(|part| (values(&part.a), values(&part.b), part.factor.as_ref().map(values)))
@@ -113,7 +111,7 @@ fn lora_part<'a>(
 /// `W [rows, cols]` in f32. It is written column by column, 16 rows at a time as they lie in the packed
 /// words, and returned as a transposed view: products read either.
 pub(crate) fn dequantize(words: &FlexTensor, layout: Layout) -> FlexTensor {
-    let (words, shape) = (words.storage::<u32>(), [layout.cols, layout.rows]);
+    let (words, shape) = (words.storage::<u32>(), [layout.cols(), layout.rows()]);
     float(exact::columns(words, layout), shape).transpose(0, 1)
 }
 
@@ -121,12 +119,12 @@ pub(crate) fn dequantize(words: &FlexTensor, layout: Layout) -> FlexTensor {
 pub(crate) fn dequantize_rows(words: &FlexTensor, ids: &FlexTensor, layout: Layout) -> FlexTensor {
     let (words, ids) = (words.storage::<u32>(), ids.to_contiguous());
     let ids = ids.storage::<i32>();
-    let mut values = vec![0f32; ids.len() * layout.cols];
-    for (id, out) in ids.iter().zip(values.chunks_exact_mut(layout.cols)) {
-        assert!((0..layout.rows as i32).contains(id), "row {id} of a matrix of {} rows", layout.rows);
+    let mut values = vec![0f32; ids.len() * layout.cols()];
+    for (id, out) in ids.iter().zip(values.chunks_exact_mut(layout.cols())) {
+        assert!((0..layout.rows() as i32).contains(id), "row {id} of a matrix of {} rows", layout.rows());
         dequantize_row(layout, words, *id as usize, out);
     }
-    float(values, [ids.len(), layout.cols])
+    float(values, [ids.len(), layout.cols()])
 }
 
 pub(crate) fn rms_norm(x: &FlexTensor, weight: &FlexTensor, eps: f32) -> FlexTensor {
@@ -200,7 +198,7 @@ pub(crate) fn paged_attention(
 pub(crate) fn causal_attention(q: &FlexTensor, k: &FlexTensor, v: &FlexTensor, pages: &Pages) -> FlexTensor {
     let ([_, heads, head_dim], [_, kv_heads, _]) = (q.layout().shape().dims(), k.layout().shape().dims());
     let shape = Heads { heads, kv_heads, head_dim };
-    let blocks: usize = pages.sequences.iter().map(|chunk| chunk.blocks.len()).sum();
+    let blocks: usize = pages.sequences().iter().map(|chunk| chunk.blocks.len()).sum();
     let len = blocks * BLOCK * kv_heads * head_dim;
     let (mut keys, mut values_) = (vec![0f32; len], vec![0f32; len]);
     paged::write(&mut keys, &mut values_, &values(k), &values(v), shape, pages);
@@ -222,26 +220,32 @@ pub(crate) fn causal_attention_backward(
 
 /// Logits `[targets, vocab]` to `−log softmax(logits)[target]` of every row, and its gradient.
 pub(crate) fn cross_entropy(mut logits: FlexTensor, targets: &[u32]) -> (FlexTensor, FlexTensor) {
-    if logits.as_slice::<f32>().is_none() {
-        logits = logits.to_contiguous();
-    }
+    logits = whole(logits);
     let nll = elementwise::cross_entropy(logits.storage_mut(), targets);
     let rows = nll.len();
     (FlexTensor::from_data(TensorData::new(nll, [rows])), logits)
 }
 
-/// The values within what 16 bits can hold: one that is rounded to an infinity would spoil the sums of all that see its
-/// block, be its weight 0.
+/// The values, clamped to what 16 bits can hold: an infinity would spoil the sums of all tokens that see its block, even
+/// with a weight of 0.
 fn saturated(values: &[f32]) -> Vec<f32> {
     let largest = f16::MAX.to_f32();
     values.iter().map(|value| value.clamp(-largest, largest)).collect()
 }
 
-/// The values in row-major order, without a copy where they lie so.
+/// The values in row-major order, copied only where they do not lie in that order.
 fn values(tensor: &FlexTensor) -> Cow<'_, [f32]> {
     match tensor.as_slice::<f32>() {
         Some(values) => Cow::Borrowed(values),
         None => Cow::Owned(tensor.to_contiguous().storage::<f32>().to_vec()),
+    }
+}
+
+/// The tensor in memory that it fills in row-major order, copied where it is a view of other memory.
+fn whole(tensor: FlexTensor) -> FlexTensor {
+    match tensor.as_slice::<f32>() {
+        Some(values) if values.len() == tensor.storage::<f32>().len() => tensor,
+        _ => shaped(values(&tensor).into_owned(), &tensor),
     }
 }
 

@@ -31,10 +31,10 @@ impl QuantizedOps for Flex {
         matrices: Matrices<Self>,
         arithmetic: Arithmetic,
     ) -> Vec<FloatTensor<Self>> {
-        let integer = |layout: Layout| arithmetic == Arithmetic::Integer && has_integer(layout.format);
+        let integer = |layout: Layout| arithmetic == Arithmetic::Integer && has_integer(layout.format());
         let rounded_alike = |(_, layout): &(_, Layout)| {
             let first = matrices.0[0].1.format;
-            integer(*layout) && layout.format.has_super_blocks() == first.has_super_blocks()
+            integer(*layout) && layout.format().has_super_blocks() == first.has_super_blocks()
         };
         if matrices.0.iter().all(rounded_alike) {
             return flex::integer_matmul(&x, matrices.0);

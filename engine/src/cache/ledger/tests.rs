@@ -117,3 +117,15 @@ fn an_adapter_that_is_gone_leaves_no_block() {
     ledger.check_invariants();
     assert_eq!(ledger.pool.free(), 4);
 }
+
+#[test]
+fn a_sequence_has_one_part_in_a_batch() {
+    let mut ledger = Ledger::new(4);
+    let id = ledger.open(None, &[]);
+    let mut batch = Batch::new();
+    batch.push(id, &[1, 2], Outputs::None);
+    batch.push(id, &[3], Outputs::Last);
+    let refused = ledger.plan(&batch).unwrap_err().to_string();
+    assert_eq!(refused, "batch: sequence 0 has two parts; push its tokens together");
+    assert_eq!((ledger.len(id), ledger.available()), (0, 4), "nothing has changed");
+}

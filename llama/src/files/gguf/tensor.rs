@@ -98,15 +98,7 @@ impl TensorType {
             "F32" => Storage::Float(Float::F32),
             "F16" => Storage::Float(Float::F16),
             "BF16" => Storage::Float(Float::BF16),
-            "Q4_0" => Storage::Blocks(Format::Q4_0),
-            "Q4_1" => Storage::Blocks(Format::Q4_1),
-            "Q5_0" => Storage::Blocks(Format::Q5_0),
-            "Q5_1" => Storage::Blocks(Format::Q5_1),
-            "Q8_0" => Storage::Blocks(Format::Q8_0),
-            "Q4_K" => Storage::Blocks(Format::Q4_K),
-            "Q5_K" => Storage::Blocks(Format::Q5_K),
-            "Q6_K" => Storage::Blocks(Format::Q6_K),
-            _ => return None,
+            name => Storage::Blocks(Format::GGUF.into_iter().find(|format| format.name() == name)?),
         })
     }
 

@@ -40,16 +40,20 @@ pub(crate) struct Forward<'a> {
 
 /// The gradients by `q`, `k` and `v`, where every chunk of `pages` is a whole sequence.
 pub(crate) fn backward(x: Forward, shape: Heads, pages: &Pages) -> (Vec<f32>, Vec<f32>, Vec<f32>) {
+    let Heads { heads, kv_heads, head_dim } = shape;
+    let len = |heads: usize| pages.tokens() * heads * head_dim;
+    assert_eq!([x.q.len(), x.y.len(), x.dy.len()], [len(heads); 3], "queries of other tokens");
+    assert_eq!([x.k.len(), x.v.len()], [len(kv_heads); 2], "keys and values of other tokens");
     let [mut dq, mut dk, mut dv] = [x.q, x.k, x.v].map(|x| vec![0f32; x.len()]);
     let out = Out {
         dq: SharedSlice::over(&mut dq),
         dk: SharedSlice::over(&mut dk),
         dv: SharedSlice::over(&mut dv),
     };
-    pool::run(pages.sequences.len() * shape.kv_heads, &|task| {
-        let chunk = &pages.sequences[task / shape.kv_heads];
+    pool::run(pages.sequences().len() * shape.kv_heads, &|task| {
+        let chunk = &pages.sequences()[task / shape.kv_heads];
         let part = Part { start: chunk.start, len: chunk.len, kv_head: task % shape.kv_heads };
-        one_head(x, shape, part, pages.window, &out);
+        one_head(x, shape, part, pages.window(), &out);
     });
     (dq, dk, dv)
 }
@@ -117,7 +121,7 @@ fn one_head_of<const FMA: bool>(x: Forward, shape: Heads, part: Part, window: Op
             let by_query = View { values: &ds, row: stride, column: 1 };
             multiply::<FMA>([queries, seen, head_dim], by_query, (&x.k[k_at..], k_row), (&mut dq, head_dim));
             for (i, dq) in dq.chunks_exact(head_dim).take(queries).enumerate() {
-                // SAFETY: this head of this query, which belongs to this task.
+                // SAFETY: this head of this query, which is this task's alone: sequences have no token in common.
                 unsafe { out.dq.write(at + i * q_row, dq) };
             }
             let by_key = |values| View { values, row: 1, column: stride };

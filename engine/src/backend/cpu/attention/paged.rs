@@ -31,13 +31,14 @@ pub(crate) struct Heads {
 /// `values [blocks, kv_heads, 32, head_dim]`: `[tokens, heads, head_dim]`.
 pub(crate) fn paged(q: &[f32], keys: Cached, values: Cached, shape: Heads, pages: &Pages) -> Vec<f32> {
     let Heads { heads, kv_heads, head_dim } = shape;
+    assert_eq!(q.len(), pages.tokens() * heads * head_dim, "queries of other tokens");
     let group = heads / kv_heads;
     let mut y = vec![0f32; q.len()];
     let place = SharedSlice::over(&mut y);
 
     // A task: some tokens of one chunk, one key/value head.
     let mut tasks = Vec::new();
-    for (index, chunk) in pages.sequences.iter().enumerate() {
+    for (index, chunk) in pages.sequences().iter().enumerate() {
         let context = chunk.past + chunk.len;
         let step = (TASK / (2 * context * group * head_dim).max(1)).max(NEAR.div_ceil(group));
         for first in (0..chunk.len).step_by(step) {
@@ -47,7 +48,7 @@ pub(crate) fn paged(q: &[f32], keys: Cached, values: Cached, shape: Heads, pages
     }
     pool::run(tasks.len(), &|task| {
         let (index, kv_head, tokens) = tasks[task].clone();
-        let chunk = &pages.sequences[index];
+        let chunk = &pages.sequences()[index];
         let mut scratch = vec![0f32; NEAR * head_dim];
         let mut block = [keys, values].map(|cached| vec![0f32; cached.room(BLOCK * head_dim)]);
         let rows: Vec<(usize, usize)> =
@@ -57,7 +58,7 @@ pub(crate) fn paged(q: &[f32], keys: Cached, values: Cached, shape: Heads, pages
             for (row, (token, head)) in few.iter_mut().zip(rows) {
                 let at = ((chunk.start + token) * heads + head) * head_dim;
                 let position = chunk.past + token;
-                let first = pages.window.map_or(0, |window| (position + 1).saturating_sub(window));
+                let first = pages.window().map_or(0, |window| (position + 1).saturating_sub(window));
                 *row = Row { at, first, end: position + 1 };
             }
             let few = &few[..rows.len()];
@@ -65,7 +66,7 @@ pub(crate) fn paged(q: &[f32], keys: Cached, values: Cached, shape: Heads, pages
             let blocks = Blocks { keys, values, table: &chunk.blocks, kv_head, kv_heads, head_dim };
             attend(q, few, blocks, &mut block, out);
             for (row, out) in few.iter().zip(out.chunks_exact(head_dim)) {
-                // SAFETY: this task's token and head of `y`.
+                // SAFETY: this task's token and head of `y`: sequences have no token in common, and all are in `q`.
                 unsafe { place.write(row.at, out) };
             }
         }
@@ -83,7 +84,7 @@ pub(crate) fn write<E: Copy>(
     pages: &Pages,
 ) {
     let Heads { kv_heads, head_dim, .. } = shape;
-    for chunk in &pages.sequences {
+    for chunk in pages.sequences() {
         for token in 0..chunk.len {
             let position = chunk.past + token;
             let (block, place) = (chunk.blocks[position / BLOCK] as usize, position % BLOCK);

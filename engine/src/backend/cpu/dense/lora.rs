@@ -10,9 +10,9 @@ use crate::backend::cpu::memory::shared_slice::SharedSlice;
 use crate::backend::cpu::threads::pool;
 use crate::ops::dropout::Mask;
 
-/// Rows of a task where the weights are turned in registers.
+/// Rows of a task where the weights are transposed in registers.
 const FEW_ROWS: usize = 6;
-/// Rows of a task where the weights are packed in panels before.
+/// Rows of a task where the weights were copied into panels before.
 const MANY_ROWS: usize = 48;
 
 /// One adapter's part in a product.
@@ -49,13 +49,13 @@ impl<'a> Part<'a> {
 }
 
 /// The transposed matrix, 16 rows of the original to a panel.
-struct Packed {
+struct Panels {
     panels: Vec<[f32; LANES]>,
     /// Rows of a panel.
     len: usize,
 }
 
-impl Packed {
+impl Panels {
     fn columns(w: Matrix) -> Self {
         let len = w.cols;
         let mut panels = vec![[0f32; LANES]; w.rows().div_ceil(LANES) * len];
@@ -86,17 +86,29 @@ impl Packed {
 /// `y = factor · (y + scale · B(A(dropout(x))))` in the rows of each part: `y [tokens, out]`, `x [tokens, in]`.
 ///
 /// # Panics
-/// If a row is in two parts.
+/// If a row is in two parts, or a part's A, B or factor are of another product.
 pub(crate) fn add(y: &mut [f32], x: &[f32], inputs: usize, parts: &[Part]) {
     let x = Matrix { values: x, cols: inputs };
     let tokens = x.rows();
+    if tokens == 0 {
+        return;
+    }
+    let out = y.len() / tokens;
+    assert!(y.len() == tokens * out && x.values.len() == tokens * inputs, "x and y of as many rows");
+    for part in parts {
+        assert!(
+            part.a.len() == part.rank * inputs && part.b.len() == out * part.rank,
+            "A and B of [{out}, {inputs}]"
+        );
+        assert!(part.factor.is_none_or(|factor| factor.len() == out), "a factor an output");
+    }
     let mut taken = vec![false; tokens];
     for row in parts.iter().flat_map(|part| (0..part.len(tokens)).map(|index| part.row(index))) {
         assert!(!std::mem::replace(&mut taken[row], true), "row {row} is in two parts");
     }
-    let packed: Vec<Option<[Packed; 2]>> = parts
+    let packed: Vec<Option<[Panels; 2]>> = parts
         .iter()
-        .map(|part| (part.len(tokens) > FEW).then(|| [part.a(), part.b()].map(Packed::columns)))
+        .map(|part| (part.len(tokens) > FEW).then(|| [part.a(), part.b()].map(Panels::columns)))
         .collect();
     let mut tasks = Vec::new();
     for (part, packed) in parts.iter().zip(&packed) {
@@ -105,7 +117,6 @@ pub(crate) fn add(y: &mut [f32], x: &[f32], inputs: usize, parts: &[Part]) {
         let piece = |index: usize| (part, packed, index * len / pieces..(index + 1) * len / pieces);
         tasks.extend((0..pieces).map(piece));
     }
-    let out = y.len() / tokens.max(1);
     let place = SharedSlice::over(y);
     pool::run(tasks.len(), &|task| {
         let (part, packed, indices) = &tasks[task];
@@ -198,8 +209,8 @@ pub(crate) fn backward(
     let mut buffers = [part.dropout.map_or(0, |_| inputs), wide, wide, if by_x { inputs } else { 0 }]
         .map(|width| vec![0f32; tokens * width]);
     let places = buffers.each_mut().map(|values| SharedSlice::over(values));
-    let (to_low, to_d_low) = (Packed::columns(a), Packed::rows(b));
-    let to_dx = by_x.then(|| Packed::rows(a));
+    let (to_low, to_d_low) = (Panels::columns(a), Panels::rows(b));
+    let to_dx = by_x.then(|| Panels::rows(a));
     pool::run(tokens.div_ceil(MANY_ROWS), &|task| {
         let rows = task * MANY_ROWS..tokens.min((task + 1) * MANY_ROWS);
         let [dropped, low, d_low, dx] =
@@ -252,7 +263,7 @@ pub(crate) fn backward(
 
 /// Columns of a task of [`transposed_product`].
 const COLUMNS: usize = 96;
-/// Rows that are walked down at a time: their pages' addresses fit the nearest cache of addresses.
+/// Rows that are read in one go: the translations of their pages fit the level-1 TLB.
 const WALK: usize = 64;
 
 /// `aᵀ · b [cols, width]`: `a [tokens, cols]`, `b [tokens, width]`, `width` whole panels.
@@ -342,5 +353,14 @@ mod tests {
             dropout: None,
         };
         add(&mut [0.0, 0.0], &[1.0, 1.0], 1, &[part(), part()]);
+    }
+
+    #[test]
+    #[should_panic(expected = "A and B of [1, 1]")]
+    fn a_part_of_a_wider_product_is_refused() {
+        // Its 48 outputs would be written behind the row, and the last of them behind `y`.
+        let (a, b) = ([1.0], [1.0; 48]);
+        let part = Part { rows: None, a: &a, b: &b, factor: None, rank: 1, scale: 1.0, dropout: None };
+        add(&mut [0.0], &[1.0], 1, &[part]);
     }
 }

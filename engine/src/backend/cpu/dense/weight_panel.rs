@@ -15,7 +15,7 @@ use crate::backend::cpu::{
 /// Addends of a sum that are added up by themselves before they are added to the total. It bounds the rounding error
 /// of long sums; a panel of so many rows fits half of the nearest cache.
 pub(crate) const SEGMENT: usize = 256;
-/// Rows of activations up to which the weights are not copied into panels, but turned in registers and forgotten.
+/// Rows of activations up to which the weights are not copied into panels, but transposed in registers as they are read.
 pub(crate) const FEW: usize = 12;
 /// Rows of activations that are multiplied together when they are few.
 const TOGETHER: usize = 6;

@@ -6,7 +6,7 @@ use crate::backend::cpu::dense::panel::{ROWS, product};
 use crate::backend::cpu::instructions::for_the_machine;
 use crate::backend::cpu::matmul::dispatch::decode;
 use crate::backend::cpu::memory::shared_slice::SharedSlice;
-use crate::backend::cpu::operands::activations_q16::BLOCK;
+use crate::backend::cpu::operands::activations_q16::BLOCK_COLUMNS;
 use crate::backend::cpu::operands::packed_offsets::PackedOffsets;
 use crate::backend::cpu::threads::pool;
 use crate::quant::{Layout, TILE};
@@ -23,28 +23,28 @@ type Panel = [[f32; TILE]];
 
 /// `y = x · Wᵀ`: `x [tokens, cols]` → `[tokens, rows]`.
 pub(crate) fn matmul(x: &[f32], words: &[u32], layout: Layout) -> Vec<f32> {
-    let (planes, Layout { rows, cols, .. }) = (PackedOffsets::of(layout), layout);
+    let (offsets, rows, cols) = (PackedOffsets::of(layout), layout.rows(), layout.cols());
     by_panels::<1>(x, cols, rows, |tile, add| {
-        let mut panel = [[0f32; TILE]; BLOCKS * BLOCK];
-        for first in (0..cols / BLOCK).step_by(BLOCKS) {
-            let blocks = first..(first + BLOCKS).min(cols / BLOCK);
-            let len = blocks.len() * BLOCK;
-            decode(&planes, words, tile, blocks, &mut panel);
-            add(first * BLOCK, [&panel[..len]]);
+        let mut panel = [[0f32; TILE]; BLOCKS * BLOCK_COLUMNS];
+        for first in (0..cols / BLOCK_COLUMNS).step_by(BLOCKS) {
+            let blocks = first..(first + BLOCKS).min(cols / BLOCK_COLUMNS);
+            let len = blocks.len() * BLOCK_COLUMNS;
+            decode(&offsets, words, tile, blocks, &mut panel);
+            add(first * BLOCK_COLUMNS, [&panel[..len]]);
         }
     })
 }
 
 /// `dx = dy · W`: `dy [tokens, rows]` → `[tokens, cols]`.
 pub(crate) fn matmul_transposed(dy: &[f32], words: &[u32], layout: Layout) -> Vec<f32> {
-    let (planes, Layout { rows, cols, .. }) = (PackedOffsets::of(layout), layout);
+    let (offsets, rows, cols) = (PackedOffsets::of(layout), layout.rows(), layout.cols());
     by_panels::<2>(dy, rows, cols, |block, add| {
-        let (mut tile, mut panels) = ([[0f32; TILE]; BLOCK], [[[0f32; TILE]; TILES * TILE]; 2]);
+        let (mut tile, mut panels) = ([[0f32; TILE]; BLOCK_COLUMNS], [[[0f32; TILE]; TILES * TILE]; 2]);
         for first in (0..layout.tiles()).step_by(TILES) {
             let tiles = first..(first + TILES).min(layout.tiles());
             let len = (tiles.len() * TILE).min(rows - first * TILE);
             for (index, tile_index) in tiles.enumerate() {
-                decode(&planes, words, tile_index, block..block + 1, &mut tile);
+                decode(&offsets, words, tile_index, block..block + 1, &mut tile);
                 for (panel, columns) in panels.iter_mut().zip(tile.as_chunks::<TILE>().0) {
                     for (lane, row) in panel[index * TILE..(index + 1) * TILE].iter_mut().enumerate() {
                         *row = columns.map(|column| column[lane]);
@@ -58,16 +58,16 @@ pub(crate) fn matmul_transposed(dy: &[f32], words: &[u32], layout: Layout) -> Ve
 
 /// `Wᵀ [cols, rows]`.
 pub(crate) fn columns(words: &[u32], layout: Layout) -> Vec<f32> {
-    let (planes, Layout { rows, cols, .. }) = (PackedOffsets::of(layout), layout);
+    let (offsets, rows, cols) = (PackedOffsets::of(layout), layout.rows(), layout.cols());
     let mut columns: Vec<f32> = Vec::with_capacity(rows * cols);
     let place = SharedSlice::new(columns.spare_capacity_mut());
     pool::run(layout.tiles(), &|tile| {
         let lanes = TILE.min(rows - tile * TILE);
-        let mut panel = [[0f32; TILE]; BLOCKS * BLOCK];
-        for first in (0..cols / BLOCK).step_by(BLOCKS) {
-            let blocks = first..(first + BLOCKS).min(cols / BLOCK);
-            let columns = blocks.start * BLOCK..blocks.end * BLOCK;
-            decode(&planes, words, tile, blocks, &mut panel);
+        let mut panel = [[0f32; TILE]; BLOCKS * BLOCK_COLUMNS];
+        for first in (0..cols / BLOCK_COLUMNS).step_by(BLOCKS) {
+            let blocks = first..(first + BLOCKS).min(cols / BLOCK_COLUMNS);
+            let columns = blocks.start * BLOCK_COLUMNS..blocks.end * BLOCK_COLUMNS;
+            decode(&offsets, words, tile, blocks, &mut panel);
             for (column, values) in columns.zip(&panel) {
                 // SAFETY: this tile's rows of this column.
                 unsafe { place.write(column * rows + tile * TILE, &values[..lanes]) };

@@ -9,6 +9,7 @@ use super::dispatch;
 use crate::linear::quantized_matrix::QuantizedMatrix;
 use crate::ops::host_values::host_values;
 use crate::ops::quantized::Arithmetic;
+use crate::quant::formats::nf4;
 use crate::quant::{Format, Layout, Nf4, TILE, decode, dequantize, pack, quantize};
 
 const FORMATS: [Format; 9] = [
@@ -33,14 +34,18 @@ fn rounded(format: Format) -> f32 {
 /// GGUF blocks in packed words.
 fn packed(layout: Layout, blocks: &[u8]) -> Vec<u32> {
     let mut words = vec![0; layout.words()];
-    pack::pack(layout, blocks, &mut words);
+    pack::pack(layout, layout.format().spec().blocks.as_ref().unwrap(), blocks, &mut words);
     words
 }
 
-/// An NF4 matrix in packed words.
-fn packed_nf4(layout: Layout, nf4: &Nf4) -> Vec<u32> {
+/// A matrix of pseudo-random values in packed words.
+fn packed_values(layout: Layout, seed: u64) -> Vec<u32> {
+    let values = values(layout.rows() * layout.cols(), seed);
+    if layout.format() != Format::NF4 {
+        return packed(layout, &quantize(layout.format(), &values).unwrap());
+    }
     let mut words = vec![0; layout.words()];
-    pack::pack_nf4(layout, nf4, &mut words);
+    nf4::pack(layout, &Nf4::quantize(&values), &mut words);
     words
 }
 
@@ -70,7 +75,7 @@ fn distance(a: &[f32], b: &[f32]) -> f32 {
 
 #[test]
 fn packing_loses_nothing() {
-    for format in FORMATS.into_iter().filter(|format| *format != Format::NF4) {
+    for format in Format::GGUF {
         for rows in [1, 15, 16, 33] {
             let cols = 3 * format.block_len();
             let blocks = quantize(format, &values(rows * cols, 1)).unwrap();
@@ -91,7 +96,7 @@ fn packing_nf4_loses_nothing() {
 
 #[test]
 fn packed_values_are_the_blocks_values_bit_for_bit() {
-    for format in FORMATS.into_iter().filter(|format| *format != Format::NF4) {
+    for format in Format::GGUF {
         let (rows, cols) = (19, 2 * format.block_len());
         let blocks = quantize(format, &values(rows * cols, 3)).unwrap();
         let matrix = QuantizedMatrix::from_blocks(format, [rows, cols], &blocks, &device()).unwrap();
@@ -106,12 +111,8 @@ fn packed_values_are_the_blocks_values_bit_for_bit() {
 fn the_reference_body_is_the_kernel_bit_for_bit() {
     for format in FORMATS {
         let (rows, cols) = (21, 2 * format.block_len());
-        let layout = Layout { format, rows, cols };
-        let values = values(rows * cols, 4);
-        let words = match format {
-            Format::NF4 => packed_nf4(layout, &Nf4::quantize(&values)),
-            _ => packed(layout, &quantize(format, &values).unwrap()),
-        };
+        let layout = Layout::new(format, [rows, cols]).unwrap();
+        let words = packed_values(layout, 4);
         let words = burn::backend::flex::FlexTensor::from_data(TensorData::new(words, [layout.words()]));
         let reference = crate::ops::reference_dequantize::<Flex>(words.clone(), layout);
         let expected = crate::backend::cpu::flex::dequantize(&words, layout).to_contiguous();
@@ -124,12 +125,8 @@ fn the_reference_body_is_the_kernel_bit_for_bit() {
 fn every_machine_decodes_the_same_bits() {
     for format in FORMATS {
         let (rows, cols) = (21, 2 * format.block_len()); // the second tile is not full
-        let layout = Layout { format, rows, cols };
-        let values = values(rows * cols, 10);
-        let words = match format {
-            Format::NF4 => packed_nf4(layout, &Nf4::quantize(&values)),
-            _ => packed(layout, &quantize(format, &values).unwrap()),
-        };
+        let layout = Layout::new(format, [rows, cols]).unwrap();
+        let words = packed_values(layout, 10);
         for (tile, blocks) in [(0, 0..cols / 32), (1, 1..2), (1, 0..2)] {
             let [machine, scalar] = dispatch::decoded_twice(&words, layout, tile, blocks);
             assert_eq!(machine, scalar, "{format:?}, tile {tile}");
@@ -185,6 +182,18 @@ fn wrong_shapes_are_refused() {
 }
 
 #[test]
+#[should_panic(expected = "135 words, the layout has 136")]
+fn words_of_another_layout_are_refused() {
+    let layout = Layout::new(Format::Q8_0, [1, 32]).unwrap(); // 16 · 8 words of codes and 8 of scales
+    let words = vec![0u32; layout.words() - 1];
+    let words = Tensor::from_data(
+        TensorData::new(words, [layout.words() - 1]),
+        (&device(), burn::tensor::DType::U32),
+    );
+    crate::ops::quantized::dequantize(words, layout);
+}
+
+#[test]
 fn small_gradients_count_beside_a_large_one() {
     let (rows, cols) = (320, 64);
     let matrix = matrix(Format::Q4_1, rows, cols, 8);
@@ -209,12 +218,12 @@ fn the_largest_sums_of_k_quants_fit() {
     q6.extend(one);
     let of = |len| [&one[..], &[0, 0], &vec![0xff; len][..]].concat(); // scale 1, minimum 0, all else the most
     for (format, block) in [(Format::Q4_K, of(140)), (Format::Q5_K, of(172)), (Format::Q6_K, q6)] {
-        let layout = Layout { format, rows: TILE, cols: 512 };
+        let layout = Layout::new(format, [TILE, 512]).unwrap();
         let blocks = block.repeat(2 * TILE);
         let row = dequantize(format, &block).unwrap();
         let expected = 2.0 * row.iter().sum::<f32>();
         for tokens in [1, 5] {
-            let x = vec![-1.0; tokens * layout.cols];
+            let x = vec![-1.0; tokens * layout.cols()];
             for found in dispatch::integer_by_all(&x, &packed(layout, &blocks), layout) {
                 assert!(found.iter().all(|y| (y + expected).abs() <= 1e-6 * expected.abs()), "{format:?}");
             }
@@ -227,14 +236,14 @@ proptest! {
 
     #[test]
     fn integer_products_are_close_and_kernels_agree(
-        format in prop::sample::select(&FORMATS[..8]),
+        format in prop::sample::select(&Format::GGUF[..]),
         rows in 1usize..70,
         blocks in 1usize..5,
         tokens in 1usize..20,
         seed: u64,
     ) {
         let cols = blocks * format.block_len();
-        let layout = Layout { format, rows, cols };
+        let layout = Layout::new(format, [rows, cols]).unwrap();
         let matrix = matrix(format, rows, cols, seed);
         let x = values(tokens * cols, seed ^ 1);
         let found = host_values(matrix.matmul(tensor(x.clone(), [tokens, cols])));
@@ -250,7 +259,7 @@ proptest! {
 
     #[test]
     fn a_row_depends_on_itself_alone(
-        format in prop::sample::select(&FORMATS[..8]),
+        format in prop::sample::select(&Format::GGUF[..]),
         rows in 1usize..70,
         tokens in prop_oneof![2usize..20, 126usize..132], // and where rows no longer share a decoded block
         seed: u64,
@@ -287,8 +296,8 @@ proptest! {
     #[test]
     fn group_scales_never_panic_on_any_bits(words in prop::collection::vec(any::<u32>(), 4096), row in 0usize..16) {
         for format in FORMATS {
-            let layout = Layout { format, rows: 16, cols: 256 };
-            let mut out = vec![0.0; layout.cols];
+            let layout = Layout::new(format, [16, 256]).unwrap();
+            let mut out = vec![0.0; layout.cols()];
             decode::dequantize_row(layout, &words[..layout.words()], row, &mut out);
         }
     }

@@ -1,4 +1,5 @@
-//! Memory that tasks fill in parts that lie interleaved, so that slices cannot divide it.
+//! Memory that tasks fill at the same time, each its own places, which lie interleaved, so that it cannot be split into
+//! slices.
 
 use std::cell::UnsafeCell;
 use std::marker::PhantomData;
@@ -23,6 +24,11 @@ impl<'a, T: Copy> SharedSlice<'a, T> {
     /// Places that hold nothing yet.
     pub fn new(values: &'a mut [MaybeUninit<T>]) -> Self {
         Self { start: values.as_mut_ptr().cast(), len: values.len(), memory: PhantomData }
+    }
+
+    /// Number of places.
+    pub fn len(&self) -> usize {
+        self.len
     }
 
     /// Writes `values` from place `at` on.
@@ -67,7 +73,7 @@ impl<'a, T: Copy> SharedSlice<'a, T> {
     }
 }
 
-/// Memory with an owner of its own, filled by tasks and read when they are done.
+/// Memory that a speculative job owns: its tasks fill it, and its caller reads a task's part when that is done.
 pub(crate) struct Scratch {
     values: UnsafeCell<Vec<f32>>, // their number is its capacity's; the length stays 0
 }

@@ -9,15 +9,15 @@ use crate::backend::cpu::threads::pool;
 use crate::quant::Format;
 
 /// Columns whose codes a kernel multiplies with one step of the weights' scales.
-pub(crate) const BLOCK: usize = 32;
+pub(crate) const BLOCK_COLUMNS: usize = 32;
 /// Blocks of a super-block of k-quants.
-pub(crate) const SUPER: usize = 8;
+pub(crate) const SUPER_BLOCKS: usize = 8;
 /// The largest code: two 8-bit digits of which the high one is at most 127.
 const LARGEST: f32 = 32512.0;
 /// The largest code of gradients: 32 products with weights of as many bits just fit 32 bits.
 const LARGEST_OF_GRADIENTS: f32 = 8191.0;
-/// The order of the codes of four neighbouring columns: a word of weights masked keeps its bytes 0 and 2
-/// as 16-bit halves, and shifted by 8 its bytes 1 and 3.
+/// The order of the codes of four neighbouring columns. Kernels widen a word of four weights to pairs of 16 bits: masking
+/// gives its bytes 0 and 2, shifting by 8 its bytes 1 and 3.
 pub(crate) const QUAD: [usize; 4] = [0, 2, 1, 3];
 
 /// Rows of activations as integers, `x ≈ scale · code`, in blocks of 32 columns. A block of all rows
@@ -39,11 +39,11 @@ pub(crate) struct Activations {
     /// `[cols / 32][tokens]`, where there are at most [`FEW`] rows; else nothing.
     #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
     pub digits: Vec<Digits>,
-    /// What k-quants have instead of all this.
-    pub bytes: ActivationsQ8,
+    /// The activations for k-quants; the fields above are empty then.
+    pub q8: ActivationsQ8,
 }
 
-/// Rows of a task: their codes of a block lie side by side.
+/// Rows of a task.
 const ROWS: usize = 8;
 
 /// Rows that a kernel may multiply by their digits.
@@ -54,14 +54,14 @@ pub(crate) const FEW: usize = 3;
 #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Digits {
-    pub high: [i8; BLOCK],
-    pub low: [i8; BLOCK],
+    pub high: [i8; BLOCK_COLUMNS],
+    pub low: [i8; BLOCK_COLUMNS],
 }
 
 impl Digits {
-    fn of(codes: &[i16; BLOCK]) -> Self {
-        let mut digits = Self { high: [0; BLOCK], low: [0; BLOCK] };
-        for quad in 0..BLOCK / 4 {
+    fn of(codes: &[i16; BLOCK_COLUMNS]) -> Self {
+        let mut digits = Self { high: [0; BLOCK_COLUMNS], low: [0; BLOCK_COLUMNS] };
+        for quad in 0..BLOCK_COLUMNS / 4 {
             for (place, column) in QUAD.into_iter().enumerate() {
                 let (code, column) = (codes[4 * quad + place], 4 * quad + column);
                 digits.low[column] = code as i8;
@@ -76,29 +76,32 @@ impl Activations {
     /// Rounds `x [tokens][cols]`, `cols` a multiple of the block length, to nearest, for matrices of `format`.
     pub fn quantize(x: &[f32], cols: usize, format: Format) -> Self {
         match format.has_super_blocks() {
-            true => {
-                Self { tokens: x.len() / cols, bytes: ActivationsQ8::quantize(x, cols), ..Self::default() }
-            }
+            true => Self { tokens: x.len() / cols, q8: ActivationsQ8::quantize(x, cols), ..Self::default() },
             false => Self::by_scales(x, cols, cols, LARGEST),
         }
     }
 
-    /// Rounds gradients, a scale a block: those of logits are thousands of small numbers beside one that is
-    /// large, and small ones that all become zero are missed.
+    /// Rounds gradients, with a scale for every block: a row of logits' gradients has one large number among thousands of
+    /// small ones, and with one scale the small ones would all become zero.
     pub fn gradients(x: &[f32], cols: usize) -> Self {
-        Self::by_scales(x, cols, BLOCK, LARGEST_OF_GRADIENTS)
+        Self::by_scales(x, cols, BLOCK_COLUMNS, LARGEST_OF_GRADIENTS)
     }
 
     /// Rounds with a scale for every `shared` columns, whose largest value gets the code `most`.
     fn by_scales(x: &[f32], cols: usize, shared: usize, most: f32) -> Self {
-        let (tokens, blocks) = (x.len() / cols, cols / BLOCK);
+        // Otherwise the last codes of a row would stay uninitialized.
+        assert!(
+            cols.is_multiple_of(shared) && shared.is_multiple_of(BLOCK_COLUMNS),
+            "{cols} columns, {shared} to a scale"
+        );
+        let (tokens, blocks) = (x.len() / cols, cols / BLOCK_COLUMNS);
         let mut all = Self {
             tokens,
             codes: Vec::with_capacity(tokens * cols),
             scales: Vec::with_capacity(tokens * (cols / shared)),
             totals: Vec::with_capacity(tokens * blocks),
             digits: Vec::new(),
-            bytes: ActivationsQ8::default(),
+            q8: ActivationsQ8::default(),
         };
         let block_of = block_quantizer();
         let codes = SharedSlice::new(all.codes.spare_capacity_mut());
@@ -112,19 +115,19 @@ impl Activations {
                 // SAFETY: a scale that no other task writes.
                 unsafe { scales.write(index * tokens + token, &[largest / most]) };
                 for (block, x) in x.as_chunks().0.iter().enumerate() {
-                    let at = (index * shared / BLOCK + block) * tokens + token;
-                    let mut block = [0; BLOCK];
+                    let at = (index * shared / BLOCK_COLUMNS + block) * tokens + token;
+                    let mut block = [0; BLOCK_COLUMNS];
                     let sum = block_of(x, inverse, &mut block);
                     // SAFETY: a block that no other task writes.
                     unsafe {
-                        codes.write(at * BLOCK, &block);
+                        codes.write(at * BLOCK_COLUMNS, &block);
                         totals.write(at, &[sum as f32]);
                     }
                 }
             }
         };
-        // Some whole rows, or some columns of all rows: those are written in their order.
-        let (rows, parts) = if shared == cols { (ROWS, 1) } else { (tokens, SUPER) };
+        // A task is some whole rows, or with several scales a row some columns of all rows, whose codes lie side by side.
+        let (rows, parts) = if shared == cols { (ROWS, 1) } else { (tokens, SUPER_BLOCKS) };
         let (row_tasks, parts_in_all) = (tokens.div_ceil(rows.max(1)), cols / shared);
         let task = |task: usize| {
             let (first, row) = (task / row_tasks * parts, task % row_tasks * rows);
@@ -158,11 +161,11 @@ for_the_machine!(
 /// See [`largest`].
 #[inline(always)]
 pub(crate) fn largest_of<const FMA: bool>(x: &[f32]) -> f32 {
-    // Magnitudes are ordered as their bits are, and the largest of integers is a vector loop.
+    // Compared as integers, which have the same order: the compiler vectorizes a maximum of integers.
     f32::from_bits(x.iter().fold(0, |max, x| max.max(x.abs().to_bits())))
 }
 
-type BlockQuantizer = fn(&[f32; BLOCK], f32, &mut [i16; BLOCK]) -> i32;
+type BlockQuantizer = fn(&[f32; BLOCK_COLUMNS], f32, &mut [i16; BLOCK_COLUMNS]) -> i32;
 
 fn block_quantizer() -> BlockQuantizer {
     #[cfg(target_arch = "x86_64")]
@@ -174,7 +177,11 @@ fn block_quantizer() -> BlockQuantizer {
 }
 
 /// The codes of `x · inverse`; returns their sum.
-pub(crate) fn quantize_block(x: &[f32; BLOCK], inverse: f32, codes: &mut [i16; BLOCK]) -> i32 {
+pub(crate) fn quantize_block(
+    x: &[f32; BLOCK_COLUMNS],
+    inverse: f32,
+    codes: &mut [i16; BLOCK_COLUMNS],
+) -> i32 {
     let rounded = x.map(|x| round(x * inverse));
     for (codes, rounded) in codes.as_chunks_mut::<4>().0.iter_mut().zip(rounded.as_chunks::<4>().0) {
         *codes = QUAD.map(|column| rounded[column] as i16);
@@ -204,18 +211,18 @@ mod tests {
         let all = Activations::quantize(&x, cols, Format::Q4_0);
         for (i, value) in x.iter().enumerate() {
             let (token, column) = (i / cols, i % cols);
-            let at = column / BLOCK * tokens + token;
+            let at = column / BLOCK_COLUMNS * tokens + token;
             let quad = QUAD.iter().position(|from| *from == column % 4).unwrap();
-            let code = all.codes[at * BLOCK + column % BLOCK / 4 * 4 + quad];
+            let code = all.codes[at * BLOCK_COLUMNS + column % BLOCK_COLUMNS / 4 * 4 + quad];
             if let Some(Digits { high, low }) = all.digits.get(at) {
-                let column = column % BLOCK;
+                let column = column % BLOCK_COLUMNS;
                 assert_eq!(i32::from(code), 256 * i32::from(high[column]) + i32::from(low[column]));
             }
             let scale = all.scales[token];
             assert!((scale * f32::from(code) - value).abs() <= 0.51 * scale, "{value}");
         }
-        for (i, x) in x.chunks(BLOCK).enumerate() {
-            let (token, block) = (i / (cols / BLOCK), i % (cols / BLOCK));
+        for (i, x) in x.chunks(BLOCK_COLUMNS).enumerate() {
+            let (token, block) = (i / (cols / BLOCK_COLUMNS), i % (cols / BLOCK_COLUMNS));
             let (total, scale) = (all.totals[block * tokens + token], all.scales[token]);
             assert!((scale * total - x.iter().sum::<f32>()).abs() <= 17.0 * scale);
         }
@@ -231,8 +238,8 @@ mod tests {
     fn the_machines_quantizer_is_the_portable_one() {
         let mut all = values(32 * 40);
         all[..32].fill(0.0);
-        for x in all.as_chunks::<BLOCK>().0 {
-            let (mut fast, mut portable) = ([0; BLOCK], [0; BLOCK]);
+        for x in all.as_chunks::<BLOCK_COLUMNS>().0 {
+            let (mut fast, mut portable) = ([0; BLOCK_COLUMNS], [0; BLOCK_COLUMNS]);
             let sums = block_quantizer()(x, 150.0, &mut fast);
             assert_eq!((sums, fast), (quantize_block(x, 150.0, &mut portable), portable));
         }
@@ -243,5 +250,11 @@ mod tests {
         for value in [-32512.0f32, -2.5, -0.5, 0.0, 0.49, 1.5, 2.5, 32511.6] {
             assert_eq!(round(value), value.round_ties_even() as i32);
         }
+    }
+
+    #[test]
+    #[should_panic(expected = "48 columns, 48 to a scale")]
+    fn part_of_a_block_is_refused() {
+        Activations::quantize(&[1.0; 48], 48, Format::Q4_0);
     }
 }

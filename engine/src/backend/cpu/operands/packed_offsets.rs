@@ -1,24 +1,22 @@
-//! Where the parts of a packed matrix lie, reckoned once for all its tiles.
+//! Where the parts of a packed matrix lie, computed once for all its tiles.
 
 use std::ops::Range;
 
-use crate::backend::cpu::operands::activations_q16::BLOCK;
+use crate::backend::cpu::operands::activations_q16::BLOCK_COLUMNS;
 use crate::backend::cpu::threads::prefetch::{Cache, prefetch};
 use crate::quant::{Layout, TILE};
 
-/// A [`Layout`] with its parts in numbers: a layout divides anew at every question, which a tile of a small
-/// model is too short for.
+/// A [`Layout`] with the offsets of its parts computed once: a layout divides each time it is asked, which takes too long
+/// for the short tiles of a small model. Kernels rely on it without bounds checks, as they do on a layout.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct PackedOffsets {
-    pub layout: Layout,
-    /// Tiles of 16 rows.
-    pub tiles: usize,
-    /// Words in all.
-    pub words: usize,
-    pub codes: PackedPart,
-    pub high: PackedPart,
-    pub sub_scales: PackedPart,
-    pub scales: PackedPart,
+    layout: Layout,
+    tiles: usize,
+    words: usize,
+    codes: PackedPart,
+    high: PackedPart,
+    sub_scales: PackedPart,
+    scales: PackedPart,
 }
 
 /// One part: where it begins, and the words of a tile.
@@ -42,10 +40,47 @@ impl PackedOffsets {
         }
     }
 
-    /// Asks for what a block of 32 columns of a tile, which need not exist, has in all parts.
+    #[inline(always)]
+    pub fn layout(&self) -> Layout {
+        self.layout
+    }
+
+    /// Tiles of 16 rows.
+    #[inline(always)]
+    pub fn tiles(&self) -> usize {
+        self.tiles
+    }
+
+    /// Words in all.
+    #[inline(always)]
+    pub fn words(&self) -> usize {
+        self.words
+    }
+
+    #[inline(always)]
+    pub fn codes(&self) -> PackedPart {
+        self.codes
+    }
+
+    #[inline(always)]
+    pub fn high(&self) -> PackedPart {
+        self.high
+    }
+
+    #[inline(always)]
+    pub fn sub_scales(&self) -> PackedPart {
+        self.sub_scales
+    }
+
+    #[inline(always)]
+    pub fn scales(&self) -> PackedPart {
+        self.scales
+    }
+
+    /// Prefetches all parts of a block of 32 columns of a tile, which need not exist.
     #[inline(always)]
     pub fn prefetch(&self, words: &[u32], tile: usize, block: usize) {
-        let blocks = self.layout.cols / BLOCK;
+        let blocks = self.layout.cols() / BLOCK_COLUMNS;
         for PackedPart { start, len } in [self.codes, self.high, self.sub_scales, self.scales] {
             let at = start + tile * len + block * len / blocks;
             for line in 0..(len / blocks).div_ceil(TILE) {

@@ -2,14 +2,18 @@
 
 use std::arch::x86_64::*;
 
-use crate::backend::cpu::operands::activations_q16::BLOCK;
+use crate::backend::cpu::operands::activations_q16::BLOCK_COLUMNS;
 
 /// As the portable [`crate::backend::cpu::operands::activations_q16::quantize_block`], bit for bit.
 ///
 /// # Safety
 /// The machine has AVX2.
 #[target_feature(enable = "avx2,fma,f16c")]
-pub(crate) unsafe fn quantize_block(x: &[f32; BLOCK], inverse: f32, codes: &mut [i16; BLOCK]) -> i32 {
+pub(crate) unsafe fn quantize_block(
+    x: &[f32; BLOCK_COLUMNS],
+    inverse: f32,
+    codes: &mut [i16; BLOCK_COLUMNS],
+) -> i32 {
     // SAFETY: four times 8 of 32 values; twice 16 of 32 codes.
     unsafe {
         let load = |at: usize| _mm256_loadu_ps(x.as_ptr().add(8 * at));

@@ -118,14 +118,14 @@ struct Pool {
 struct Worker {
     asleep: AtomicBool,
     thread: OnceLock<Thread>,
-    /// The job that owns its memory, if the last one was. One place a worker: a common one would have all of
-    /// them wait for each other at the start of every section.
-    detached: Mutex<Weak<SpeculativeJob>>,
+    /// The last job, if it was a speculative one. Each worker has its own, because all would wait for a common lock at the
+    /// start of every section.
+    speculative: Mutex<Weak<SpeculativeJob>>,
 }
 
 impl Worker {
     fn offer(&self) -> MutexGuard<'_, Weak<SpeculativeJob>> {
-        self.detached.lock().unwrap_or_else(PoisonError::into_inner)
+        self.speculative.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -146,7 +146,7 @@ impl Pool {
         let worker = |_| Worker {
             asleep: AtomicBool::new(false),
             thread: OnceLock::new(),
-            detached: Mutex::new(Weak::new()),
+            speculative: Mutex::new(Weak::new()),
         };
         Self {
             caller: Mutex::new(()),
@@ -182,8 +182,8 @@ impl Pool {
         outcome.err().or(helpers)
     }
 
-    /// Calls the first `helpers` workers to a job. The others are left alone: what they would look at, those
-    /// who work write.
+    /// Calls the first `helpers` workers to a job. The others are not woken: they would only contend for the atomics that
+    /// the working ones write.
     fn announce(&self, helpers: usize) {
         let count = self.call.load(Ordering::Relaxed) >> HELPERS; // written by callers, one at a time
         self.call.store(count.wrapping_add(1) << HELPERS | helpers, Ordering::SeqCst);
@@ -217,8 +217,8 @@ impl Pool {
             if index >= helpers {
                 continue;
             }
-            let detached = std::mem::take(&mut *worker.offer());
-            if let Some(job) = detached.upgrade() {
+            let speculative = std::mem::take(&mut *worker.offer());
+            if let Some(job) = speculative.upgrade() {
                 // A task that panics here is done again, and panics, on the caller's thread.
                 let _ = catch_unwind(AssertUnwindSafe(|| job.help(index + 1)));
                 fetch = Fetch::new(job.next.clone(), index + 1, helpers + 1);

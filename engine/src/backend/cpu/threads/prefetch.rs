@@ -14,11 +14,11 @@ const MOST: usize = 640 << 10;
 const LINE: usize = 64;
 /// Lines that are asked for before a helper looks whether it is called.
 const FEW: usize = 16;
-/// Products that are remembered: more than any model has; a process that loads many begins anew.
+/// Products that are remembered: more than any model has. When a process has loaded many models, the memory is cleared.
 const REMEMBERED: usize = 4096;
 
-/// What each task of a product reads. Addresses, not references: they are asked for, never read, so the memory
-/// may be gone.
+/// What each task of a product reads. Addresses and not references, because they are only prefetched: the memory may have
+/// been freed.
 pub(crate) type Reads = Arc<Vec<Vec<Range<usize>>>>;
 
 /// Which product follows which, by the addresses of their weights.

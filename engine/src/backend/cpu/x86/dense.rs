@@ -7,8 +7,8 @@ use crate::backend::cpu::dense::panel::LANES;
 use crate::backend::cpu::dense::weight_panel::{Panel, SEGMENT, STRIP};
 use crate::backend::cpu::threads::prefetch::{Cache, prefetch};
 
-/// Columns that are asked for ahead of their use, in the rows of a strip: eight streams are more than some machines
-/// foresee, and where rows end the next strip's begin.
+/// How many columns ahead the rows of a strip are prefetched (at their end, the next strip's): eight streams are more than
+/// some machines' hardware prefetchers follow.
 const AHEAD: usize = 256;
 
 /// Eight columns of eight rows, `stride` apart.
@@ -182,7 +182,7 @@ unsafe fn add_segment_to<L: Lanes, const N: usize>(
             }
         }
         for n in 0..N {
-            // Times one: an addition.
+            // An addition, as a multiplication by 1: `Lanes` has no plain one.
             let total = L::fma(sums[n], L::splat_float(1.0), L::load_floats(totals[n].as_ptr()));
             L::store_floats(totals[n].as_mut_ptr(), total);
         }

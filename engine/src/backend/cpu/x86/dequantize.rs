@@ -5,33 +5,36 @@ use std::mem::MaybeUninit;
 use std::ops::Range;
 
 use super::lanes::Avx2;
-use super::packed_tile::{PackedTile, STRETCH, Scales};
+use super::packed_tile::{DecodedScales, PackedTile, STRETCH};
 use crate::backend::cpu::instructions::has_avx2;
-use crate::backend::cpu::operands::activations_q16::{BLOCK, QUAD};
+use crate::backend::cpu::operands::activations_q16::{BLOCK_COLUMNS, QUAD};
 use crate::backend::cpu::operands::packed_offsets::PackedOffsets;
 use crate::quant::decode::group_scale;
-use crate::quant::{Format, Layout, NF4_CODE, TILE};
+use crate::quant::formats::ScaleKind;
+use crate::quant::{Layout, NF4_CODE, TILE};
 
 /// See [`crate::backend::cpu::matmul::dispatch::decode`]; at most [`STRETCH`] blocks.
 pub(crate) fn decode(
-    planes: &PackedOffsets,
+    offsets: &PackedOffsets,
     words: &[u32],
     tile: usize,
     blocks: Range<usize>,
     out: &mut [[f32; TILE]],
 ) {
-    let layout = planes.layout;
-    assert!(has_avx2() && words.len() >= planes.words && tile < planes.tiles);
+    let layout = offsets.layout();
+    assert!(has_avx2() && words.len() >= offsets.words() && tile < offsets.tiles());
     assert!(
-        blocks.end <= layout.cols / BLOCK && blocks.len() <= STRETCH && blocks.len() * BLOCK <= out.len()
+        blocks.end <= layout.cols() / BLOCK_COLUMNS
+            && blocks.len() <= STRETCH
+            && blocks.len() * BLOCK_COLUMNS <= out.len()
     );
     // SAFETY: the instructions exist, `words` holds the layout, tile and blocks are of the matrix.
     unsafe {
-        match layout.format {
-            Format::Q5_0 | Format::Q5_1 | Format::Q5_K => blocks_of::<5>(planes, words, tile, blocks, out),
-            Format::Q6_K => blocks_of::<6>(planes, words, tile, blocks, out),
-            Format::Q8_0 => blocks_of::<8>(planes, words, tile, blocks, out),
-            _ => blocks_of::<4>(planes, words, tile, blocks, out),
+        match layout.format().code_bits() {
+            5 => blocks_of::<5>(offsets, words, tile, blocks, out),
+            6 => blocks_of::<6>(offsets, words, tile, blocks, out),
+            8 => blocks_of::<8>(offsets, words, tile, blocks, out),
+            _ => blocks_of::<4>(offsets, words, tile, blocks, out),
         }
     }
 }
@@ -40,25 +43,26 @@ pub(crate) fn decode(
 /// As [`decode`] asserts.
 #[target_feature(enable = "avx2,fma,f16c")]
 unsafe fn blocks_of<const BITS: u8>(
-    planes: &PackedOffsets,
+    offsets: &PackedOffsets,
     words: &[u32],
     tile: usize,
     blocks: Range<usize>,
     out: &mut [[f32; TILE]],
 ) {
-    let layout = planes.layout;
-    let weights = PackedTile::<BITS>::new(planes, words, tile);
+    let layout = offsets.layout();
+    let weights = PackedTile::<BITS>::new(offsets, words, tile);
     // SAFETY: blocks of this tile, and 8 places of a column.
     unsafe {
         let offset = _mm256_set1_ps(-(weights.offset as f32));
         let table = [_mm256_loadu_ps(NF4_CODE.as_ptr()), _mm256_loadu_ps(NF4_CODE.as_ptr().add(8))];
-        let mut scales = MaybeUninit::<Scales>::uninit();
+        let mut scales = MaybeUninit::<DecodedScales>::uninit();
         let scales = scales.as_mut_ptr();
-        match layout.format {
-            Format::NF4 => nf4_scales(layout, words, tile, blocks.clone(), scales),
-            _ => weights.decode_scales::<Avx2>(blocks.clone(), scales),
+        let nested = layout.format().scale_kind() == ScaleKind::Nested;
+        match nested {
+            true => nf4_scales(layout, words, tile, blocks.clone(), scales),
+            false => weights.decode_scales::<Avx2>(blocks.clone(), scales),
         }
-        for ((index, block), out) in blocks.enumerate().zip(out.chunks_exact_mut(BLOCK)) {
+        for ((index, block), out) in blocks.enumerate().zip(out.chunks_exact_mut(BLOCK_COLUMNS)) {
             for (eight, out) in out.chunks_exact_mut(8).enumerate() {
                 let group = index * PackedTile::<BITS>::GROUPS + eight * PackedTile::<BITS>::GROUPS / 4;
                 let codes = weights.eight_columns::<Avx2>(block, eight);
@@ -72,10 +76,10 @@ unsafe fn blocks_of<const BITS: u8>(
                         let low = _mm256_and_si256(codes[half], _mm256_set1_epi32(0xffff));
                         let high = _mm256_srli_epi32::<16>(codes[half]);
                         for (place, code) in [low, high].into_iter().enumerate() {
-                            let value = match layout.format {
-                                Format::NF4 => _mm256_mul_ps(nf4_code(&table, code), scale),
+                            let value = match nested {
+                                true => _mm256_mul_ps(nf4_code(&table, code), scale),
                                 // Two roundings, as ggml's: not fused.
-                                _ => _mm256_add_ps(_mm256_mul_ps(_mm256_cvtepi32_ps(code), scale), min),
+                                false => _mm256_add_ps(_mm256_mul_ps(_mm256_cvtepi32_ps(code), scale), min),
                             };
                             let column = pair / 2 * 4 + QUAD[2 * (pair % 2) + place];
                             _mm256_storeu_ps(out[column].as_mut_ptr().add(8 * half), value);
@@ -104,9 +108,9 @@ pub(crate) unsafe fn nf4_scales(
     words: &[u32],
     tile: usize,
     blocks: Range<usize>,
-    out: *mut Scales,
+    out: *mut DecodedScales,
 ) {
-    let rows = TILE.min(layout.rows - tile * TILE);
+    let rows = TILE.min(layout.rows() - tile * TILE);
     for (index, block) in blocks.enumerate() {
         let mut scales = [0f32; TILE];
         for (lane, scale) in scales[..rows].iter_mut().enumerate() {

@@ -8,22 +8,22 @@ use super::packed_tile::{PackedTile, at};
 use super::row_groups::{ForRows, by_rows};
 use crate::backend::cpu::memory::shared_slice::SharedSlice;
 use crate::backend::cpu::operands::activations_q8::ActivationsQ8;
-use crate::backend::cpu::operands::activations_q16::SUPER;
+use crate::backend::cpu::operands::activations_q16::SUPER_BLOCKS;
 use crate::backend::cpu::threads::prefetch::{Cache, prefetch};
 use crate::quant::TILE;
 
 /// The scales of a super-block of 16 rows.
 #[repr(align(64))]
 struct SuperScales {
-    /// Those of its groups of columns.
-    scales: [[f32; TILE]; 2 * SUPER],
+    /// The scales of its groups of columns.
+    scales: [[f32; TILE]; 2 * SUPER_BLOCKS],
     /// The factors of its minima, two blocks to a lane, in the order of the activations' totals.
-    minima: [[u32; TILE]; SUPER / 2],
+    minima: [[u32; TILE]; SUPER_BLOCKS / 2],
     /// Minus the scale of the minima.
     min: [f32; TILE],
 }
 
-// The methods are inlined into functions that have the instructions; that is why they lack the attribute.
+// The methods lack `#[target_feature]` because they are inlined into functions that have it.
 impl<const BITS: u8> PackedTile<'_, BITS> {
     const MINIMA: bool = BITS != 6;
 
@@ -53,10 +53,10 @@ impl<const BITS: u8> PackedTile<'_, BITS> {
             let mut sums = [L::splat_float(0.0); N];
             let mut scales = MaybeUninit::<SuperScales>::uninit();
             let scales = scales.as_mut_ptr();
-            for index in 0..self.blocks() / SUPER {
+            for index in 0..self.blocks() / SUPER_BLOCKS {
                 self.super_scales::<L>(index, scales);
-                for sub in 0..SUPER {
-                    let block = index * SUPER + sub;
+                for sub in 0..SUPER_BLOCKS {
+                    let block = index * SUPER_BLOCKS + sub;
                     let codes = self.quads::<L>(block);
                     add_block::<L, BITS, N>(&codes, scales, sub, x, block * N, &mut sums);
                 }
@@ -84,20 +84,20 @@ impl<const BITS: u8> PackedTile<'_, BITS> {
         unsafe {
             let mut sums = [const { MaybeUninit::uninit() }; CHUNK];
             let sums = cleared::<L>(&mut sums[..count]);
-            let mut codes = MaybeUninit::<[[L::Ints; 8]; SUPER]>::uninit();
+            let mut codes = MaybeUninit::<[[L::Ints; 8]; SUPER_BLOCKS]>::uninit();
             let codes = codes.as_mut_ptr();
             let mut scales = MaybeUninit::<SuperScales>::uninit();
             let scales = scales.as_mut_ptr();
-            for index in 0..self.blocks() / SUPER {
-                self.prefetch_scales(index + AHEAD / SUPER);
+            for index in 0..self.blocks() / SUPER_BLOCKS {
+                self.prefetch_scales(index + AHEAD / SUPER_BLOCKS);
                 self.super_scales::<L>(index, scales);
-                for sub in 0..SUPER {
-                    self.prefetch(index * SUPER + sub + AHEAD);
-                    (*codes)[sub] = self.quads::<L>(index * SUPER + sub);
+                for sub in 0..SUPER_BLOCKS {
+                    self.prefetch(index * SUPER_BLOCKS + sub + AHEAD);
+                    (*codes)[sub] = self.quads::<L>(index * SUPER_BLOCKS + sub);
                 }
                 by_rows::<L>(
                     count,
-                    &mut SuperBlock::<L, BITS> { codes, scales, index, tokens, x, first, sums },
+                    &mut DecodedSuperBlock::<L, BITS> { codes, scales, index, tokens, x, first, sums },
                 );
             }
             for (token, sums) in sums.iter().enumerate() {
@@ -106,7 +106,7 @@ impl<const BITS: u8> PackedTile<'_, BITS> {
         }
     }
 
-    /// Asks for the scales of a super-block, perhaps in the next tile or behind the last.
+    /// Prefetches the scales of a super-block, which may lie in the next tile or past the end of the matrix.
     #[inline(always)]
     fn prefetch_scales(&self, index: usize) {
         // Words of a super-block in each part.
@@ -137,11 +137,11 @@ impl<const BITS: u8> PackedTile<'_, BITS> {
             }
             let (d, m) = L::pairs_of_halves(at(self.scales, index * TILE));
             let bytes = self.six_bits::<L>(index);
-            for sub in 0..SUPER {
+            for sub in 0..SUPER_BLOCKS {
                 let byte = L::right32(bytes[sub / 4], 8 * (sub % 4) as i32);
                 scale(sub, L::mul(d, L::floats(L::and(byte, L::splat(255)))));
             }
-            for pair in 0..SUPER / 2 {
+            for pair in 0..SUPER_BLOCKS / 2 {
                 let bytes = L::right16(bytes[2 + pair / 2], 8 * (pair % 2) as i32);
                 minima(pair, L::and(bytes, L::splat(0x00ff_00ff)));
             }
@@ -210,29 +210,30 @@ unsafe fn add_minima<L: Lanes, const N: usize>(
 }
 
 /// A decoded super-block, and what its products are added to.
-struct SuperBlock<'a, L: Lanes, const BITS: u8> {
-    codes: *const [[L::Ints; 8]; SUPER],
+struct DecodedSuperBlock<'a, L: Lanes, const BITS: u8> {
+    codes: *const [[L::Ints; 8]; SUPER_BLOCKS],
     scales: *const SuperScales,
     index: usize,
     /// Rows of activations in all.
     tokens: usize,
     x: &'a ActivationsQ8,
-    /// The row of activations whose sums are the first.
+    /// The row of activations to which `sums[0]` belongs.
     first: usize,
     sums: &'a mut [L::Floats],
 }
 
-impl<L: Lanes, const BITS: u8> ForRows for SuperBlock<'_, L, BITS> {
+impl<L: Lanes, const BITS: u8> ForRows for DecodedSuperBlock<'_, L, BITS> {
     #[inline(always)]
     unsafe fn rows<const N: usize>(&mut self, first: usize) {
         let token = self.first + first;
-        // Or the compiler loads codes before the loop over rows, more than the registers hold, and spills them.
+        // Hides the pointer from the compiler, which would hoist the loads of the codes out of the loop over rows: they are
+        // more than the registers hold, and would be spilled.
         let codes = std::hint::black_box(self.codes);
         // SAFETY: the caller's.
         unsafe {
             let sums = self.sums.get_unchecked_mut(first..first + N);
-            for sub in 0..SUPER {
-                let at = (self.index * SUPER + sub) * self.tokens + token;
+            for sub in 0..SUPER_BLOCKS {
+                let at = (self.index * SUPER_BLOCKS + sub) * self.tokens + token;
                 add_block::<L, BITS, N>(&(*codes)[sub], self.scales, sub, self.x, at, sums);
             }
             if PackedTile::<BITS>::MINIMA {

@@ -7,7 +7,7 @@ use crate::backend::cpu::operands::activations_q16::Activations;
 
 /// Operations on 16 lanes.
 ///
-/// The methods are inlined into functions that have the instructions; that is why they lack the attribute.
+/// The methods lack `#[target_feature]` because they are inlined into functions that have it.
 ///
 /// # Safety
 /// Of every method: the machine has the instructions; pointers lead to 16 values.
@@ -81,8 +81,8 @@ macro_rules! methods {
     )*};
 }
 
-/// The body for each half. (A closure in `map` is a function of its own, without the instructions: whether it is
-/// inlined is chance, and where it was not, a decoded token took four times as long.)
+/// The body for each half. (Not a closure in `map`: that is a function without `#[target_feature]`, and where the compiler
+/// did not inline it, decoding took four times as long.)
 macro_rules! both {
     ($half:ident in $value:expr => $body:expr) => {{
         let [low, high] = $value;
@@ -127,7 +127,7 @@ impl Lanes for Avx2 {
             let mut sums = starts;
             for first in (0..quads.len()).step_by(fit) {
                 let mut pairs = [[_mm256_setzero_si256(); 2]; N];
-                // A loop: in straight lines the compiler keeps more at hand than the registers hold.
+                // `black_box` keeps this a loop: unrolled, it needs more registers than there are, and spills.
                 for quad in first..std::hint::black_box(quads.len().min(first + fit)) {
                     let [low, high] = quads[quad];
                     for n in 0..N {

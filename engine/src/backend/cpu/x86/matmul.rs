@@ -4,101 +4,129 @@ use std::mem::MaybeUninit;
 use std::ops::Range;
 
 use super::lanes::{Avx2, Avx512, Lanes};
-use super::packed_tile::{PackedTile, STRETCH, Scales, two};
+use super::packed_tile::{DecodedScales, PackedTile, STRETCH, two};
 use super::row_groups::{ForRows, by_rows};
 use crate::backend::cpu::instructions::{has_avx2, has_avx512};
 use crate::backend::cpu::memory::shared_slice::SharedSlice;
-use crate::backend::cpu::operands::Kernel;
-use crate::backend::cpu::operands::activations_q16::{Activations, BLOCK, FEW, SUPER};
+use crate::backend::cpu::operands::activations_q16::{Activations, FEW};
 use crate::backend::cpu::operands::packed_offsets::PackedOffsets;
+use crate::backend::cpu::operands::{Kernel, assert_sizes};
 use crate::backend::cpu::threads::prefetch::{Cache, prefetch};
-use crate::quant::{Format, TILE};
+use crate::quant::TILE;
 
-/// Rows of activations that share the decoding of a block of weights: their sums, and their part of the block,
-/// lie in the first cache.
+/// Rows of activations for which a block of weights is decoded once: their sums and their codes of the block fit the
+/// level-1 cache.
 pub(crate) const CHUNK: usize = 128;
-/// Blocks of codes that are asked for ahead of their use with many rows, about 10 KiB, into the second cache: the
-/// first one has too few places for what is on its way. Few rows read so fast that the machine sees the stream
-/// and fetches it by itself.
+/// How many blocks ahead codes are prefetched in products of many rows, about 10 KiB. They go to the level-2 cache,
+/// because level 1 can have too few loads under way. Products of few rows need no prefetch: they read so fast that the
+/// hardware detects the stream.
 pub(crate) const AHEAD: usize = 40;
 
 /// The products that the machine has the instructions for, the best first.
 pub(crate) fn kernels() -> impl Iterator<Item = Kernel> {
-    // SAFETY: handed out only where the instructions exist, and within the bounds.
-    let avx512: Kernel = |planes, words, tiles, x, y| unsafe {
-        assert_bounds(planes, words, &tiles, x);
-        with_avx512(planes, words, tiles, x, y);
-    };
-    // SAFETY: as above.
-    let avx2: Kernel = |planes, words, tiles, x, y| unsafe {
-        assert_bounds(planes, words, &tiles, x);
-        with_avx2(planes, words, tiles, x, y);
-    };
-    let kernels = [(has_avx512(), avx512), (has_avx2(), avx2)];
+    let kernels = [(has_avx512(), by_avx512 as Kernel), (has_avx2(), by_avx2)];
     kernels.into_iter().filter_map(|(has, kernel)| has.then_some(kernel))
 }
 
+/// A [`Kernel`].
+///
+/// # Safety
+/// As a [`Kernel`]'s, and the instructions of [`Avx512`].
+unsafe fn by_avx512(
+    offsets: &PackedOffsets,
+    words: &[u32],
+    tiles: Range<usize>,
+    x: &Activations,
+    y: &SharedSlice<f32>,
+) {
+    assert_bounds(offsets, words, &tiles, x, y);
+    // SAFETY: the caller's; the bounds are asserted.
+    unsafe { with_avx512(offsets, words, tiles, x, y) };
+}
+
+/// A [`Kernel`].
+///
+/// # Safety
+/// As a [`Kernel`]'s, and the instructions of [`Avx2`].
+unsafe fn by_avx2(
+    offsets: &PackedOffsets,
+    words: &[u32],
+    tiles: Range<usize>,
+    x: &Activations,
+    y: &SharedSlice<f32>,
+) {
+    assert_bounds(offsets, words, &tiles, x, y);
+    // SAFETY: the caller's; the bounds are asserted.
+    unsafe { with_avx2(offsets, words, tiles, x, y) };
+}
+
 /// What the pointers of a kernel stay within.
-fn assert_bounds(planes: &PackedOffsets, words: &[u32], tiles: &Range<usize>, x: &Activations) {
-    assert!(words.len() >= planes.words && tiles.end <= planes.tiles);
-    let blocks = x.tokens * (planes.layout.cols / BLOCK);
-    if planes.layout.format.has_super_blocks() {
-        let x = &x.bytes;
-        assert!(x.codes.len() == blocks && x.scales.len() == blocks && x.starts.len() == blocks);
-        return assert!(x.totals.len() * SUPER == blocks && x.total_scales.len() == x.totals.len());
-    }
-    assert!(x.codes.len() == blocks * BLOCK && x.totals.len() == blocks);
-    assert!(x.scales.len() == x.tokens && (x.tokens > FEW || x.digits.len() == blocks));
+fn assert_bounds(
+    offsets: &PackedOffsets,
+    words: &[u32],
+    tiles: &Range<usize>,
+    x: &Activations,
+    y: &SharedSlice<f32>,
+) {
+    assert_sizes(offsets, words, tiles, x, y);
+    let digits = !offsets.layout().format().has_super_blocks() && x.tokens <= FEW;
+    assert!(!digits || x.digits.len() == x.totals.len());
 }
 
 /// # Safety
 /// The instructions of [`Avx512`], and what [`assert_bounds`] asserts.
 #[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512vl,avx512vnni")]
 unsafe fn with_avx512(
-    planes: &PackedOffsets,
+    offsets: &PackedOffsets,
     words: &[u32],
     tiles: Range<usize>,
     x: &Activations,
     y: &SharedSlice<f32>,
 ) {
     // SAFETY: the caller's.
-    unsafe { run::<Avx512>(planes, words, tiles, x, y) };
+    unsafe { run::<Avx512>(offsets, words, tiles, x, y) };
 }
 
 /// # Safety
 /// The instructions of [`Avx2`], and what [`assert_bounds`] asserts.
 #[target_feature(enable = "avx2,fma,f16c")]
 unsafe fn with_avx2(
-    planes: &PackedOffsets,
+    offsets: &PackedOffsets,
     words: &[u32],
     tiles: Range<usize>,
     x: &Activations,
     y: &SharedSlice<f32>,
 ) {
     // SAFETY: the caller's.
-    unsafe { run::<Avx2>(planes, words, tiles, x, y) };
+    unsafe { run::<Avx2>(offsets, words, tiles, x, y) };
 }
 
 /// Some tiles, all rows of activations.
 #[inline(always)]
 unsafe fn run<L: Lanes>(
-    planes: &PackedOffsets,
+    offsets: &PackedOffsets,
     words: &[u32],
     tiles: Range<usize>,
     x: &Activations,
     y: &SharedSlice<f32>,
 ) {
-    use Format::*;
+    let format = offsets.layout().format();
     for tile in tiles {
         // SAFETY: the caller's.
         unsafe {
-            match planes.layout.format {
-                Q4_K => PackedTile::<4>::new(planes, words, tile).multiply_super::<L>(x.tokens, &x.bytes, y),
-                Q5_K => PackedTile::<5>::new(planes, words, tile).multiply_super::<L>(x.tokens, &x.bytes, y),
-                Q6_K => PackedTile::<6>::new(planes, words, tile).multiply_super::<L>(x.tokens, &x.bytes, y),
-                Q5_0 | Q5_1 => PackedTile::<5>::new(planes, words, tile).multiply::<L>(x, y),
-                Q8_0 => PackedTile::<8>::new(planes, words, tile).multiply::<L>(x, y),
-                _ => PackedTile::<4>::new(planes, words, tile).multiply::<L>(x, y),
+            match (format.has_super_blocks(), format.code_bits()) {
+                (true, 4) => {
+                    PackedTile::<4>::new(offsets, words, tile).multiply_super::<L>(x.tokens, &x.q8, y)
+                }
+                (true, 5) => {
+                    PackedTile::<5>::new(offsets, words, tile).multiply_super::<L>(x.tokens, &x.q8, y)
+                }
+                (true, _) => {
+                    PackedTile::<6>::new(offsets, words, tile).multiply_super::<L>(x.tokens, &x.q8, y)
+                }
+                (false, 5) => PackedTile::<5>::new(offsets, words, tile).multiply::<L>(x, y),
+                (false, 8) => PackedTile::<8>::new(offsets, words, tile).multiply::<L>(x, y),
+                (false, _) => PackedTile::<4>::new(offsets, words, tile).multiply::<L>(x, y),
             }
         }
     }
@@ -129,7 +157,7 @@ impl<const BITS: u8> PackedTile<'_, BITS> {
         // SAFETY: blocks and rows of activations that exist; the instructions are the caller's.
         unsafe {
             let mut sums = [L::splat_float(0.0); N];
-            let mut scales = MaybeUninit::<Scales>::uninit();
+            let mut scales = MaybeUninit::<DecodedScales>::uninit();
             let scales = scales.as_mut_ptr();
             for block in 0..self.blocks() {
                 if block % STRETCH == 0 {
@@ -153,7 +181,7 @@ impl<const BITS: u8> PackedTile<'_, BITS> {
             let sums = cleared::<L>(&mut sums[..count]);
             let mut codes = [L::splat(0); 16];
             let offset = L::splat(self.offset * 0x1_0001);
-            let mut scales = MaybeUninit::<Scales>::uninit();
+            let mut scales = MaybeUninit::<DecodedScales>::uninit();
             let scales = scales.as_mut_ptr();
             for block in 0..self.blocks() {
                 if block % STRETCH == 0 {
@@ -167,7 +195,10 @@ impl<const BITS: u8> PackedTile<'_, BITS> {
                 }
                 let at = block * x.tokens + first;
                 let (weights, codes) = (self, &codes);
-                by_rows::<L>(count, &mut Block::<L, BITS> { weights, codes, scales, block, x, at, sums });
+                by_rows::<L>(
+                    count,
+                    &mut DecodedBlock::<L, BITS> { weights, codes, scales, block, x, at, sums },
+                );
             }
             for (token, sums) in sums.iter().enumerate() {
                 self.store::<L>(x, first + token, *sums, y);
@@ -175,7 +206,7 @@ impl<const BITS: u8> PackedTile<'_, BITS> {
         }
     }
 
-    /// Asks for the codes of a block, perhaps in the next tile or behind the last.
+    /// Prefetches the codes of a block, which may lie in the next tile or past the end of the matrix.
     #[inline(always)]
     pub fn prefetch(&self, block: usize) {
         let (low, high) = match BITS {
@@ -197,7 +228,7 @@ impl<const BITS: u8> PackedTile<'_, BITS> {
         &self,
         sums: &mut [L::Floats],
         dots: &[L::Ints; N],
-        scales: *const Scales,
+        scales: *const DecodedScales,
         block: usize,
         x: &Activations,
         at: usize,
@@ -230,11 +261,11 @@ impl<const BITS: u8> PackedTile<'_, BITS> {
     #[inline(always)]
     pub unsafe fn write<L: Lanes>(&self, token: usize, values: L::Floats, y: &SharedSlice<f32>) {
         let mut out = [0f32; TILE];
-        let rows = TILE.min(self.layout.rows - self.tile * TILE);
+        let rows = TILE.min(self.layout.rows() - self.tile * TILE);
         // SAFETY: 16 places; then this tile's part of a row of `y`, which nobody else writes.
         unsafe {
             L::store_floats(out.as_mut_ptr(), values);
-            let at = token * self.layout.rows + self.tile * TILE;
+            let at = token * self.layout.rows() + self.tile * TILE;
             match rows {
                 TILE => y.write(at, &out), // of a known length: whole stores
                 _ => y.write(at, &out[..rows]),
@@ -244,10 +275,10 @@ impl<const BITS: u8> PackedTile<'_, BITS> {
 }
 
 /// A decoded block, its offset taken off, and what its products are added to.
-struct Block<'a, L: Lanes, const BITS: u8> {
+struct DecodedBlock<'a, L: Lanes, const BITS: u8> {
     weights: &'a PackedTile<'a, BITS>,
     codes: &'a [L::Ints; 16],
-    scales: *const Scales,
+    scales: *const DecodedScales,
     block: usize,
     x: &'a Activations,
     /// The first row's place in the block's activations.
@@ -255,7 +286,7 @@ struct Block<'a, L: Lanes, const BITS: u8> {
     sums: &'a mut [L::Floats],
 }
 
-impl<L: Lanes, const BITS: u8> ForRows for Block<'_, L, BITS> {
+impl<L: Lanes, const BITS: u8> ForRows for DecodedBlock<'_, L, BITS> {
     #[inline(always)]
     unsafe fn rows<const N: usize>(&mut self, first: usize) {
         let at = self.at + first;
@@ -273,7 +304,7 @@ impl<L: Lanes, const BITS: u8> ForRows for Block<'_, L, BITS> {
     }
 }
 
-/// Clears sums, which begin uninitialized because only as many as are used need be cleared.
+/// Sets sums to zero. The array of the most sums begins uninitialized, so that only those that are used are cleared.
 #[inline(always)]
 pub(crate) unsafe fn cleared<L: Lanes>(sums: &mut [MaybeUninit<L::Floats>]) -> &mut [L::Floats] {
     // SAFETY: the caller's instructions; all are written before they are read.

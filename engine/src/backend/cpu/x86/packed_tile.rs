@@ -3,12 +3,26 @@
 use std::ops::Range;
 
 use super::lanes::Lanes;
-use crate::backend::cpu::operands::activations_q16::{Activations, BLOCK};
+use crate::backend::cpu::operands::activations_q16::{Activations, BLOCK_COLUMNS};
 use crate::backend::cpu::operands::packed_offsets::PackedOffsets;
+use crate::quant::formats::ScaleKind;
 use crate::quant::{Format, Layout, TILE};
 
 /// Blocks whose scales are decoded at once; a multiple of the 8 blocks that share a super-scale.
 pub(crate) const STRETCH: usize = 32;
+
+// `BITS` alone chooses between these kernels, so two more properties must follow from it: codes of 6 bits have two groups
+// in a block of 32 columns, all others one; and of the k-quants, only that of 6 bits has no minima.
+const _: () = {
+    let mut index = 0;
+    while index < Format::GGUF.len() {
+        let format = Format::GGUF[index];
+        let six = format.code_bits() == 6;
+        assert!(format.group_len() == if six { BLOCK_COLUMNS / 2 } else { BLOCK_COLUMNS });
+        assert!(!format.has_super_blocks() || format.has_minimum() != six);
+        index += 1;
+    }
+};
 
 /// The packed weights of one tile.
 #[derive(Clone, Copy)]
@@ -24,29 +38,29 @@ pub(crate) struct PackedTile<'a, const BITS: u8> {
     pub has_minimum: bool,
 }
 
-// The methods are inlined into functions that have the instructions; that is why they lack the attribute.
+// The methods lack `#[target_feature]` because they are inlined into functions that have it.
 impl<'a, const BITS: u8> PackedTile<'a, BITS> {
-    /// Groups of columns with a scale of their own in a block.
+    /// Groups of columns in a block; each has its own scale.
     pub const GROUPS: usize = if BITS == 6 { 2 } else { 1 };
 
     #[inline(always)]
-    pub fn new(planes: &PackedOffsets, words: &'a [u32], tile: usize) -> Self {
-        let layout = planes.layout;
+    pub fn new(offsets: &PackedOffsets, words: &'a [u32], tile: usize) -> Self {
+        let layout = offsets.layout();
         Self {
             layout,
             tile,
-            codes: planes.codes.tiles(words, tile..tile + 1),
-            high: planes.high.tiles(words, tile..tile + 1),
-            sub_scales: planes.sub_scales.tiles(words, tile..tile + 1),
-            scales: planes.scales.tiles(words, tile..tile + 1),
-            offset: layout.format.offset(),
-            has_minimum: layout.format.has_minimum(),
+            codes: offsets.codes().tiles(words, tile..tile + 1),
+            high: offsets.high().tiles(words, tile..tile + 1),
+            sub_scales: offsets.sub_scales().tiles(words, tile..tile + 1),
+            scales: offsets.scales().tiles(words, tile..tile + 1),
+            offset: layout.format().offset(),
+            has_minimum: layout.format().has_minimum(),
         }
     }
 
     #[inline(always)]
     pub fn blocks(&self) -> usize {
-        self.layout.cols / BLOCK
+        self.layout.cols() / BLOCK_COLUMNS
     }
 
     /// The blocks from `first` whose scales are decoded at once.
@@ -170,20 +184,20 @@ impl<'a, const BITS: u8> PackedTile<'a, BITS> {
 
     /// Decodes the scales and minima (where the format has them) of up to [`STRETCH`] blocks.
     #[inline(always)]
-    pub unsafe fn decode_scales<L: Lanes>(&self, blocks: Range<usize>, out: *mut Scales) {
+    pub unsafe fn decode_scales<L: Lanes>(&self, blocks: Range<usize>, out: *mut DecodedScales) {
         // SAFETY: 16 words (8 of f16) of this tile's scales at a time; places of the stretch.
         unsafe {
             let scale = |index: usize, value| L::store_floats((&raw mut (*out).scale[index]).cast(), value);
             let min = |index: usize, value| L::store_floats((&raw mut (*out).min[index]).cast(), value);
-            match self.layout.format {
-                Format::Q4_1 | Format::Q5_1 => {
+            match self.layout.format().scale_kind() {
+                ScaleKind::HalfPair => {
                     for (index, block) in blocks.enumerate() {
                         let (d, m) = L::pairs_of_halves(at(self.scales, block * TILE));
                         scale(index, d);
                         min(index, m);
                     }
                 }
-                Format::Q4_K | Format::Q5_K => {
+                ScaleKind::SixBitPairs => {
                     let mut sixes = [L::splat(0); 4];
                     let (mut d, mut m) = (L::splat_float(0.0), L::splat_float(0.0));
                     for (index, block) in blocks.enumerate() {
@@ -201,7 +215,7 @@ impl<'a, const BITS: u8> PackedTile<'a, BITS> {
                         min(index, L::mul(m, value(sixes[2 + four])));
                     }
                 }
-                Format::Q6_K => {
+                ScaleKind::SignedBytes => {
                     for (index, group) in (2 * blocks.start..2 * blocks.end).enumerate() {
                         let word = L::load(at(self.sub_scales, group / 4 * TILE));
                         let signed = L::signed_byte(word, (group % 4) as i32);
@@ -209,7 +223,7 @@ impl<'a, const BITS: u8> PackedTile<'a, BITS> {
                         scale(index, L::mul(d, L::floats(signed)));
                     }
                 }
-                _ => {
+                ScaleKind::Half | ScaleKind::Nested => {
                     for (index, block) in blocks.enumerate() {
                         scale(index, L::halves(at(self.scales, block * (TILE / 2))));
                     }
@@ -239,10 +253,10 @@ impl<'a, const BITS: u8> PackedTile<'a, BITS> {
     }
 }
 
-/// Scales and minima of 16 rows for the groups of a stretch of blocks. It begins uninitialized, because
-/// clearing it would cost a decoded token a tenth of its time, and is reached by pointer for that.
+/// Scales and minima of 16 rows for the groups of a stretch of blocks. Callers keep it in uninitialized memory, because
+/// clearing it would cost a decoded token a tenth of its time; hence the raw pointers to it.
 #[repr(align(64))]
-pub(crate) struct Scales {
+pub(crate) struct DecodedScales {
     pub scale: [[f32; TILE]; 2 * STRETCH],
     pub min: [[f32; TILE]; STRETCH],
 }
@@ -258,5 +272,5 @@ pub(crate) fn at(plane: &[u32], index: usize) -> *const u32 {
 #[inline(always)]
 pub(crate) unsafe fn two<L: Lanes>(x: &Activations, at: usize, pair: usize) -> L::Ints {
     // SAFETY: the caller's: the row has 32 codes.
-    unsafe { L::splat(x.codes.as_ptr().add(at * BLOCK + 2 * pair).cast::<i32>().read_unaligned()) }
+    unsafe { L::splat(x.codes.as_ptr().add(at * BLOCK_COLUMNS + 2 * pair).cast::<i32>().read_unaligned()) }
 }

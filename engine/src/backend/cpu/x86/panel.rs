@@ -1,4 +1,4 @@
-//! The inner loop of f32 products, and what brings its panels to f32.
+//! The inner loop of f32 products, and the conversion of f16 panels to f32.
 
 use std::arch::x86_64::{_mm_loadu_si128, _mm256_cvtph_ps, _mm256_storeu_ps};
 
@@ -8,7 +8,7 @@ use super::lanes::{Avx2, Lanes};
 
 use crate::backend::cpu::threads::prefetch::{Cache, prefetch};
 
-/// See [`crate::backend::cpu::dense::panel::product`]. (The compiler's own vectors load the panel again for every row.)
+/// See [`crate::backend::cpu::dense::panel::product`]. (The compiler's vectorization would load the panel again for every row.)
 ///
 /// # Safety
 /// AVX2 and FMA; `len` values `step` apart from each of `a`, and 16 values `stride` apart from `b`.
@@ -39,8 +39,8 @@ pub(crate) unsafe fn product<const N: usize>(
     sums
 }
 
-/// f16 to f32, while as many that come next are on their way from memory: two pages of a cache are no stream
-/// that the machine would foresee.
+/// f16 to f32, while `next` is prefetched: the hardware does not foresee the step from one block of the key/value cache to
+/// another.
 ///
 /// # Safety
 /// AVX and F16C.

@@ -1,6 +1,6 @@
-//! Integer products of few rows with AVX-512: the activations' codes as two 8-bit digits, so that weights are
-//! multiplied as bytes, the way they lie, four to a lane. A decoded token reads every weight once, and what is
-//! saved in taking them apart is what lets one thread keep up with the memory.
+//! Integer products of few rows with AVX-512. The activations' 16-bit codes are split into two 8-bit digits, so that
+//! weights are multiplied as packed bytes, four to a lane, without being widened. Decoding reads every weight once per
+//! token, and only without the widening does one thread keep up with the memory.
 
 use std::arch::x86_64::*;
 
@@ -8,7 +8,7 @@ use super::lanes::Avx512;
 use super::packed_tile::PackedTile;
 use crate::backend::cpu::operands::activations_q16::{Activations, Digits};
 
-// The methods are inlined into functions that have the instructions; that is why they lack the attribute.
+// The methods lack `#[target_feature]` because they are inlined into functions that have it.
 impl<const BITS: u8> PackedTile<'_, BITS> {
     /// See [`super::lanes::Lanes::dots`].
     #[inline(always)]

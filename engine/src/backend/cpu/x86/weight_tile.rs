@@ -1,20 +1,21 @@
-//! A square of weights as `dy · W` needs it, whose sum runs over rows of different scales: all 32 by 32 rounded
-//! anew, to 14 bits of one scale, and two rows to a lane. Every format is `code · d + m`, which 16-bit
-//! multiplication keeps in integers; only then the square is turned over.
+//! 32 × 32 weights as `dy · W` needs them. Its sums run over rows, which have different scales, so all weights of the
+//! tile are rounded again to 14 bits of one common scale. Every format is `code · d + m`, which is computed with 16-bit
+//! integer multiplication; then the tile is transposed, so that a lane holds two rows of one column.
 
 use std::arch::x86_64::*;
 use std::mem::MaybeUninit;
 
 use super::dequantize::nf4_scales;
 use super::lanes::Avx2;
-use super::packed_tile::{PackedTile, Scales};
-use crate::backend::cpu::operands::activations_q16::BLOCK;
+use super::packed_tile::{DecodedScales, PackedTile};
+use crate::backend::cpu::operands::activations_q16::BLOCK_COLUMNS;
 use crate::backend::cpu::operands::packed_offsets::PackedOffsets;
-use crate::quant::{Format, NF4_CODE, TILE};
+use crate::quant::formats::ScaleKind;
+use crate::quant::{NF4_CODE, TILE};
 
 /// What the largest weight becomes; rounding adds at most one, and 32 products with gradients just fit 32 bits.
 const LARGEST: f32 = 8190.0;
-/// The least magnitude of a largest weight: its inverse is a number, and a patch of zeros stays one.
+/// Lower bound of the largest weight, so that a tile of zeros does not divide by zero.
 const SMALLEST: f32 = 1e-30;
 
 /// 32 rows of 32 columns.
@@ -22,28 +23,28 @@ const SMALLEST: f32 = 1e-30;
 pub(crate) struct WeightTile {
     /// Two rows' codes to a lane, both in the order of [`crate::backend::cpu::operands::activations_q16::QUAD`]:
     /// `[half of the columns][pair of rows][column]`.
-    pub codes: [[[u32; TILE]; BLOCK / 2]; 2],
+    pub codes: [[[u32; TILE]; BLOCK_COLUMNS / 2]; 2],
     /// What a code of 1 stands for.
     pub scale: f32,
 }
 
 impl WeightTile {
     pub fn zero() -> Self {
-        Self { codes: [[[0; TILE]; BLOCK / 2]; 2], scale: 0.0 }
+        Self { codes: [[[0; TILE]; BLOCK_COLUMNS / 2]; 2], scale: 0.0 }
     }
 
     /// Takes the weights of rows `32 group ..` and columns `32 block ..`.
     ///
     /// # Safety
     /// The machine has AVX2, FMA and F16C; `words` holds the matrix, which has the rows and columns.
-    pub unsafe fn read(&mut self, planes: &PackedOffsets, words: &[u32], group: usize, block: usize) {
+    pub unsafe fn read(&mut self, offsets: &PackedOffsets, words: &[u32], group: usize, block: usize) {
         // SAFETY: the caller's.
         unsafe {
-            match planes.layout.format {
-                Format::Q5_0 | Format::Q5_1 | Format::Q5_K => self.of_bits::<5>(planes, words, group, block),
-                Format::Q6_K => self.of_bits::<6>(planes, words, group, block),
-                Format::Q8_0 => self.of_bits::<8>(planes, words, group, block),
-                _ => self.of_bits::<4>(planes, words, group, block),
+            match offsets.layout().format().code_bits() {
+                5 => self.of_bits::<5>(offsets, words, group, block),
+                6 => self.of_bits::<6>(offsets, words, group, block),
+                8 => self.of_bits::<8>(offsets, words, group, block),
+                _ => self.of_bits::<4>(offsets, words, group, block),
             }
         }
     }
@@ -53,13 +54,13 @@ impl WeightTile {
     #[target_feature(enable = "avx2,fma,f16c")]
     unsafe fn of_bits<const BITS: u8>(
         &mut self,
-        planes: &PackedOffsets,
+        offsets: &PackedOffsets,
         words: &[u32],
         group: usize,
         block: usize,
     ) {
-        let nf4 = planes.layout.format == Format::NF4;
-        let weights = [0, 1].map(|tile| PackedTile::<BITS>::new(planes, words, 2 * group + tile));
+        let nf4 = offsets.layout().format().scale_kind() == ScaleKind::Nested;
+        let weights = [0, 1].map(|tile| PackedTile::<BITS>::new(offsets, words, 2 * group + tile));
         // SAFETY: two tiles of the matrix; 16 of 16 codes at a time.
         unsafe {
             let lines = [lines(&weights[0], words, block), lines(&weights[1], words, block)];
@@ -70,7 +71,8 @@ impl WeightTile {
             let largest = largest_of(largest);
             self.scale = largest / LARGEST;
             let inverse = LARGEST / largest;
-            // Codes have the upper bits of 15, NF4's values 14: what they are multiplied with has the rest.
+            // `mulhrs` divides by 2¹⁵. Codes are shifted to the top of 15 bits and NF4's values to 14; the factor makes up for
+            // the difference.
             let of_codes = inverse * if nf4 { 2.0 } else { (1 << BITS) as f32 };
             for (tile, weights) in weights.iter().enumerate() {
                 for half in 0..2 {
@@ -82,7 +84,7 @@ impl WeightTile {
                         let (d, m) = (rounded(line.d, of_codes), rounded(line.m, inverse));
                         let mut pairs = [_mm256_setzero_si256(); 8];
                         for (place, pair) in pairs.iter_mut().enumerate() {
-                            // Of the quads 0, 2, 1, 3: unpacking puts them in order.
+                            // Taken in the order 0, 2, 1, 3, which unpacking undoes.
                             let codes = columns[place / 2 % 2][place / 4 * 2 + place % 2][eight];
                             let codes = if nf4 { nf4_values(codes) } else { above::<BITS>(codes) };
                             *pair = _mm256_add_epi16(_mm256_mulhrs_epi16(codes, d), m);
@@ -128,12 +130,12 @@ impl Line {
 #[target_feature(enable = "avx2,fma,f16c")]
 unsafe fn lines<const BITS: u8>(weights: &PackedTile<BITS>, words: &[u32], block: usize) -> [[Line; 2]; 2] {
     let mut lines = [[Line { d: _mm256_setzero_ps(), m: _mm256_setzero_ps() }; 2]; 2];
-    let mut scales = MaybeUninit::<Scales>::uninit();
+    let mut scales = MaybeUninit::<DecodedScales>::uninit();
     let scales = scales.as_mut_ptr();
     // SAFETY: a block of the tile; what is loaded has been decoded, 8 of 16 values at a time.
     unsafe {
-        match weights.layout.format {
-            Format::NF4 => nf4_scales(weights.layout, words, weights.tile, block..block + 1, scales),
+        match weights.layout.format().scale_kind() {
+            ScaleKind::Nested => nf4_scales(weights.layout, words, weights.tile, block..block + 1, scales),
             _ => weights.decode_scales::<Avx2>(block..block + 1, scales),
         }
         for (half, lines) in lines.iter_mut().enumerate() {
@@ -167,7 +169,7 @@ fn rounded(values: __m256, inverse: f32) -> __m256i {
     _mm256_blend_epi16::<0xaa>(codes, _mm256_slli_epi32::<16>(codes))
 }
 
-/// Codes in the upper bits of 15.
+/// Codes, shifted to the top of 15 bits.
 #[inline]
 #[target_feature(enable = "avx2,fma")]
 fn above<const BITS: u8>(codes: __m256i) -> __m256i {
@@ -195,7 +197,7 @@ fn nf4_values(codes: __m256i) -> __m256i {
             _mm256_broadcastsi128_si256(_mm_loadu_si128(TABLE[1].as_ptr().cast())),
         ]
     };
-    // An index with its sign gives 0.
+    // `shuffle` gives 0 where the highest bit of an index is set.
     let none = _mm256_set1_epi16(0x80);
     let high_codes = _mm256_or_si256(_mm256_slli_epi16::<8>(codes), none);
     let low_codes = _mm256_or_si256(codes, _mm256_slli_epi16::<8>(none));

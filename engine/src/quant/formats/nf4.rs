@@ -1,9 +1,23 @@
-//! NF4 with double quantization, in bitsandbytes' layout.
+//! NF4 with double quantization, in bitsandbytes' layout: `x = NF4_CODE[q] · (dynamic_map[absmax] · absmax2 + offset)`.
 
 use rayon::prelude::*;
 
-use super::dynamic_map::{DynamicMap, dynamic_map};
+use super::{FormatSpec, LONGEST, ScaleKind};
 use crate::error::EngineError;
+use crate::quant::dynamic_map::{DynamicMap, dynamic_map};
+use crate::quant::layout::{Layout, TILE};
+use crate::quant::pack::{get_codes, put_codes};
+
+pub(crate) const NF4: FormatSpec = FormatSpec {
+    name: "NF4",
+    block_len: ABSMAX_VALUES,
+    block_bytes: ABSMAX_VALUES / 2,
+    group_len: ABSMAX_VALUES,
+    code_bits: 4,
+    offset: 0,
+    scale_kind: ScaleKind::Nested,
+    blocks: None,
+};
 
 /// What each of the 16 codes stands for, in units of its block's largest magnitude.
 ///
@@ -52,9 +66,9 @@ const BOUNDS: [f32; 15] = [
 ];
 
 /// Values that share an `absmax`.
-const BLOCK: usize = 64;
+const ABSMAX_VALUES: usize = 64;
 /// Scales that share an `absmax2`.
-const SCALE_BLOCK: usize = 256;
+pub(in crate::quant) const ABSMAX2_SCALES: usize = 256;
 
 /// A vector of 4-bit codes with 8-bit scales.
 ///
@@ -90,11 +104,11 @@ impl Nf4 {
         offset: f32,
         len: usize,
     ) -> Result<Self, EngineError> {
-        let blocks = len.div_ceil(BLOCK);
+        let blocks = len.div_ceil(ABSMAX_VALUES);
         for (part, found, needed) in [
             ("codes", codes.len(), len.div_ceil(2)),
             ("absmax", absmax.len(), blocks),
-            ("nested absmax", absmax2.len(), blocks.div_ceil(SCALE_BLOCK)),
+            ("nested absmax", absmax2.len(), blocks.div_ceil(ABSMAX2_SCALES)),
         ] {
             if found != needed {
                 return Err(EngineError::Shape {
@@ -115,9 +129,9 @@ impl Nf4 {
     /// NaN becomes minus its block's largest magnitude. An infinity makes `offset` infinite and leaves no
     /// value finite.
     pub fn quantize(values: &[f32]) -> Self {
-        let largest: Vec<f32> = values.par_chunks(BLOCK).map(magnitude).collect();
+        let largest: Vec<f32> = values.par_chunks(ABSMAX_VALUES).map(magnitude).collect();
         let mut codes = vec![0; values.len().div_ceil(2)];
-        codes.par_chunks_mut(BLOCK / 2).zip(values.par_chunks(BLOCK)).zip(&largest).for_each(
+        codes.par_chunks_mut(ABSMAX_VALUES / 2).zip(values.par_chunks(ABSMAX_VALUES)).zip(&largest).for_each(
             |((codes, values), largest)| {
                 let inverse = reciprocal(*largest);
                 for (byte, pair) in codes.iter_mut().zip(values.chunks(2)) {
@@ -130,9 +144,9 @@ impl Nf4 {
         let sum: f64 = largest.iter().copied().map(f64::from).sum();
         let offset = (sum / largest.len().max(1) as f64) as f32;
         let centered: Vec<f32> = largest.iter().map(|absmax| absmax - offset).collect();
-        let absmax2: Vec<f32> = centered.chunks(SCALE_BLOCK).map(magnitude).collect();
+        let absmax2: Vec<f32> = centered.chunks(ABSMAX2_SCALES).map(magnitude).collect();
         let absmax = centered
-            .chunks(SCALE_BLOCK)
+            .chunks(ABSMAX2_SCALES)
             .zip(&absmax2)
             .flat_map(|(scales, largest)| {
                 let inverse = reciprocal(*largest);
@@ -146,15 +160,17 @@ impl Nf4 {
     pub fn dequantize(&self) -> Vec<f32> {
         let scales = self.scales();
         let mut values = vec![0.0; self.len];
-        values.par_chunks_mut(BLOCK).zip(self.codes.par_chunks(BLOCK / 2)).zip(&scales).for_each(
-            |((values, codes), scale)| {
+        values
+            .par_chunks_mut(ABSMAX_VALUES)
+            .zip(self.codes.par_chunks(ABSMAX_VALUES / 2))
+            .zip(&scales)
+            .for_each(|((values, codes), scale)| {
                 for (pair, byte) in values.chunks_mut(2).zip(codes) {
                     for (x, code) in pair.iter_mut().zip([byte >> 4, byte & 0xf]) {
                         *x = NF4_CODE[usize::from(code)] * scale;
                     }
                 }
-            },
-        );
+            });
         values
     }
 
@@ -162,7 +178,7 @@ impl Nf4 {
     pub fn scales(&self) -> Vec<f32> {
         let map = dynamic_map();
         self.absmax
-            .chunks(SCALE_BLOCK)
+            .chunks(ABSMAX2_SCALES)
             .zip(&self.absmax2)
             .flat_map(|(absmax, absmax2)| {
                 absmax.iter().map(move |code| map[usize::from(*code)] * absmax2 + self.offset)
@@ -212,4 +228,63 @@ fn reciprocal(largest: f32) -> f32 {
 
 fn code(x: f32) -> u8 {
     BOUNDS.partition_point(|bound| *bound < x) as u8
+}
+
+/// Packs a matrix into `words`: zeros, as many as the layout has.
+pub(crate) fn pack(layout: Layout, nf4: &Nf4, words: &mut [u32]) {
+    let blocks = layout.blocks();
+    for row in 0..layout.rows() {
+        let (tile, lane) = (row / TILE, row % TILE);
+        for index in 0..blocks {
+            let flat = row * blocks + index;
+            let mut block = [0u8; LONGEST];
+            for (pair, byte) in nf4.codes()[flat * 32..(flat + 1) * 32].iter().enumerate() {
+                block[2 * pair] = byte >> 4;
+                block[2 * pair + 1] = byte & 15;
+            }
+            let start = tile * layout.tile_codes();
+            let codes = &mut words[start..start + layout.tile_codes()];
+            put_codes(layout, index, lane, &block, codes, &mut []);
+            let word = layout.sub_scales().start + (tile * blocks + index) * 4 + lane / 4;
+            words[word] |= u32::from(nf4.absmax()[flat]) << (8 * (lane % 4));
+        }
+    }
+    let second = layout.absmax2();
+    for (word, scale) in words[second].iter_mut().zip(nf4.absmax2().iter().chain([&nf4.offset()])) {
+        *word = scale.to_bits();
+    }
+}
+
+/// The inverse of [`pack`].
+pub(crate) fn unpack(layout: Layout, words: &[u32]) -> Nf4 {
+    let blocks = layout.blocks();
+    let mut codes = Vec::with_capacity(layout.rows() * layout.cols() / 2);
+    let mut absmax = Vec::with_capacity(layout.rows() * blocks);
+    for row in 0..layout.rows() {
+        for index in 0..blocks {
+            let mut block = [0u8; LONGEST];
+            get_codes(layout, words, row, index, &mut block);
+            codes.extend(block[..ABSMAX_VALUES].chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]));
+            absmax.push(packed_absmax(layout, words, row, index));
+        }
+    }
+    let mut absmax2: Vec<f32> = words[layout.absmax2()].iter().map(|word| f32::from_bits(*word)).collect();
+    let offset = absmax2.pop().unwrap_or_default();
+    Nf4::new(codes, absmax, absmax2, offset, layout.rows() * layout.cols())
+        .expect("the layout counts the parts")
+}
+
+/// The scale of a block of a packed matrix.
+#[cfg(feature = "flex")]
+pub(in crate::quant) fn packed_scale(layout: Layout, words: &[u32], row: usize, index: usize) -> f32 {
+    let second = &words[layout.absmax2()];
+    let offset = f32::from_bits(second[second.len() - 1]);
+    let absmax2 = f32::from_bits(second[(row * layout.blocks() + index) / ABSMAX2_SCALES]);
+    dynamic_map()[usize::from(packed_absmax(layout, words, row, index))] * absmax2 + offset
+}
+
+fn packed_absmax(layout: Layout, words: &[u32], row: usize, index: usize) -> u8 {
+    let (tile, lane) = (row / TILE, row % TILE);
+    let word = words[layout.sub_scales().start + (tile * layout.blocks() + index) * 4 + lane / 4];
+    (word >> (8 * (lane % 4))) as u8
 }
