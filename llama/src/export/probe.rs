@@ -10,7 +10,7 @@ use engine::{LlamaConfig, Weight, WeightSource, streamed_logits};
 use super::source::{Encoded, Source};
 use crate::error::LlamaError;
 use crate::model::checkpoint::stored::Stored;
-use crate::model::checkpoint::{Checkpoint, Form, names};
+use crate::model::checkpoint::{Checkpoint, WeightForm, names};
 
 /// Sums of the tensors that were written, by name.
 #[derive(Debug, Default)]
@@ -60,7 +60,7 @@ impl Sums {
         prompts: &[Vec<u32>],
     ) -> Result<(), String> {
         let device = &source.device;
-        let form = if self.rounded { Form::Stored } else { Form::F32 };
+        let form = if self.rounded { WeightForm::Stored } else { WeightForm::F32 };
         let config = source.checkpoint.config();
         let theirs =
             first_tokens(written.config(), &mut written.weights(device).with_form(form), prompts, device)?;

@@ -3,7 +3,7 @@
 use engine::Llama;
 
 use super::*;
-use crate::model::checkpoint::Form;
+use crate::model::checkpoint::WeightForm;
 use crate::model::checkpoint::stored::Stored;
 
 /// Its rows are in one order in all files.
@@ -64,7 +64,7 @@ fn every_door_refuses_it_in_every_form() {
             );
         };
         let checkpoint = Checkpoint::open(&path).unwrap();
-        for form in [Form::Stored, Form::F32, Form::Nf4] {
+        for form in [WeightForm::Stored, WeightForm::F32, WeightForm::Nf4] {
             let mut weights = checkpoint.weights(&device).with_form(form);
             let loaded = Llama::load(checkpoint.config().clone(), &mut weights, &device);
             refused(&format!("{form:?}"), loaded.map(|_| ()).unwrap_err());
