@@ -130,7 +130,8 @@ fn filesizeformat(value: Value, binary: Option<bool>, options: Kwargs) -> Result
         }
         None => f64::try_from(value)?,
     };
-    if bytes < if binary { 1024.0 } else { 1000.0 } && bytes != 1.0 {
+    let smallest_unit = if binary { 1024.0 } else { 1000.0 };
+    if bytes < smallest_unit && bytes != 1.0 {
         return Ok(format!("{} Bytes", bytes.trunc()));
     }
     Ok(more::filesizeformat(bytes, Some(binary)))

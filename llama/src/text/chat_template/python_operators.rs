@@ -189,7 +189,13 @@ fn expressions(source: &str) -> Vec<(usize, usize)> {
             let closing = if tag.starts_with("{{") { "}}" } else { "%}" };
             let Some(end) = tag_end(source, open + 2, closing) else { return found };
             let inside = source[open + 2..end].trim_matches(['-', '+']).trim();
-            found.push((open + 2, end));
+            // Signs beside the braces take space away and are no operators.
+            let sign = |letter: Option<char>| usize::from(matches!(letter, Some('-' | '+')));
+            let content = &source[open + 2..end];
+            let (first, last) = (sign(content.chars().next()), sign(content.chars().next_back()));
+            if first + last <= content.len() {
+                found.push((open + 2 + first, end - last));
+            }
             at = end + 2;
             if closing == "%}" && inside == "raw" {
                 let Some(end) = source[at..].find("endraw") else { return found };
@@ -367,6 +373,7 @@ mod tests {
             ("{% if i % 2 == 0 %}{% endif %}", "{% if i % 2 == 0 %}{% endif %}"),
             ("{% if (i % n) %}{% endif %}", "{% if (i |__mod__( n)) %}{% endif %}"),
             ("{%- set x = '%d' % 2 -%}", "{%- set x = '%d' |__mod__( 2) -%}"),
+            ("{{- '%s' % x -}}", "{{- '%s' |__mod__( x) -}}"),
             ("{{ t % u % v }}", "{{ t |__mod__( u) |__mod__( v) }}"),
             ("{{ '%s' % ('%s' % x) }}", "{{ '%s' |__mod__( ('%s' |__mod__( x))) }}"),
         ] {
