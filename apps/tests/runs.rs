@@ -141,6 +141,26 @@ fn a_signal_saves_a_checkpoint_and_says_how_to_go_on() {
 }
 
 #[test]
+fn a_run_goes_on_with_the_time_that_it_began_at() {
+    let folder = workshop();
+    let folder = folder.path();
+    // Seconds stand for days.
+    let template = "{{ strftime_now('%S') }}{% for m in messages %}{{ m.role }}:{{ m.content }}\
+                    {% if m.role == 'assistant' %}</s>{% endif %}{% endfor %}";
+    fs::write(folder.join("model/chat_template.jinja"), template).unwrap();
+    let run = "train --model model --data rows.csv --prompt-format chat --max-steps 4 --batch-size 2 --grad-accum 1 \
+               --validation-split 0 --save-steps 2 --output run";
+    told(&trainer(folder, run));
+    let whole = result(folder, "run");
+    fs::remove_file(folder.join("run/adapter_config.json")).unwrap();
+    fs::remove_dir_all(folder.join("run/checkpoint-4")).unwrap();
+    thread::sleep(Duration::from_millis(1100));
+    let (_, stderr) = told(&trainer(folder, &format!("{run} --resume")));
+    assert!(stderr.contains("going on after step 2"), "{stderr}");
+    assert!(result(folder, "run") == whole, "adapter or metrics differ");
+}
+
+#[test]
 fn another_run_is_not_gone_on_with() {
     let folder = workshop();
     let folder = folder.path();

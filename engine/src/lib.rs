@@ -39,6 +39,7 @@ pub use linear::quantized_matrix::QuantizedMatrix;
 pub use linear::weight::{Weight, WeightSource};
 pub use model::footprint::Footprint;
 pub use model::llama::Llama;
+pub use model::streamed::streamed_logits;
 pub use ops::quantized::Arithmetic;
 pub use train::adamw::AdamWConfig;
 pub use train::example::Example;

@@ -101,3 +101,53 @@ fn rendered(template: &str, variables: &BTreeMap<String, Value>) -> Result<Strin
     let template = ChatTemplate::new(template, "", "").map_err(|error| error.to_string())?;
     template.render_with(&[], false, variables).map_err(|error| error.to_string())
 }
+
+#[derive(Deserialize)]
+struct Jinja2 {
+    context: BTreeMap<String, Value>,
+    cases: Vec<Jinja2Case>,
+    unsupported: Vec<Unsupported>,
+}
+
+#[derive(Deserialize)]
+struct Jinja2Case {
+    template: String,
+    /// None where Jinja2 fails.
+    text: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Unsupported {
+    template: String,
+    names: String,
+}
+
+fn jinja2() -> Jinja2 {
+    serde_json::from_str(include_str!("../fixtures/jinja.json")).unwrap()
+}
+
+/// Every filter, test and global of Jinja2 and the methods of Python's `str`, `dict` and `list`; where Python raises an
+/// error, there is one here.
+#[test]
+fn python_in_templates_is_pythons() {
+    let Jinja2 { context, cases, .. } = jinja2();
+    let mut wrong = Vec::new();
+    for case in &cases {
+        let text = rendered(&case.template, &context);
+        match (&text, &case.text) {
+            (Ok(text), Some(expected)) if text == expected => {}
+            (Err(_), None) => {}
+            _ => wrong.push(format!("{}\n  is {text:?}\n  not {:?}", case.template, case.text)),
+        }
+    }
+    assert!(wrong.is_empty(), "{} of {} differ:\n{}", wrong.len(), cases.len(), wrong.join("\n"));
+}
+
+#[test]
+fn what_is_not_supported_is_refused_by_name() {
+    let Jinja2 { context, unsupported, .. } = jinja2();
+    for Unsupported { template, names } in unsupported {
+        let error = rendered(&template, &context).unwrap_err();
+        assert!(error.contains(&names), "{template}: {error}");
+    }
+}

@@ -79,7 +79,7 @@ fn losses_and_adapter_are_pefts() {
     let example = |tokens: Vec<u32>| Example { learned: vec![true; tokens.len()], tokens };
     let examples: Vec<Example> = rows.ids.into_iter().map(example).collect();
 
-    Adapter::load_onto(&folder.join("init"), &mut llama).unwrap();
+    Adapter::load_onto(&folder.join("init"), &mut llama, &variable("SMOLLM2_GGUF").unwrap()).unwrap();
     let device = llama.device().clone();
     let mut finetune = Finetune::new(llama, AdamWConfig::default(), 0).unwrap();
     for (step, batch) in curve["steps"].as_array().unwrap().iter().zip(examples.chunks(BATCH)) {

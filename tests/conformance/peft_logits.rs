@@ -22,7 +22,7 @@ struct Recorded {
 fn an_adapter_gives_the_same_logits_in_peft() {
     let (Some(path), Some(mut llama)) = (variable("PEFT_LOGITS"), smollm2(true)) else { return };
     let recorded: Recorded = json(&path);
-    Adapter::load_onto(&recorded.adapter, &mut llama).unwrap();
+    Adapter::load_onto(&recorded.adapter, &mut llama, &variable("SMOLLM2_GGUF").unwrap()).unwrap();
     let mut cache = KvCache::new(llama.config(), recorded.tokens.len(), CacheType::F32, llama.device());
     let mut batch = Batch::new();
     batch.push(cache.open(llama.adapter()), &recorded.tokens, Outputs::Last);

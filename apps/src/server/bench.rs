@@ -130,7 +130,7 @@ fn load(path: &Path, adapter: Option<&Path>, device: &Device) -> Result<Llama, L
     let checkpoint = Checkpoint::open(path)?;
     let mut llama = Llama::load(checkpoint.config().clone(), &mut checkpoint.weights(device), device)?;
     if let Some(folder) = adapter {
-        Adapter::load_onto(folder, &mut llama)?;
+        Adapter::load_onto(folder, &mut llama, path)?;
     }
     Ok(llama)
 }

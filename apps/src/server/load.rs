@@ -42,7 +42,7 @@ pub fn model(arguments: &ModelArgs) -> anyhow::Result<Loaded> {
     let mut grounding = if template.is_some() { Grounding::Chat } else { Grounding::Instruction };
     if let Some(folder) = adapter_folder(arguments) {
         eprintln!("loading adapter {}", folder.display());
-        let adapter = Adapter::load_onto(&folder, &mut llama)?;
+        let adapter = Adapter::load_onto(&folder, &mut llama, &path)?;
         if let Some(warning) = Adapter::warn_of_other_base(&folder, &path) {
             eprintln!("warning: {warning}");
         }

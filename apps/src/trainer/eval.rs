@@ -29,7 +29,8 @@ pub fn run(args: &EvalArgs) -> Result<()> {
     }
     let Model { mut llama, tokenizer, chat_template, path, .. } = Model::open(&args.model, &device)?;
     let base = llama.clone();
-    let adapter = args.adapter.as_deref().map(|dir| Adapter::load_onto(dir, &mut llama)).transpose()?;
+    let adapter =
+        args.adapter.as_deref().map(|dir| Adapter::load_onto(dir, &mut llama, &path)).transpose()?;
     if let Some(dir) = &args.adapter {
         warn_of_other_base(dir, &path);
     }

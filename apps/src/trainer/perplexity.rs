@@ -29,7 +29,7 @@ pub fn run(args: &PerplexityArgs) -> Result<()> {
     let form = if args.exact { WeightForm::F32 } else { WeightForm::Stored };
     let Model { mut llama, tokenizer, path, .. } = Model::open_in(&args.model, form, &device)?;
     if let Some(dir) = &args.adapter {
-        Adapter::load_onto(dir, &mut llama)?;
+        Adapter::load_onto(dir, &mut llama, &path)?;
         warn_of_other_base(dir, &path);
     }
     let longest = llama.config().max_position_embeddings;

@@ -200,7 +200,7 @@ pub fn unsuited(error: LlamaError, base: Base) -> anyhow::Error {
 /// The model with the adapter that the training starts from.
 fn with_adapter(mut llama: Llama, model: &Path, args: &TrainArgs) -> Result<Llama> {
     if let Some(dir) = &args.init_adapter {
-        let Adapter { mut config, weights, .. } = Adapter::load_onto(dir, &mut llama)?;
+        let Adapter { mut config, weights, .. } = Adapter::load_onto(dir, &mut llama, model)?;
         warn_of_other_base(dir, model);
         if let Some(dropout) = args.lora_dropout {
             config.lora_dropout = dropout as f32;

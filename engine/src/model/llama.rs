@@ -121,13 +121,7 @@ impl Llama {
 
     /// The rows of the embedding table: `[tokens, hidden]`.
     pub(crate) fn embed(&self, tokens: &[u32]) -> Tensor<2> {
-        match &self.embed_tokens {
-            Weight::Dense(table) => {
-                let rows = table.clone().select(0, index_tensor(tokens.iter().copied(), &self.device));
-                if rows.dtype() == DType::F32 { rows } else { rows.cast(DType::F32) }
-            }
-            Weight::Quantized(table) => table.rows(tokens),
-        }
+        embed(&self.embed_tokens, tokens, &self.device)
     }
 
     pub(crate) fn rope(&self) -> &Rope {
@@ -135,11 +129,7 @@ impl Llama {
     }
 
     pub(crate) fn check_tokens(&self, tokens: &[u32]) -> Result<(), EngineError> {
-        let vocab_size = self.config.vocab_size;
-        match tokens.iter().find(|token| **token as usize >= vocab_size) {
-            Some(token) => Err(EngineError::Token { token: *token, vocab_size }),
-            None => Ok(()),
-        }
+        check_tokens(tokens, self.config.vocab_size)
     }
 
     /// Checks that texts of these lengths have positions.
@@ -186,6 +176,24 @@ impl Llama {
 
     pub(super) fn projections_mut(&mut self) -> impl Iterator<Item = (String, &mut Projection)> {
         self.layers.iter_mut().flat_map(|layer| layer.projections_mut())
+    }
+}
+
+/// Rows of the table `embed_tokens`: `[tokens, hidden]`.
+pub(super) fn embed(embed_tokens: &Weight, tokens: &[u32], device: &Device) -> Tensor<2> {
+    match embed_tokens {
+        Weight::Dense(table) => {
+            let rows = table.clone().select(0, index_tensor(tokens.iter().copied(), device));
+            if rows.dtype() == DType::F32 { rows } else { rows.cast(DType::F32) }
+        }
+        Weight::Quantized(table) => table.rows(tokens),
+    }
+}
+
+pub(super) fn check_tokens(tokens: &[u32], vocab_size: usize) -> Result<(), EngineError> {
+    match tokens.iter().find(|token| **token as usize >= vocab_size) {
+        Some(token) => Err(EngineError::Token { token: *token, vocab_size }),
+        None => Ok(()),
     }
 }
 

@@ -16,3 +16,4 @@ mod paged_attention;
 mod rope;
 #[cfg(test)]
 mod row_laws;
+pub(crate) mod streamed;

@@ -6,6 +6,10 @@ use std::path::{Path, PathBuf};
 
 use crate::error::LlamaError;
 
+/// transformers' name for the file of the trainer's own state.
+pub const STATE_FILE: &str = "trainer_state.json";
+/// The optimizer's file; transformers pickles it under another ending.
+pub(super) const OPTIMIZER_FILE: &str = "optimizer.safetensors";
 /// What stands before the step in a checkpoint's name.
 const PREFIX: &str = "checkpoint-";
 

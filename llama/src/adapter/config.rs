@@ -3,6 +3,9 @@
 use engine::{LoraConfig, LoraWeights};
 use serde_json::{Map, Value, json};
 
+use super::ranks::Pattern;
+use super::whole;
+
 /// What the file says, `lora.target_modules` left empty until [`Targets::resolve`].
 #[derive(Debug)]
 pub(super) struct PeftConfig {
@@ -11,6 +14,10 @@ pub(super) struct PeftConfig {
     /// The layers that have an adapter, if not all: `layers_to_transform`.
     pub some_layers: Option<Vec<u64>>,
     pub base_model: Option<String>,
+    /// Ranks of their own.
+    pub ranks: Pattern,
+    /// `lora_alpha`s of their own.
+    pub alphas: Pattern,
 }
 
 /// `target_modules` as written: PEFT takes a list of name endings or one regular expression.
@@ -20,17 +27,16 @@ pub(super) enum Targets {
     Pattern,
 }
 
-/// Fields of LoRA variants that the engine does not have; each must be null, false or empty.
+/// Fields of LoRA variants that the engine does not have; each must be null, false or empty. (`fan_in_fan_out` is for
+/// layers that a Llama model does not have; PEFT sets it to false for its linear ones.)
 const UNSUPPORTED: &[&str] = &[
     "alora_invocation_tokens",
     "arrow_config",
     "corda_config",
-    "fan_in_fan_out",
     "kasa_config",
     "layer_replication",
     "lora_bias",
     "megatron_config",
-    "modules_to_save",
     "monteclora_config",
     "target_parameters",
     "trainable_token_indices",
@@ -43,9 +49,11 @@ const UNSUPPORTED: &[&str] = &[
 /// change them, so their adapters fit a base that is not the published one.
 const PLAIN_INITS: &[&str] = &["gaussian", "eva", "orthogonal"];
 
-pub(super) fn parse(text: &str) -> Result<PeftConfig, String> {
-    let fields: Map<String, Value> =
-        serde_json::from_str(text).map_err(|error| format!("not a JSON object: {error}"))?;
+pub(super) fn fields(text: &str) -> Result<Map<String, Value>, String> {
+    serde_json::from_str(text).map_err(|error| format!("not a JSON object: {error}"))
+}
+
+pub(super) fn parse(fields: &Map<String, Value>) -> Result<PeftConfig, String> {
     let get = |name: &str| fields.get(name).unwrap_or(&Value::Null);
 
     match get("peft_type") {
@@ -57,10 +65,11 @@ pub(super) fn parse(text: &str) -> Result<PeftConfig, String> {
         Value::String(task) if task == "CAUSAL_LM" => {}
         other => return Err(format!("task_type is {other}; only \"CAUSAL_LM\" is supported")),
     }
+    // Biases that were trained are tensors of the file, where they are refused; most models have none to train.
     match get("bias") {
         Value::Null => {}
-        Value::String(bias) if bias == "none" => {}
-        other => return Err(format!("bias is {other}; only \"none\" is supported")),
+        Value::String(bias) if ["none", "all", "lora_only"].contains(&bias.as_str()) => {}
+        other => return Err(format!("bias is {other}; \"none\", \"all\" or \"lora_only\" is wanted")),
     }
     match get("init_lora_weights") {
         Value::Null | Value::Bool(_) => {}
@@ -99,21 +108,17 @@ pub(super) fn parse(text: &str) -> Result<PeftConfig, String> {
         Value::Bool(value) => Ok(*value),
         other => Err(format!("{name} is {other}; true or false is wanted")),
     };
-    // Ranks and scales for single modules have no effect while they equal r and lora_alpha. Where they differ they are
-    // refused: the weights' shapes would tell the ranks, but nothing would tell the scales.
-    for (name, all) in [("rank_pattern", json!(r)), ("alpha_pattern", get("lora_alpha").clone())] {
-        let differs = |value: &&Value| value.as_f64() != all.as_f64();
-        match get(name) {
-            Value::Null => {}
-            Value::Object(patterns) => {
-                if let Some((pattern, value)) = patterns.iter().find(|(_, value)| differs(value)) {
-                    return Err(format!(
-                        "{name} gives `{pattern}` {value}; one for all is supported, here {all}"
-                    ));
-                }
-            }
-            other => return Err(format!("{name} is {other}; names with numbers are wanted")),
-        }
+    // PEFT saves these whole; what equals the base's does no harm.
+    let modules = match get("modules_to_save") {
+        Value::Null => &[],
+        Value::Array(modules) => modules.as_slice(),
+        other => return Err(format!("modules_to_save is {other}; a list of names is wanted")),
+    };
+    if !modules.iter().all(|module| module.as_str().is_some_and(whole::is_comparable)) {
+        return Err(format!(
+            "modules_to_save is {}; only embed_tokens and lm_head, equal to the base's, are supported",
+            get("modules_to_save")
+        ));
     }
     Ok(PeftConfig {
         lora: LoraConfig {
@@ -127,6 +132,8 @@ pub(super) fn parse(text: &str) -> Result<PeftConfig, String> {
         targets: Targets::parse(get("target_modules"))?,
         some_layers: layers(get("layers_to_transform"))?,
         base_model: get("base_model_name_or_path").as_str().map(str::to_owned),
+        ranks: Pattern::parse("rank_pattern", get("rank_pattern"))?,
+        alphas: Pattern::parse("alpha_pattern", get("alpha_pattern"))?,
     })
 }
 
@@ -248,6 +255,10 @@ mod tests {
         }
     }
 
+    fn parse(text: &str) -> Result<PeftConfig, String> {
+        super::parse(&fields(text)?)
+    }
+
     fn with(field: &str, value: Value) -> String {
         let mut fields: Value = serde_json::from_str(&render(&config(), None)).unwrap();
         fields[field] = value;
@@ -278,12 +289,13 @@ mod tests {
         let cases = [
             ("peft_type", json!("IA3")),
             ("task_type", json!("SEQ_CLS")),
-            ("bias", json!("all")),
+            ("bias", json!("some")),
             ("init_lora_weights", json!("pissa")),
             ("use_dora", json!(1)),
             ("use_qalora", json!(true)),
             ("use_rslora", json!("yes")),
-            ("modules_to_save", json!(["lm_head"])),
+            ("modules_to_save", json!(["score"])),
+            ("modules_to_save", json!("lm_head")),
             ("layers_to_transform", json!("3")),
             ("layers_to_transform", json!([0, -1])),
             ("rank_pattern", json!([4])),
@@ -300,14 +312,9 @@ mod tests {
             let error = parse(&with(field, value.clone())).unwrap_err();
             assert!(error.starts_with(&format!("{field} is {value}")), "{error}");
         }
-        for (field, value) in
-            [("rank_pattern", json!({"q_proj": 4})), ("alpha_pattern", json!({"k_proj": 4}))]
-        {
-            let error = parse(&with(field, value)).unwrap_err();
-            assert!(
-                error.contains(&format!("{field} gives `")) && error.contains("` 4; one for all"),
-                "{error}"
-            );
+        for field in ["rank_pattern", "alpha_pattern"] {
+            let error = parse(&with(field, json!({"q_proj": "4"}))).unwrap_err();
+            assert!(error.contains(&format!("{field} gives `q_proj` \"4\"; a number")), "{error}");
         }
         assert!(parse("[]").unwrap_err().contains("JSON"));
         assert!(parse("{").unwrap_err().contains("JSON"));
@@ -318,6 +325,9 @@ mod tests {
         for (field, value) in [
             ("init_lora_weights", json!("gaussian")),
             ("modules_to_save", json!([])),
+            ("modules_to_save", json!(["lm_head", "model.embed_tokens"])),
+            ("fan_in_fan_out", json!(true)),
+            ("bias", json!("lora_only")),
             ("task_type", json!(null)),
             ("some_future_field", json!(3)),
             ("rank_pattern", json!({"up_proj": 8})),

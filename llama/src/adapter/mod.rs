@@ -4,11 +4,13 @@
 
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
 use engine::{EngineError, Llama, LlamaConfig, LoraConfig, LoraWeights};
+use serde::de::IgnoredAny;
 
+use crate::adapter::checkpoint_folder::{OPTIMIZER_FILE, STATE_FILE};
 use crate::error::LlamaError;
 use crate::files::atomic_write::Staged;
 use crate::files::safetensors::Safetensors;
@@ -17,8 +19,11 @@ use crate::model::checkpoint::names;
 mod base;
 mod checkpoint_folder;
 mod config;
+mod mlx;
+mod ranks;
 pub mod training_checkpoint;
 mod weights;
+mod whole;
 
 /// PEFT's name for the configuration's file.
 pub const CONFIG_FILE: &str = "adapter_config.json";
@@ -47,14 +52,29 @@ impl Adapter {
     /// If a file is missing or broken, or the adapter uses a variant of LoRA that the engine does
     /// not have.
     pub fn load(dir: &Path, device: &Device) -> Result<Self, LlamaError> {
+        Self::load_for(dir, None, device)
+    }
+
+    /// The same of an adapter for the model in the file or folder `base`: whole matrices beside the projections' are
+    /// let through if they equal the model's.
+    pub(crate) fn load_for(dir: &Path, base: Option<&Path>, device: &Device) -> Result<Self, LlamaError> {
         let path = dir.join(CONFIG_FILE);
         let text = match fs::read_to_string(&path) {
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-                return Err(LlamaError::file(dir, no_adapter(dir)));
+                return Err(LlamaError::file(dir, no_adapter(dir, device)));
             }
             text => text.map_err(LlamaError::io(&path))?,
         };
-        let config = config::parse(&text).map_err(|reason| LlamaError::file(&path, reason))?;
+        let refused = |reason| LlamaError::file(&path, reason);
+        let fields = config::fields(&text).map_err(refused)?;
+        let chat_template = template_in(dir)?;
+        if mlx::is_config(&fields) {
+            let mut config = mlx::config(&fields).map_err(refused)?;
+            let weights = mlx::weights(dir, &config, device)?;
+            config.target_modules = weights.iter().map(|pair| pair.module.clone()).collect();
+            return Ok(Self { config, weights, base_model: None, chat_template });
+        }
+        let config = config::parse(&fields).map_err(refused)?;
 
         let path = dir.join(WEIGHTS_FILE);
         if !path.exists() && dir.join("adapter_model.bin").exists() {
@@ -62,27 +82,26 @@ impl Adapter {
                  Python's peft and save it with safe_serialization=True";
             return Err(LlamaError::file(dir, reason));
         }
-        let weights = weights::read(&Safetensors::open(&path)?, &config.lora, device)?;
-        let config::PeftConfig { mut lora, targets, some_layers, base_model } = config;
+        let config::PeftConfig { mut lora, targets, some_layers, base_model, ranks, alphas } = config;
+        let rank_of = |module: &str| ranks.of(module).map_or(lora.r, |rank| rank as usize);
+        let weights = weights::read(&Safetensors::open(&path)?, &lora, rank_of, base, device)?;
+        let alpha_of =
+            |pair: &LoraWeights| alphas.of(&pair.module).map_or(lora.lora_alpha, |alpha| alpha as f32);
+        let alphas: Vec<f32> = weights.iter().map(alpha_of).collect();
+        let weights = ranks::unify(weights, &alphas, &mut lora);
         lora.target_modules = targets
             .resolve(&weights, some_layers.as_deref())
             .map_err(|reason| LlamaError::file(&path, reason))?;
 
-        let path = dir.join(TEMPLATE_FILE);
-        let chat_template = match fs::read_to_string(&path) {
-            Ok(source) => Some(source),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            Err(cause) => return Err(LlamaError::Io { path, cause }),
-        };
         Ok(Self { config: lora, weights, base_model, chat_template })
     }
 
-    /// Reads the adapter in the folder `dir` and attaches it to `llama`.
+    /// Reads the adapter in the folder `dir` and attaches it to `llama`, which was read from the file or folder `base`.
     ///
     /// # Errors
     /// As [`Adapter::load`], and if the adapter is another model's.
-    pub fn load_onto(dir: &Path, llama: &mut Llama) -> Result<Self, LlamaError> {
-        let adapter = Self::load(dir, llama.device())?;
+    pub fn load_onto(dir: &Path, llama: &mut Llama, base: &Path) -> Result<Self, LlamaError> {
+        let adapter = Self::load_for(dir, Some(base), llama.device())?;
         let fit = |error| LlamaError::file(dir, format!("does not fit the model: {error}"));
         adapter.check_complete(llama.config()).map_err(|reason| fit(EngineError::Adapter(reason)))?;
         llama.attach_lora(&adapter.config, adapter.weights.clone()).map_err(fit)?;
@@ -143,20 +162,40 @@ impl Adapter {
     }
 }
 
+/// The prompts that the adapter in `dir` was trained on.
+fn template_in(dir: &Path) -> Result<Option<String>, LlamaError> {
+    let path = dir.join(TEMPLATE_FILE);
+    match fs::read_to_string(&path) {
+        Ok(source) => Ok(Some(source)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(cause) => Err(LlamaError::Io { path, cause }),
+    }
+}
+
 /// Why a folder without configuration is no adapter.
-fn no_adapter(dir: &Path) -> String {
-    let checkpoint = || checkpoint_folder::checkpoint_steps(dir).ok()?.pop();
+fn no_adapter(dir: &Path, device: &Device) -> String {
+    let checkpoints = checkpoint_folder::checkpoint_steps(dir).unwrap_or_default();
+    let is_whole = |path: &PathBuf| {
+        let state = fs::read(path.join(STATE_FILE)).unwrap_or_default();
+        serde_json::from_slice::<IgnoredAny>(&state).is_ok()
+            && Safetensors::open(&path.join(OPTIMIZER_FILE)).is_ok()
+            && Adapter::load(path, device).is_ok()
+    };
+    let paths = checkpoints.iter().rev().map(|step| checkpoint_folder::checkpoint_path(dir, *step));
+    let whole = || paths.into_iter().find(is_whole);
     if !dir.exists() {
         "there is no such folder".into()
     } else if !dir.is_dir() {
         format!("is a file; an adapter is a folder with {CONFIG_FILE} and {WEIGHTS_FILE}")
-    } else if let Some(step) = checkpoint() {
-        let latest = checkpoint_folder::checkpoint_path(dir, step);
-        format!("is a run that has not ended; its latest adapter is in {}", latest.display())
-    } else if dir.join("config.json").exists() {
+    } else if checkpoints.is_empty() && dir.join("config.json").exists() {
         format!("holds a model, not an adapter: there is no {CONFIG_FILE}")
-    } else {
+    } else if checkpoints.is_empty() {
         format!("holds no adapter in PEFT's files: there is no {CONFIG_FILE}")
+    } else {
+        match whole() {
+            Some(path) => format!("is a run that has not ended; its latest adapter is in {}", path.display()),
+            None => "is a run that has not ended, and none of its checkpoints is whole".into(),
+        }
     }
 }
 
@@ -275,7 +314,9 @@ mod tests {
         assert!(message(&dir.path().join("absent")).contains("absent: there is no such folder"));
         fs::create_dir(dir.path().join("checkpoint-4")).unwrap();
         fs::write(dir.path().join("checkpoint-4/trainer_state.json"), "{}").unwrap();
-        assert!(message(dir.path()).contains("a run that has not ended; its latest adapter is in"));
+        assert!(
+            message(dir.path()).contains("a run that has not ended, and none of its checkpoints is whole")
+        );
         fs::remove_dir_all(dir.path().join("checkpoint-4")).unwrap();
         adapter().save(dir.path()).unwrap();
 

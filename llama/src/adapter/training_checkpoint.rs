@@ -16,15 +16,12 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::Adapter;
-pub use super::checkpoint_folder::{checkpoint_path, checkpoint_steps, remove_checkpoint};
+use super::checkpoint_folder::OPTIMIZER_FILE;
+pub use super::checkpoint_folder::{STATE_FILE, checkpoint_path, checkpoint_steps, remove_checkpoint};
 use crate::error::LlamaError;
 use crate::files::atomic_write::{Staged, StagedFolder};
 use crate::files::safetensors::{Safetensors, SafetensorsWriter};
 
-/// transformers' name for the file of the trainer's own state.
-pub const STATE_FILE: &str = "trainer_state.json";
-/// The optimizer's file; transformers pickles it under another ending.
-const OPTIMIZER_FILE: &str = "optimizer.safetensors";
 /// PEFT's prefix of parameters.
 const PARAMETER: &str = "base_model.model.";
 /// The key of the number of steps that the optimizer has made.
@@ -202,6 +199,20 @@ mod tests {
         let path = checkpoint_path(run.path(), 1);
         assert_eq!(TrainingCheckpoint::<String>::load(&path, &device()).unwrap().state, "after 1");
         assert_eq!(fs::read_dir(run.path()).unwrap().count(), 1, "nothing half-written is left");
+    }
+
+    #[test]
+    fn an_unfinished_run_names_its_latest_whole_checkpoint() {
+        let run = tempfile::tempdir().unwrap();
+        for steps in [1, 2, 3] {
+            checkpoint(steps).save(run.path()).unwrap();
+        }
+        let told = || Adapter::load(run.path(), &device()).unwrap_err().to_string();
+        let latest = |step: u64| checkpoint_path(run.path(), step).display().to_string();
+        assert!(told().ends_with(&format!("its latest adapter is in {}", latest(3))), "{}", told());
+        fs::write(checkpoint_path(run.path(), 3).join(OPTIMIZER_FILE), [0; 100]).unwrap();
+        fs::remove_file(checkpoint_path(run.path(), 2).join(STATE_FILE)).unwrap();
+        assert!(told().ends_with(&format!("its latest adapter is in {}", latest(1))), "{}", told());
     }
 
     #[test]

@@ -2,54 +2,44 @@
 //! `….lora_B.weight` `[out, r]` and, with DoRA, `….lora_magnitude_vector` `[out]`.
 
 use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use engine::{LoraConfig, LoraWeights};
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 
+use super::whole;
 use crate::error::LlamaError;
 use crate::files::safetensors::Safetensors;
 
 /// PEFT's wrapper (`base_model`) around the Hugging Face model (`model`).
 const PREFIX: &str = "base_model.model.";
-/// The name that PEFT gives an adapter in memory; some programs save it with the weights.
-const IN_MEMORY: &str = ".default";
-/// Modules that PEFT saves whole if it believes that the vocabulary was resized.
-const WHOLE: [&str; 4] = [
-    "model.embed_tokens.weight",
-    "lm_head.weight",
-    "model.embed_tokens.base_layer.weight",
-    "lm_head.base_layer.weight",
-];
 const A: &str = ".lora_A.weight";
 const B: &str = ".lora_B.weight";
 const MAGNITUDE: &str = ".lora_magnitude_vector";
 
-/// The projections' adapters in a file that `config` describes.
+/// The projections' adapters in a file that `config` describes, whose ranks `rank_of` tells. Whole matrices must be
+/// those of the model `base`.
 pub(super) fn read(
     file: &Safetensors,
     config: &LoraConfig,
+    rank_of: impl Fn(&str) -> usize,
+    base: Option<&Path>,
     device: &Device,
 ) -> Result<Vec<LoraWeights>, LlamaError> {
-    let r = config.r;
     let mut adapters: BTreeMap<String, [Option<Tensor<2>>; 3]> = BTreeMap::new();
     for name in file.names() {
         let error = |reason: String| LlamaError::tensor(file.path(), name, reason);
-        let inner = name.strip_prefix(PREFIX).unwrap_or_default();
-        if WHOLE.contains(&inner) {
-            return Err(error(
-                "is a whole matrix of the base model, as PEFT saves where it takes the vocabulary for resized; \
-                 save the adapter with save_embedding_layers=False if it was not trained"
-                    .into(),
-            ));
+        let inner = name.strip_prefix(PREFIX).unwrap_or(name);
+        if let Some(original) = whole::copied(inner) {
+            whole::check(file, name, original, base)?;
+            continue;
         }
-        let spelled = inner.replacen(&format!("{IN_MEMORY}.weight"), ".weight", 1);
-        let spelled = spelled.strip_suffix(IN_MEMORY).unwrap_or(&spelled);
-        let ending = |(part, suffix): (usize, &&str)| Some((part, spelled.strip_suffix(*suffix)?.to_owned()));
-        let Some((part, module)) = [A, B, MAGNITUDE].iter().enumerate().find_map(ending) else {
+        let Some((part, module)) = part_of(inner) else {
             return Err(error("is not a projection's lora_A, lora_B or lora_magnitude_vector".into()));
         };
+        let r = rank_of(&module);
         let found = file.shape(name).unwrap_or_default();
         let (shape, rank) = match (part, found) {
             (0 | 1, &[rows, columns]) if rows > 0 && columns > 0 => ([rows, columns], [rows, columns][part]),
@@ -69,7 +59,7 @@ pub(super) fn read(
         }
         let tensor = Tensor::from_data(TensorData::new(values, shape), device);
         if adapters.entry(module).or_default()[part].replace(tensor).is_some() {
-            return Err(error("comes twice, with the adapter's name and without it".into()));
+            return Err(error("comes twice: the file holds more than one adapter".into()));
         }
     }
     if adapters.is_empty() {
@@ -88,6 +78,22 @@ pub(super) fn read(
             }
         })
         .collect()
+}
+
+/// Which part of which module's adapter a tensor is. A model that is saved as it is in memory has the adapter's own
+/// name in it: `q_proj.lora_A.default.weight`.
+fn part_of(name: &str) -> Option<(usize, String)> {
+    let of = |(part, ending): (usize, &&str)| {
+        let kind = ending.strip_suffix(".weight").unwrap_or(ending);
+        let (module, rest) = name.rsplit_once(kind)?;
+        let rest = rest.strip_suffix(".weight").unwrap_or(rest);
+        let adapter = rest.strip_prefix('.').unwrap_or(rest);
+        // A bias of B's own is `lora_bias`, which is refused.
+        let is_name = rest.is_empty()
+            || !adapter.is_empty() && rest.starts_with('.') && !adapter.contains('.') && adapter != "bias";
+        is_name.then(|| (part, module.to_owned()))
+    };
+    [A, B, MAGNITUDE].iter().enumerate().find_map(of)
 }
 
 /// The bytes of a file that holds `weights` in f32.
@@ -136,7 +142,7 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), safetensors::serialize(views, None).unwrap()).unwrap();
         let config = LoraConfig { r: 1, ..LoraConfig::default() };
-        super::read(&Safetensors::open(file.path()).unwrap(), &config, &device())
+        super::read(&Safetensors::open(file.path()).unwrap(), &config, |_| 1, None, &device())
     }
 
     #[test]
@@ -147,6 +153,23 @@ mod tests {
         assert_eq!(weights[0].module, "model.layers.0.self_attn.q_proj");
         assert_eq!(weights[0].a.to_data().try_to_vec::<f32>().unwrap(), [1.5, -2.0]);
         assert_eq!(weights[0].b.to_data().try_to_vec::<f32>().unwrap(), [0.5, 3.0]);
+    }
+
+    #[test]
+    fn names_may_have_the_adapters_own_in_them() {
+        let q = "model.layers.0.self_attn.q_proj";
+        for (name, part) in [
+            ("lora_A.weight", 0),
+            ("lora_A.default.weight", 0),
+            ("lora_B.support.weight", 1),
+            ("lora_magnitude_vector", 2),
+            ("lora_magnitude_vector.default.weight", 2),
+        ] {
+            assert_eq!(part_of(&format!("{q}.{name}")), Some((part, q.to_owned())), "{name}");
+        }
+        for name in ["lora_A.a.b.weight", "lora_B.bias", "base_layer.bias", "weight", "lora_embedding_A"] {
+            assert_eq!(part_of(&format!("{q}.{name}")), None, "{name}");
+        }
     }
 
     #[test]

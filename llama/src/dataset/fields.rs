@@ -60,6 +60,16 @@ pub(super) fn of_object(object: &Map<String, Value>, columns: &Columns) -> Resul
             return Err(format!("`{name}` is given; calls of tools cannot be learned yet"));
         }
     }
+    for name in ["images", "image", "videos", "audios"] {
+        if object.get(name).is_some_and(|media| !is_empty(media)) {
+            return Err(format!("`{name}` is given; only text can be learned"));
+        }
+    }
+    if object.get("history").is_some_and(|turns| !is_empty(turns)) {
+        return Err(
+            "`history` is given, which would be left out; write the whole conversation as `messages`".into(),
+        );
+    }
     let find = |field| {
         let index = columns.find(field, object.keys().map(String::as_str))?;
         Ok::<_, String>(index.and_then(|index| object.iter().nth(index)))
@@ -157,13 +167,26 @@ fn message(value: &Value) -> Result<Message, String> {
             return Err(format!("it has `{name}`; calls of tools cannot be learned yet"));
         }
     }
-    let learned = |name: &str| {
-        object.get(name).is_none_or(|value| !matches!(value.as_f64(), Some(0.0)) && *value != false)
-    };
-    if let Some(name) = ["weight", "train", "training"].into_iter().find(|name| !learned(name)) {
-        return Err(format!(
-            "its `{name}` leaves it out of what is learned, which is not supported; take it out"
-        ));
+    for name in ["reasoning_content", "reasoning", "thinking", "refusal", "audio", "images"] {
+        if object.get(name).is_some_and(|said| !is_empty(said)) {
+            return Err(format!(
+                "it has `{name}`, which would be left out; put its text into `content` or take it out"
+            ));
+        }
+    }
+    for name in ["weight", "train", "training", "loss"] {
+        match object.get(name) {
+            None | Some(Value::Null | Value::Bool(true)) => {}
+            Some(value) if value.as_f64() == Some(1.0) => {}
+            Some(value) if *value == false || value.as_f64() == Some(0.0) => {
+                return Err(format!(
+                    "its `{name}` leaves it out of what is learned, which is not supported; take it out"
+                ));
+            }
+            Some(value) => {
+                return Err(format!("its `{name}` is {value}; every answer is learned with the weight 1"));
+            }
+        }
     }
     let value = |names: [&str; 2]| {
         let found = names.iter().find_map(|name| object.get(*name));
@@ -210,6 +233,7 @@ fn is_empty(value: &Value) -> bool {
     match value {
         Value::Null => true,
         Value::Array(list) => list.is_empty(),
+        Value::Object(fields) => fields.is_empty(),
         Value::String(text) => text.trim().is_empty(),
         _ => false,
     }
@@ -284,10 +308,13 @@ mod tests {
         let parts = json!([{"type": "text", "text": "Hello "}, {"type": "text", "text": "there"}]);
         let messages = json!([
             {"role": "developer", "content": "S"}, {"role": "user", "content": parts, "name": "Ann"},
-            {"role": "assistant", "content": "A", "tool_calls": null, "weight": 1},
+            {
+                "role": "assistant", "content": "A", "tool_calls": null, "weight": 1, "loss": true, "refusal": null,
+                "reasoning_content": "", "audio": {},
+            },
         ]);
         assert_eq!(
-            said(json!({"messages": messages, "tools": []})),
+            said(json!({"messages": messages, "tools": [], "history": [], "images": []})),
             ["system: S", "user: Hello there", "assistant: A"]
         );
         let prompt = json!([{"role": "user", "content": "Q"}]);
@@ -300,6 +327,11 @@ mod tests {
         let call = json!([{"role": "user", "content": "Q"}, {"role": "assistant", "content": null, "tool_calls": [{}]}]);
         let weighed =
             json!([{"role": "user", "content": "Q"}, {"role": "assistant", "content": "A", "weight": 0}]);
+        let part = |name: &str, value: Value| {
+            let mut answer = json!({"role": "assistant", "content": "A"});
+            answer[name] = value;
+            json!([{"role": "user", "content": "Q"}, answer])
+        };
         let image = json!([{"role": "user", "content": [{"type": "image_url", "image_url": {}}]}]);
         for (value, reason) in [
             (
@@ -318,6 +350,18 @@ mod tests {
             (json!({"messages": [{"role": "clown", "content": "x"}]}), "message 1: its role `clown`"),
             (json!({"messages": call}), "`messages`, message 2: it has `tool_calls`; calls of tools"),
             (json!({"messages": weighed}), "message 2: its `weight` leaves it out"),
+            (json!({"messages": part("weight", json!(0.5))}), "message 2: its `weight` is 0.5; every answer"),
+            (json!({"messages": part("loss", json!(false))}), "message 2: its `loss` leaves it out"),
+            (
+                json!({"messages": part("reasoning_content", json!("R"))}),
+                "it has `reasoning_content`, which would",
+            ),
+            (json!({"messages": part("refusal", json!("No"))}), "message 2: it has `refusal`, which would"),
+            (
+                json!({"instruction": "Q", "output": "A", "history": [["q", "a"]]}),
+                "`history` is given, which would be left out",
+            ),
+            (json!({"instruction": "Q", "output": "A", "images": ["a.png"]}), "`images` is given; only text"),
             (json!({"messages": image}), "message 1: its `content` has a part of type `image_url`"),
             (json!({"instruction": "Q", "response": "A", "tools": [{}]}), "`tools` is given"),
             (

@@ -1,4 +1,4 @@
-//! What a file is: by its name, one that rows are read from; by its first bytes, one that is no text.
+//! What a file is: by its name, one that rows are read from; by its first bytes, one that holds no rows.
 
 use std::path::Path;
 
@@ -32,9 +32,9 @@ pub fn is_hidden(path: &Path) -> bool {
     name.starts_with('.') || name.starts_with("~$")
 }
 
-/// What is wrong with a file that starts so and is no text in UTF-8, and what to do.
-pub(super) fn not_text(start: &[u8]) -> Option<&'static str> {
-    const KINDS: [(&[u8], &str); 13] = [
+/// What is wrong with a file that starts so and holds no rows of text in UTF-8, and what to do.
+pub(super) fn not_rows(start: &[u8]) -> Option<&'static str> {
+    const KINDS: [(&[u8], &str); 17] = [
         (b"PAR1", "is a Parquet file; convert it to JSON lines"),
         (b"ARROW1", "is an Arrow file; convert it to JSON lines"),
         (
@@ -49,17 +49,33 @@ pub(super) fn not_text(start: &[u8]) -> Option<&'static str> {
         (b"7z\xbc\xaf", "is a 7-Zip archive; unpack it first"),
         (b"SQLite format 3\0", "is an SQLite database; export the table as CSV"),
         (b"%PDF", "is a PDF file; questions and answers are wanted as CSV or JSON lines"),
+        (
+            b"\x80\x04\x95",
+            "is a Python pickle, which can run programs and is not read; save it as JSON lines",
+        ),
+        (b"version https://git-lfs", "is a pointer of Git LFS; fetch the file itself with git lfs pull"),
+        (b"<!doctype html", "is a web page, perhaps of an error; fetch the file itself"),
+        (b"<html", "is a web page, perhaps of an error; fetch the file itself"),
         (b"\xff\xfe", "is text in UTF-16; save it as UTF-8"),
         (b"\xfe\xff", "is text in UTF-16; save it as UTF-8"),
     ];
-    let kind = KINDS.iter().find(|(magic, _)| start.starts_with(magic));
+    let begins = |magic: &[u8]| {
+        let is_tag = magic.starts_with(b"<"); // which may be written in capitals
+        start
+            .get(..magic.len())
+            .is_some_and(|found| found == magic || is_tag && found.eq_ignore_ascii_case(magic))
+    };
+    let kind = KINDS.iter().find(|(magic, _)| begins(magic));
+    let is_tar = || start.get(257..262) == Some(b"ustar");
     // UTF-16 without a mark: every other byte of plain letters is zero.
     let wide = || {
         let zeros =
             |odd: usize| start.iter().take(64).skip(odd).step_by(2).filter(|byte| **byte == 0).count();
         start.len() >= 8 && (zeros(0) >= 4 && zeros(1) == 0 || zeros(1) >= 4 && zeros(0) == 0)
     };
-    kind.map(|(_, reason)| *reason).or_else(|| wide().then_some("is text in UTF-16; save it as UTF-8"))
+    kind.map(|(_, reason)| *reason)
+        .or_else(|| is_tar().then_some("is a tar archive; unpack it first"))
+        .or_else(|| wide().then_some("is text in UTF-16; save it as UTF-8"))
 }
 
 #[cfg(test)]
@@ -72,14 +88,18 @@ mod tests {
             (&b"PAR1\x15"[..], "Parquet"),
             (b"PK\x03\x04\x14", "xlsx"),
             (b"\x1f\x8b\x08", "gzip"),
+            (b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"),
+            (b"<!DOCTYPE html>", "web page"),
+            (b"\x80\x04\x95\x0c", "pickle"),
+            (&[[b'a'; 257].as_slice(), b"ustar"].concat(), "tar archive"),
             (b"\xff\xfei\0n\0", "UTF-16"),
             (b"i\0n\0s\0t\0r\0u\0", "UTF-16"),
             (b"\0i\0n\0s\0t\0r\0u", "UTF-16"),
         ] {
-            assert!(not_text(start).unwrap().contains(word), "{start:?}");
+            assert!(not_rows(start).unwrap().contains(word), "{start:?}");
         }
         for text in ["", "instruction,response\n", "{\"a\": 1}", "Über uns"] {
-            assert_eq!(not_text(text.as_bytes()), None);
+            assert_eq!(not_rows(text.as_bytes()), None);
         }
     }
 }

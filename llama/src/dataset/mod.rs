@@ -31,7 +31,7 @@ mod table;
 pub use columns::{Column, Columns, Field};
 pub use encode::{Encoded, Learn, Refused, encode};
 pub use file_kind::is_hidden;
-use file_kind::{FileKind, not_text};
+use file_kind::{FileKind, not_rows};
 pub use lengths::Lengths;
 pub use listed::{Listed, Note};
 pub use pair_template::PairTemplate;
@@ -139,7 +139,7 @@ impl Dataset {
         if file.fill_buf().map_err(LlamaError::io(&path))?.starts_with(BYTE_ORDER_MARK) {
             file.consume(BYTE_ORDER_MARK.len());
         }
-        if let Some(reason) = not_text(file.buffer()) {
+        if let Some(reason) = file_kind::not_rows(file.buffer()) {
             return Err(LlamaError::file(&path, reason));
         }
         self.files.push(path.clone());

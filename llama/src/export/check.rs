@@ -26,6 +26,9 @@ const PROBES: [&str; 10] = [
     "\u{a0}\u{2028}\u{feff}\u{0}",
 ];
 
+/// Most tokens of a prompt that a written model is asked.
+const LONGEST: usize = 64;
+
 /// What a model's files say about it, apart from its tensors.
 pub(super) struct ModelDescription {
     config: LlamaConfig,
@@ -70,6 +73,23 @@ impl ModelDescription {
         let tokenizer =
             Tokenizer::from_dir(path).map_err(|error| LlamaError::file(path, error.to_string()))?;
         Self::source(&checkpoint, path, tokenizer)
+    }
+
+    /// What the model is asked, in tokens: a text, a bare word, and a conversation if it has a template. What one
+    /// of them has no tokens for is left out.
+    pub fn prompts(&self) -> Vec<Vec<u32>> {
+        let rows = self.config.vocab_size;
+        let asked = [Message::new("user", PROBES[0])];
+        let conversation = self
+            .template
+            .as_ref()
+            .and_then(|template| self.tokenizer.encode_chat(&template.clone().at(0), &asked, true).ok());
+        let texts = [PROBES[0], "The"].into_iter().filter_map(|text| self.tokenizer.encode_prompt(text).ok());
+        texts
+            .chain(conversation)
+            .map(|tokens| tokens.into_iter().take(LONGEST).collect::<Vec<u32>>())
+            .filter(|tokens| !tokens.is_empty() && tokens.iter().all(|&token| (token as usize) < rows))
+            .collect()
     }
 
     /// Checks that `written` is the same model: its shape, what it makes of the probes, of every control token

@@ -9,6 +9,7 @@ use engine::quant::Nf4;
 use serde_json::{Map, Value};
 
 use super::check::ModelDescription;
+use super::probe::Sums;
 use super::{Export, config_json};
 use crate::adapter::TEMPLATE_FILE;
 use crate::error::LlamaError;
@@ -56,15 +57,19 @@ impl Export {
         let layout =
             tensors.iter().map(|(name, shape)| (name.clone(), safetensors_dtype(dtype), shape.clone()));
         let mut writer = SafetensorsWriter::create(&folder.join("model.safetensors"), layout.collect())?;
+        let mut sums = Sums::default();
         for (index, (name, shape)) in tensors.iter().enumerate() {
-            writer.write(name, &self.source.encoded(name, shape, Storage::Float(dtype))?)?;
+            let encoded = self.source.encoded(name, shape, Storage::Float(dtype))?;
+            writer.write(name, &encoded.bytes)?;
+            sums.note(name, &encoded);
             progress(index + 1, tensors.len());
         }
         writer.finish()?;
         let mut config = self.config()?;
         config_json::set_dtype(&mut config, dtype);
         self.write_companions(&folder, &config)?;
-        self.check(output, ModelDescription::folder(folder.temporary()))?;
+        let written = folder.temporary();
+        self.check(output, ModelDescription::folder(written), || Checkpoint::open(written), &sums)?;
         folder.commit()
     }
 
@@ -89,16 +94,22 @@ impl Export {
             }
         }
         let mut writer = SafetensorsWriter::create(&folder.join("model.safetensors"), layout)?;
+        let mut sums = Sums::default();
         for (index, (name, shape)) in tensors.iter().enumerate() {
             match projection(name, shape) {
                 Some(matrix) => {
                     let quantized = Nf4::quantize(&self.source.values(name, shape)?);
                     let parts = nf4::parts(&quantized, matrix, dtype);
+                    sums.note_nf4(name, &quantized);
                     for ((part, ..), bytes) in nf4::layout(name, matrix).iter().zip(&parts) {
                         writer.write(part, bytes)?;
                     }
                 }
-                None => writer.write(name, &self.source.encoded(name, shape, Storage::Float(dtype))?)?,
+                None => {
+                    let encoded = self.source.encoded(name, shape, Storage::Float(dtype))?;
+                    writer.write(name, &encoded.bytes)?;
+                    sums.note(name, &encoded);
+                }
             }
             progress(index + 1, tensors.len());
         }
@@ -107,7 +118,8 @@ impl Export {
         config_json::set_dtype(&mut config, dtype);
         config_json::set_nf4(&mut config, dtype);
         self.write_companions(&folder, &config)?;
-        self.check(output, ModelDescription::folder(folder.temporary()))?;
+        let written = folder.temporary();
+        self.check(output, ModelDescription::folder(written), || Checkpoint::open(written), &sums)?;
         folder.commit()
     }
 

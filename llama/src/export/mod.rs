@@ -13,6 +13,7 @@ mod check;
 mod config_json;
 mod folder;
 mod metadata;
+mod probe;
 mod recipe;
 mod source;
 
@@ -27,6 +28,7 @@ use crate::model::config::{ROPE_FACTORS, rope_factors};
 use crate::text::tokenizer::Tokenizer;
 
 use check::ModelDescription;
+use probe::Sums;
 pub use recipe::Recipe;
 use source::Source;
 
@@ -84,28 +86,42 @@ impl Export {
 
         let entries: Vec<TensorEntry> = tensors.iter().map(|planned| planned.entry.clone()).collect();
         let mut writer = GgufWriter::create(output, &self.metadata(recipe)?, &entries)?;
+        let mut sums = Sums::default();
         for (index, planned) in tensors.iter().enumerate() {
             match &planned.from {
                 Some((name, shape, storage)) => {
-                    let bytes = self.source.encoded(name, shape, *storage)?;
-                    writer.write(&checkpoint.gguf_order(&bytes, name, shape[0])?)?;
+                    let encoded = self.source.encoded(name, shape, *storage)?;
+                    writer.write(&checkpoint.gguf_order(&encoded.bytes, name, shape[0])?)?;
+                    sums.note(name, &encoded);
                 }
                 None => writer.write(factors.as_deref().unwrap_or_default())?,
             }
             progress(index + 1, tensors.len());
         }
-        writer.finish(|written| self.check(output, ModelDescription::gguf(written)))
+        writer.finish(|written| {
+            self.check(output, ModelDescription::gguf(written), || Checkpoint::open_gguf(written), &sums)
+        })
     }
 
-    /// Compares the written model's description with that of the model.
-    fn check(&self, output: &Path, written: Result<ModelDescription, LlamaError>) -> Result<(), LlamaError> {
+    /// Compares what was written with the model: how it describes itself, what its tensors are, and what it answers.
+    fn check(
+        &self,
+        output: &Path,
+        written: Result<ModelDescription, LlamaError>,
+        checkpoint: impl FnOnce() -> Result<Checkpoint, LlamaError>,
+        sums: &Sums,
+    ) -> Result<(), LlamaError> {
         let source = ModelDescription::source(&self.source.checkpoint, &self.folder, self.tokenizer()?)?;
         let source = match self.source.adapter.as_ref().and_then(|adapter| adapter.chat_template.as_ref()) {
             Some(template) => source.with_template(template)?,
             None => source,
         };
         let unlike = |reason: String| LlamaError::file(output, format!("is not written: {reason}"));
-        source.check_same(&written.map_err(|error| unlike(error.to_string()))?).map_err(unlike)
+        let written = written.map_err(|error| unlike(error.to_string()))?;
+        source.check_same(&written).map_err(unlike)?;
+        let checkpoint = checkpoint().map_err(|error| unlike(error.to_string()))?;
+        sums.check(&checkpoint).map_err(|error| unlike(error.to_string()))?;
+        sums.check_answers(&self.source, &checkpoint, &source.prompts()).map_err(unlike)
     }
 
     /// The divisors of Llama 3's scaling as their tensor holds them.

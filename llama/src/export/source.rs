@@ -18,14 +18,14 @@ use crate::model::checkpoint::stored::Stored;
 pub(super) struct Source {
     pub(super) checkpoint: Checkpoint,
     pub(super) adapter: Option<Adapter>,
-    device: Device,
+    pub(super) device: Device,
 }
 
 impl Source {
     pub(super) fn open(path: &Path, adapter: Option<&Path>) -> Result<Self, LlamaError> {
         let checkpoint = Checkpoint::open(path)?;
         let device = device::parse(device::AVAILABLE[0])?;
-        let adapter = adapter.map(|dir| load(dir, &checkpoint, &device)).transpose()?;
+        let adapter = adapter.map(|dir| load(dir, &checkpoint, path, &device)).transpose()?;
         Ok(Self { checkpoint, adapter, device })
     }
 
@@ -52,18 +52,18 @@ impl Source {
         }
     }
 
-    /// A tensor's bytes in the form asked for, rows in Hugging Face's order. A tensor that already has the form is copied.
+    /// A tensor in the form asked for, rows in Hugging Face's order. What has that form already is not touched.
     pub(super) fn encoded(
         &self,
         name: &str,
         shape: &[usize],
         storage: Storage,
-    ) -> Result<Vec<u8>, LlamaError> {
+    ) -> Result<Encoded, LlamaError> {
         if self.update(name).is_none()
             && let Stored::Plain(found, bytes) = self.checkpoint.stored(name, shape)?
             && found == storage
         {
-            return Ok(bytes.to_vec());
+            return Ok(Encoded { bytes: bytes.to_vec(), rounded: false });
         }
         let values = self.values(name, shape)?;
         // Every block has a 16-bit scale, or two.
@@ -73,10 +73,11 @@ impl Source {
             let reason = format!("holds {largest:e}, more than 16-bit numbers reach; try bf16 or f32");
             return Err(LlamaError::tensor(self.checkpoint.path(), name, reason));
         }
-        Ok(match storage {
+        let bytes = match storage {
             Storage::Float(float) => float.encode(&values),
             Storage::Blocks(format) => engine::quant::quantize(format, &values)?,
-        })
+        };
+        Ok(Encoded { bytes, rounded: storage != Storage::Float(Float::F32) })
     }
 
     /// The floating-point type that matrices have if they are not quantized.
@@ -99,11 +100,18 @@ impl Source {
     }
 }
 
+/// A tensor as it is written.
+pub(super) struct Encoded {
+    pub bytes: Vec<u8>,
+    /// Whether its numbers may be others than the source's.
+    pub rounded: bool,
+}
+
 const LARGEST_F16: f32 = 65504.0;
 
 /// Reads an adapter and checks that it is the model's.
-fn load(dir: &Path, checkpoint: &Checkpoint, device: &Device) -> Result<Adapter, LlamaError> {
-    let adapter = Adapter::load(dir, device)?;
+fn load(dir: &Path, checkpoint: &Checkpoint, base: &Path, device: &Device) -> Result<Adapter, LlamaError> {
+    let adapter = Adapter::load_for(dir, Some(base), device)?;
     let config = checkpoint.config();
     let tensors: Vec<_> = names::tensors(config).collect();
     let unfit = |reason: String| LlamaError::file(dir, format!("does not fit the model: {reason}"));

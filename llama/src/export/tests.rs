@@ -10,6 +10,10 @@ use engine::{LoraConfig, LoraWeights, device};
 use serde_json::json;
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 
+mod adapters;
+mod checked;
+mod not_finite;
+
 use super::*;
 use crate::adapter::Adapter;
 use crate::files::safetensors::SafetensorsWriter;

@@ -47,11 +47,7 @@ impl Checkpoint {
     pub fn open(path: &Path) -> Result<Self, LlamaError> {
         let file = if path.is_dir() { find_in(path)? } else { path.to_path_buf() };
         let (architecture, config, tensors) = match file.extension().and_then(OsStr::to_str) {
-            Some("gguf") => {
-                let gguf = Gguf::open(&file)?;
-                let (architecture, config) = config::from_gguf(&gguf)?;
-                (architecture, config, Tensors::Gguf(gguf))
-            }
+            Some("gguf") => return Self::open_gguf(&file),
             Some("safetensors" | "json") => {
                 let tensors = Safetensors::open(&file)?;
                 let (architecture, config) = config::from_json(&file.with_file_name("config.json"))?;
@@ -64,6 +60,18 @@ impl Checkpoint {
             }
         };
         let checkpoint = Self { architecture, config, tensors };
+        checkpoint.check()?;
+        Ok(checkpoint)
+    }
+
+    /// Opens the GGUF file `path`, whatever its name is.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub(crate) fn open_gguf(path: &Path) -> Result<Self, LlamaError> {
+        let gguf = Gguf::open(path)?;
+        let (architecture, config) = config::from_gguf(&gguf)?;
+        let checkpoint = Self { architecture, config, tensors: Tensors::Gguf(gguf) };
         checkpoint.check()?;
         Ok(checkpoint)
     }

@@ -1,12 +1,17 @@
 //! Chat templates: a conversation as the text that a model was trained to continue.
 //!
 //! A checkpoint's own Jinja template is rendered in the environment that Hugging Face's
-//! `apply_chat_template` gives it: `trim_blocks` and `lstrip_blocks`, loop controls, Python's string
-//! methods, JSON as Python writes it, `raise_exception`, `strftime_now` and `{% generation %}` blocks.
+//! `apply_chat_template` gives it: `trim_blocks` and `lstrip_blocks`, loop controls, Python's methods, operators and
+//! ways to print, JSON as Python writes it, `raise_exception`, `strftime_now` and `{% generation %}` blocks.
 
+mod cycler;
 mod generation;
 mod jinja2;
 mod python_json;
+mod python_letters;
+mod python_methods;
+mod python_operators;
+mod python_values;
 mod source;
 mod strftime;
 mod transcript;
@@ -98,12 +103,15 @@ impl ChatTemplate {
                 .build()
                 .map_err(|error| TemplateError::Syntax(error.to_string()))?,
         );
-        environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
+        environment.set_unknown_method_callback(python_methods::call);
         jinja2::install(&mut environment);
+        python_values::install(&mut environment);
+        environment.add_filter(python_operators::REMAINDER, python_operators::remainder);
+        environment.add_filter("format", python_operators::format_filter);
         environment.add_filter("tojson", python_json::tojson);
         environment.add_function("raise_exception", raise_exception);
         environment
-            .add_template_owned(NAME, generation::as_conditions(source))
+            .add_template_owned(NAME, python_operators::as_filters(&generation::as_conditions(source)))
             .map_err(|error| TemplateError::Syntax(described(&error)))?;
         let mut template = Self {
             environment: Arc::new(environment),

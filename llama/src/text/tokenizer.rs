@@ -133,6 +133,7 @@ impl Tokenizer {
         let (json, sentencepiece) = (folder.join("tokenizer.json"), folder.join("tokenizer.model"));
         if json.exists() {
             let mut parts = json::open(&json)?;
+            parts.add(&companions).map_err(|reason| TokenizerError::file(folder, reason))?;
             parts.heed(&companions);
             if companions.is_llama && (companions.add_bos.is_some() || companions.add_eos.is_some()) {
                 let (bos, eos) = (companions.add_bos.unwrap_or(true), companions.add_eos.unwrap_or(false));

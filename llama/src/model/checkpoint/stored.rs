@@ -12,6 +12,9 @@ use crate::files::gguf::{Gguf, Storage, TensorInfo};
 use crate::files::mapped_file::MappedPages;
 use crate::files::safetensors::Safetensors;
 
+const TABLE: &str = "model.embed_tokens.weight";
+const HEAD: &str = "lm_head.weight";
+
 /// A tensor as its file stores it, its rows in Hugging Face's order.
 #[derive(Debug)]
 pub(crate) enum Stored<'a> {
@@ -80,11 +83,33 @@ impl Checkpoint {
 
     /// Where a tensor is stored: a table that is the head as well may be stored as the head alone.
     fn place<'n>(&self, file: &Safetensors, name: &'n str) -> &'n str {
-        const HEAD: &str = "lm_head.weight";
-        let is_table = name == "model.embed_tokens.weight";
+        let is_table = name == TABLE;
         match is_table && self.config.tie_word_embeddings && !file.contains(name) && file.contains(HEAD) {
             true => HEAD,
             false => name,
+        }
+    }
+
+    /// Checks that a head which is stored beside the table it is tied to is that table: programs differ in which of
+    /// the two they would take.
+    fn check_tied(&self, file: &Safetensors, name: &str, shape: &[usize]) -> Result<(), LlamaError> {
+        if name != TABLE || !self.config.tie_word_embeddings || !file.contains(TABLE) || !file.contains(HEAD)
+        {
+            return Ok(());
+        }
+        let ((ours, table), (theirs, head)) = (file.floats(TABLE, shape)?, file.floats(HEAD, shape)?);
+        let same = match ours == theirs {
+            true => *table == *head,
+            false => ours.decode(&table) == theirs.decode(&head),
+        };
+        match same {
+            true => Ok(()),
+            false => Err(LlamaError::tensor(
+                file.path(),
+                HEAD,
+                "differs from the embedding table, though `tie_word_embeddings` says that they are one; set it to false \
+                 in config.json if the head was trained, or remove the tensor",
+            )),
         }
     }
 
@@ -92,6 +117,7 @@ impl Checkpoint {
         match &self.tensors {
             Tensors::Gguf(gguf) => self.stored_in_gguf(gguf, name, shape),
             Tensors::Safetensors(file) => {
+                self.check_tied(file, name, shape)?;
                 let name = self.place(file, name);
                 match (shape, nf4::is_stored(file, name)) {
                     (&[rows, cols], true) => Ok(Stored::Nf4(nf4::read(file, name, [rows, cols])?)),

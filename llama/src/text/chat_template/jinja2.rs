@@ -1,14 +1,167 @@
-//! Filters that Python's Jinja2 and `minijinja` do not agree on, as Jinja2 has them.
+//! Filters, tests and globals of Python's Jinja2 that `minijinja` lacks or has otherwise, as Jinja2 has them.
+//!
+//! What is not here (`lipsum`, `random`, `urlize`, `wordwrap`, `xmlattr`, `pprint`) is refused by name when a template that
+//! uses it is compiled.
 
-use minijinja::value::{Kwargs, StringInput};
-use minijinja::{Environment, Error, State, Value, filters};
+use minijinja::value::{Kwargs, StringInput, ValueKind};
+use minijinja::{Environment, Error, ErrorKind, State, Value, filters};
+use minijinja_contrib::{filters as more, globals};
 
-/// Puts the filters of this module in place of `minijinja`'s.
+use super::cycler::Cycler;
+use super::python_values::as_str;
+
+/// Puts the filters, tests and globals of this module in place of `minijinja`'s.
 pub(super) fn install(environment: &mut Environment<'_>) {
     environment.add_filter("int", int);
     environment.add_filter("float", float);
     environment.add_filter("sort", sort);
     environment.add_filter("indent", indent);
+    environment.add_filter("attr", attr);
+    environment.add_filter("default", default);
+    environment.add_filter("d", default);
+    environment.add_filter("e", escape);
+    environment.add_filter("escape", escape);
+    environment.add_filter("forceescape", |value: Value| escaped(&value));
+    environment.add_filter("center", center);
+    environment.add_filter("filesizeformat", filesizeformat);
+    environment.add_filter("truncate", truncate);
+    environment.add_filter("striptags", more::striptags);
+    environment.add_filter("wordcount", wordcount);
+    environment.remove_filter("pprint");
+    environment.add_test("callable", |value: &Value| {
+        // What a template can call is a plain object: a function, a macro, a joiner.
+        value.kind() == ValueKind::Plain
+    });
+    environment.add_function("joiner", |separator: Option<Value>| globals::joiner(separator));
+    environment.add_function("cycler", Cycler::new);
+}
+
+/// An attribute as Python has them: the items of a dict are none.
+fn attr(value: Value, name: &str) -> Result<Value, Error> {
+    const OF_DICTS: [&str; 11] = [
+        "clear",
+        "copy",
+        "fromkeys",
+        "get",
+        "items",
+        "keys",
+        "pop",
+        "popitem",
+        "setdefault",
+        "update",
+        "values",
+    ];
+    let is_dict = value.as_object().is_some_and(|object| {
+        let kind = object.type_name();
+        value.kind() == ValueKind::Map
+            && !["Loop", "Namespace", "Module"].iter().any(|part| kind.contains(part))
+    });
+    if !is_dict {
+        return value.get_attr(name);
+    }
+    if OF_DICTS.contains(&name) {
+        let message = format!("attr: the method `{name}` of a dict cannot be taken apart from its call");
+        return Err(Error::new(ErrorKind::InvalidOperation, message));
+    }
+    Ok(Value::UNDEFINED)
+}
+
+/// The options may be given by name.
+fn default(
+    value: Value,
+    default_value: Option<Value>,
+    boolean: Option<bool>,
+    options: Kwargs,
+) -> Result<Value, Error> {
+    let default = match default_value {
+        Some(default) => default,
+        None => options.get::<Option<Value>>("default_value")?.unwrap_or_else(|| Value::from("")),
+    };
+    let boolean = match boolean {
+        Some(boolean) => boolean,
+        None => options.get::<Option<bool>>("boolean")?.unwrap_or(false),
+    };
+    options.assert_all_used()?;
+    Ok(if value.is_undefined() || (boolean && !value.is_true()) { default } else { value })
+}
+
+fn escape(value: Value) -> Value {
+    if value.is_safe() { value } else { escaped(&value) }
+}
+
+/// MarkupSafe writes quotes as decimal references, `minijinja` by name and in hexadecimal, and escapes slashes.
+fn escaped(value: &Value) -> Value {
+    let mut out = String::new();
+    for letter in as_str(value).chars() {
+        match letter {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '\'' => out.push_str("&#39;"),
+            '"' => out.push_str("&#34;"),
+            letter => out.push(letter),
+        }
+    }
+    Value::from_safe_string(out)
+}
+
+fn center(state: &mut State, value: Value, width: Option<i64>, options: Kwargs) -> Result<Value, Error> {
+    let width = match width {
+        Some(width) => width,
+        None => options.get::<Option<i64>>("width")?.unwrap_or(80),
+    };
+    options.assert_all_used()?;
+    Value::from(as_str(&value)).call_method(state, "center", &[Value::from(width)])
+}
+
+fn filesizeformat(value: Value, binary: Option<bool>, options: Kwargs) -> Result<String, Error> {
+    let binary = match binary {
+        Some(binary) => binary,
+        None => options.get::<Option<bool>>("binary")?.unwrap_or(false),
+    };
+    options.assert_all_used()?;
+    let bytes = match value.as_str().map(|text| text.trim().parse::<f64>()) {
+        Some(Ok(bytes)) => bytes,
+        Some(Err(_)) => {
+            return Err(Error::new(
+                ErrorKind::InvalidOperation,
+                format!("filesizeformat: {value} is no number"),
+            ));
+        }
+        None => f64::try_from(value)?,
+    };
+    let smallest_unit = if binary { 1024.0 } else { 1000.0 };
+    if bytes < smallest_unit && bytes != 1.0 {
+        return Ok(format!("{} Bytes", bytes.trunc()));
+    }
+    Ok(more::filesizeformat(bytes, Some(binary)))
+}
+
+/// The options may also be given by position.
+fn truncate(
+    state: &mut State,
+    value: Value,
+    length: Option<Value>,
+    killwords: Option<Value>,
+    end: Option<Value>,
+    leeway: Option<Value>,
+    options: Kwargs,
+) -> Result<Value, Error> {
+    let mut named: Vec<(String, Value)> = Vec::new();
+    for name in options.args() {
+        named.push((name.to_string(), options.get(name)?));
+    }
+    for (name, given) in [("length", length), ("killwords", killwords), ("end", end), ("leeway", leeway)] {
+        named.extend(given.map(|given| (name.to_string(), given)));
+    }
+    more::truncate(state, &value, named.into_iter().collect())
+}
+
+/// Runs of Python's `\\w`.
+fn wordcount(value: Value) -> usize {
+    let text = as_str(&value);
+    let inside = |letter: char| letter == '_' || super::python_letters::is_alphanumeric(letter);
+    text.split(|letter| !inside(letter)).filter(|word| !word.is_empty()).count()
 }
 
 /// Text that is no number gives `default`, not an error.

@@ -147,7 +147,7 @@ impl Writer {
     }
 }
 
-/// A number as Python writes it: `1e16` is `1e+16` there, and `1e-5` is `1e-05`.
+/// A number as Python's `json` writes it, which has names of its own for those that are not finite.
 fn number(value: &Value) -> String {
     if value.is_integer() {
         return value.to_string();
@@ -159,14 +159,7 @@ fn number(value: &Value) -> String {
     if number.is_infinite() {
         return if number > 0.0 { "Infinity".into() } else { "-Infinity".into() };
     }
-    let written = format!("{number:?}");
-    match written.split_once('e') {
-        Some((digits, exponent)) => match exponent.strip_prefix('-') {
-            Some(exponent) => format!("{digits}e-{exponent:0>2}"),
-            None => format!("{digits}e+{exponent:0>2}"),
-        },
-        None => written,
-    }
+    super::python_values::float(number)
 }
 
 #[cfg(test)]

@@ -21,7 +21,7 @@ pub(super) struct Companions {
     pub(super) add_eos: Option<bool>,
     /// Whether the tokenizer's class obeys these two even if there is a tokenizer.json.
     pub(super) is_llama: bool,
-    /// Tokens that were added to a sentencepiece model after its training.
+    /// Tokens that were added after the tokenizer was trained.
     pub(super) added: Vec<(u32, AddedToken)>,
     /// Of a sentencepiece model: false where a space is put before a text only, not before what follows a special
     /// token.
@@ -70,6 +70,18 @@ struct AddedTokenEntry {
     content: String,
     #[serde(default)]
     special: bool,
+    #[serde(default)]
+    lstrip: bool,
+    #[serde(default)]
+    rstrip: bool,
+    #[serde(default)]
+    single_word: bool,
+}
+
+impl AddedTokenEntry {
+    fn new(content: String, special: bool) -> Self {
+        Self { content, special, lstrip: false, rstrip: false, single_word: false }
+    }
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -125,8 +137,7 @@ impl Companions {
         let mut added = tokenizer.added_tokens_decoder;
         for (content, id) in by_name {
             let special = special.lists(&content);
-            let known =
-                added.entry(id).or_insert_with(|| AddedTokenEntry { content: content.clone(), special });
+            let known = added.entry(id).or_insert_with(|| AddedTokenEntry::new(content.clone(), special));
             if known.content != content {
                 let reason = format!(
                     "token {id} is `{content}` here and `{}` in tokenizer_config.json",
@@ -158,9 +169,10 @@ impl Companions {
             is_llama: tokenizer.tokenizer_class.contains("Llama"),
             added: added
                 .into_iter()
-                .map(|(id, AddedTokenEntry { content, special })| {
+                .map(|(id, AddedTokenEntry { content, special, lstrip, rstrip, single_word })| {
                     let special = special || is_control_name(&content);
-                    (id, AddedToken::from(content, special).normalized(false))
+                    let token = AddedToken::from(content, special).normalized(false);
+                    (id, token.lstrip(lstrip).rstrip(rstrip).single_word(single_word))
                 })
                 .collect(),
         })
@@ -175,4 +187,59 @@ fn read<T: DeserializeOwned + Default>(path: PathBuf) -> Result<T, TokenizerErro
         Ok(bytes) => bytes,
     };
     serde_json::from_slice(&bytes).map_err(|error| TokenizerError::file(&path, error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use serde_json::json;
+
+    use super::Json;
+    use crate::text::tokenizer::Tokenizer;
+
+    /// A tokenizer.json of `a`, `b`, `c` and the added `<s>`, beside a tokenizer_config.json.
+    fn opened(config: Json, added: Json) -> Result<Tokenizer, String> {
+        let dir = tempfile::tempdir().unwrap();
+        let begin = json!({ "id": 3, "content": "<s>", "special": true, "normalized": false,
+            "single_word": false, "lstrip": false, "rstrip": false });
+        let file = json!({
+            "version": "1.0", "added_tokens": [begin],
+            "model": { "type": "BPE", "vocab": { "a": 0, "b": 1, "c": 2, " ": 4 }, "merges": [] },
+        });
+        for (name, json) in
+            [("tokenizer.json", file), ("tokenizer_config.json", config), ("added_tokens.json", added)]
+        {
+            fs::write(dir.path().join(name), json.to_string()).unwrap();
+        }
+        Tokenizer::from_dir(dir.path()).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn tokens_that_are_added_beside_a_tokenizer_json_are_read() {
+        let decoder = |id: &str, content: &str| {
+            json!({ "added_tokens_decoder": { id: {
+            "content": content, "special": true, "rstrip": true } } })
+        };
+        let ids = |tokenizer: Tokenizer, text| tokenizer.encode_with_control(text).unwrap();
+        let tokenizer = opened(decoder("5", "<|im_start|>"), json!({})).unwrap();
+        assert_eq!(ids(tokenizer, "a<|im_start|> b"), [0, 5, 1], "with the space after it");
+        let tokenizer = opened(json!({}), json!({ "<|im_start|>": 5, "<|im_end|>": 6 })).unwrap();
+        assert_eq!(ids(tokenizer, "<|im_end|>a<|im_start|> b"), [6, 0, 5, 4, 1]);
+        assert!(opened(decoder("3", "<s>"), json!({})).is_ok(), "said twice");
+        assert_eq!(
+            ids(opened(decoder("2", "c"), json!({})).unwrap(), "c b"),
+            [2, 1],
+            "a token of the vocabulary"
+        );
+
+        for (config, reason) in [
+            (decoder("1", "<x>"), "calls token 1 `<x>`, which is `b` in tokenizer.json"),
+            (decoder("9", "<s>"), "calls token 9 `<s>`, which is token 3 in tokenizer.json"),
+            (decoder("7", "<x>"), "calls token 7 `<x>`, and tokenizer.json ends with 4"),
+        ] {
+            let error = opened(config, json!({})).unwrap_err();
+            assert!(error.contains(reason), "{error}");
+        }
+    }
 }

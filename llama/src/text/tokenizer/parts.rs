@@ -69,6 +69,36 @@ impl TokenizerParts {
         })
     }
 
+    /// Adds the tokens that the files beside a tokenizer.json name and it lacks, as transformers does.
+    ///
+    /// # Errors
+    /// If they call a token otherwise, or give one an id that is not the next.
+    pub(super) fn add(&mut self, companions: &Companions) -> Result<(), String> {
+        for (id, token) in &companions.added {
+            let content = &token.content;
+            let listed = self.added.iter().find(|(_, known)| known.content == *content).map(|(id, _)| *id);
+            let told = |is: String| Err(format!("`added_tokens_decoder` calls token {id} `{content}`, {is}"));
+            match (listed.or_else(|| self.model.token_to_id(content)), self.text(*id)) {
+                (Some(known), _) if known != *id => {
+                    return told(format!("which is token {known} in tokenizer.json"));
+                }
+                (Some(_), _) if listed.is_some() => {}
+                (Some(_), _) => self.added.push((*id, token.clone())),
+                (None, Some(other)) => return told(format!("which is `{other}` in tokenizer.json")),
+                (None, None) => {
+                    let ids =
+                        self.model.get_vocab(false).into_values().chain(self.added.iter().map(|(id, _)| *id));
+                    let last = ids.max().unwrap_or(0);
+                    if *id != last + 1 {
+                        return told(format!("and tokenizer.json ends with {last}"));
+                    }
+                    self.added.push((*id, token.clone()));
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Takes over what the files beside the tokenizer say. Ids that the vocabulary does not have are
     /// left out: a configuration may be of a model with a larger one.
     pub(super) fn heed(&mut self, companions: &Companions) {
