@@ -33,7 +33,7 @@ impl QuantizedOps for Flex {
     ) -> Vec<FloatTensor<Self>> {
         let integer = |layout: Layout| arithmetic == Arithmetic::Integer && has_integer(layout.format());
         let rounded_alike = |(_, layout): &(_, Layout)| {
-            let first = matrices.0[0].1.format;
+            let first = matrices.0[0].1.format();
             integer(*layout) && layout.format().has_super_blocks() == first.has_super_blocks()
         };
         if matrices.0.iter().all(rounded_alike) {

@@ -99,7 +99,7 @@ impl Product {
         let (product, scratch) = &*shared;
         let collect = |task: usize| {
             let Task { matrix, tiles } = &product.tasks[task];
-            let all = product.matrices[*matrix].1.layout.rows();
+            let all = product.matrices[*matrix].1.layout().rows();
             let rows = tiles.start * TILE..all.min(tiles.end * TILE);
             for at in (0..product.x.tokens).map(|token| token * all + rows.start) {
                 // SAFETY: a helper has written these rows, and nobody writes them to their place.
