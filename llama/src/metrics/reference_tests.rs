@@ -3,6 +3,7 @@
 use serde::Deserialize;
 
 use super::*;
+use crate::metrics::comparison::is_python_space;
 
 /// Their sums run in other orders.
 const TOLERANCE: f64 = 1e-9;
