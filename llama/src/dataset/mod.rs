@@ -139,7 +139,7 @@ impl Dataset {
         if file.fill_buf().map_err(LlamaError::io(&path))?.starts_with(BYTE_ORDER_MARK) {
             file.consume(BYTE_ORDER_MARK.len());
         }
-        if let Some(reason) = file_kind::not_rows(file.buffer()) {
+        if let Some(reason) = not_rows(file.buffer()) {
             return Err(LlamaError::file(&path, reason));
         }
         self.files.push(path.clone());

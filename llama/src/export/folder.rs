@@ -17,7 +17,7 @@ use crate::files::atomic_write::StagedFolder;
 use crate::files::float::Float;
 use crate::files::gguf::Storage;
 use crate::files::safetensors::SafetensorsWriter;
-use crate::model::checkpoint::{names, nf4};
+use crate::model::checkpoint::{Checkpoint, names, nf4};
 use crate::text::chat_template::ChatTemplate;
 
 const CONFIG: &str = "config.json";

@@ -3,7 +3,7 @@
 //! What is not here (`lipsum`, `random`, `urlize`, `wordwrap`, `xmlattr`, `pprint`) is refused by name when a template that
 //! uses it is compiled.
 
-use minijinja::value::{Kwargs, StringInput, ValueKind};
+use minijinja::value::{Kwargs, Rest, StringInput, ValueKind, ValueOrKwargs, from_args};
 use minijinja::{Environment, Error, ErrorKind, State, Value, filters};
 use minijinja_contrib::{filters as more, globals};
 
@@ -138,15 +138,11 @@ fn filesizeformat(value: Value, binary: Option<bool>, options: Kwargs) -> Result
 }
 
 /// The options may also be given by position.
-fn truncate(
-    state: &mut State,
-    value: Value,
-    length: Option<Value>,
-    killwords: Option<Value>,
-    end: Option<Value>,
-    leeway: Option<Value>,
-    options: Kwargs,
-) -> Result<Value, Error> {
+fn truncate(state: &mut State, value: Value, arguments: Rest<ValueOrKwargs>) -> Result<Value, Error> {
+    type Given = Option<Value>;
+    let arguments = arguments.into_values();
+    let (length, killwords, end, leeway, options): (Given, Given, Given, Given, Kwargs) =
+        from_args(&arguments)?;
     let mut named: Vec<(String, Value)> = Vec::new();
     for name in options.args() {
         named.push((name.to_string(), options.get(name)?));

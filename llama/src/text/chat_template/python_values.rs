@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use minijinja::value::{Kwargs, Object, ObjectRepr, ValueKind};
+use minijinja::value::{Kwargs, ObjectRepr, ValueKind};
 use minijinja::{Environment, Error, State, Value, escape_formatter};
 
 /// How deep a value is searched for floats; a template could build one that has no end.
