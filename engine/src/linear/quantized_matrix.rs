@@ -1,5 +1,7 @@
 //! A block-quantized matrix on a device.
 
+#[cfg(all(test, feature = "flex"))]
+mod kernel_laws;
 #[cfg(test)]
 mod laws;
 

@@ -20,9 +20,9 @@
 mod attention;
 mod dense;
 mod elementwise;
-mod flex;
+pub(crate) mod flex;
 pub(crate) mod instructions;
-mod matmul;
+pub(crate) mod matmul;
 pub(crate) mod memory;
 mod operands;
 mod ops;

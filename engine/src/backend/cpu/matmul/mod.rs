@@ -4,6 +4,3 @@ pub(crate) mod dispatch;
 pub(crate) mod exact;
 pub(crate) mod integer;
 mod scalar;
-
-#[cfg(test)]
-mod packed_laws;
