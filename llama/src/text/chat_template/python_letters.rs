@@ -55,7 +55,9 @@ pub(super) fn is_numeric(letter: char) -> bool {
 
 /// Python counts letters by category; Rust's `is_alphabetic` counts vowel signs, letter numbers and circled letters too.
 pub(super) fn is_alpha(letter: char) -> bool {
-    letter.is_alphabetic() && !letter.is_mark() && !letter.is_number_letter() && !letter.is_symbol_other()
+    letter.is_alphabetic()
+        && (letter < '\u{300}'
+            || !letter.is_mark() && !letter.is_number_letter() && !letter.is_symbol_other())
 }
 
 pub(super) fn is_alphanumeric(letter: char) -> bool {
