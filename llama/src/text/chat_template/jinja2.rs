@@ -28,6 +28,11 @@ pub(super) fn install(environment: &mut Environment<'_>) {
     environment.add_filter("striptags", more::striptags);
     environment.add_filter("wordcount", wordcount);
     environment.remove_filter("pprint");
+    environment.add_filter("urlencode", urlencode);
+    // Anything with a length and items by number or name, as Jinja2 asks.
+    environment.add_test("sequence", |value: &Value| {
+        matches!(value.kind(), ValueKind::Seq | ValueKind::String | ValueKind::Map)
+    });
     environment.add_test("callable", |value: &Value| {
         // What a template can call is a plain object: a function, a macro, a joiner.
         value.kind() == ValueKind::Plain
@@ -112,6 +117,27 @@ fn center(state: &mut State, value: Value, width: Option<i64>, options: Kwargs) 
     };
     options.assert_all_used()?;
     Value::from(as_str(&value)).call_method(state, "center", &[Value::from(width)])
+}
+
+/// Text for a path, or the pairs of a query from a dict or a list of pairs.
+fn urlencode(value: Value) -> Result<String, Error> {
+    let quoted = |value: &Value| -> Result<String, Error> {
+        Ok(filters::urlencode(&Value::from(as_str(value)))?.replace("%7E", "~"))
+    };
+    let in_query = |value: &Value| Ok(quoted(value)?.replace('/', "%2F").replace("%20", "+"));
+    let pairs: Vec<(Value, Value)> = match value.kind() {
+        ValueKind::Map => {
+            let items = value.as_object().and_then(|object| object.try_iter_pairs());
+            items.into_iter().flatten().collect()
+        }
+        ValueKind::Seq | ValueKind::Iterable => {
+            let pair = |pair: Value| Ok((pair.get_item_by_index(0)?, pair.get_item_by_index(1)?));
+            value.try_iter()?.map(pair).collect::<Result<_, Error>>()?
+        }
+        _ => return quoted(&value),
+    };
+    let pairs = pairs.iter().map(|(key, value)| Ok(format!("{}={}", in_query(key)?, in_query(value)?)));
+    Ok(pairs.collect::<Result<Vec<String>, Error>>()?.join("&"))
 }
 
 fn filesizeformat(value: Value, binary: Option<bool>, options: Kwargs) -> Result<String, Error> {
