@@ -204,27 +204,17 @@ fn a_profile_has_steps_with_layers_with_ops() {
         let arguments = "bench -m small -p 8 -n 0 -r 1 -t 1".split_whitespace();
         run(binary().current_dir(folder.path()).args(arguments).env("HEARTH_PROFILE", file))
     };
-    let (output, errors) = bench("trace.json");
+    let (output, errors) = bench("profile.folded");
     assert!(output.status.success(), "{errors}");
-    let events = std::fs::read(folder.path().join("trace.json")).unwrap();
-    let events: Vec<Value> = serde_json::from_slice(&events).unwrap();
-    // "B" opens a span and "E" closes the last one that is open.
-    let (mut open, mut paths) = (Vec::new(), std::collections::BTreeSet::new());
-    for event in &events {
-        match event["ph"].as_str() {
-            Some("B") => {
-                open.push(event["name"].as_str().unwrap());
-                paths.insert(open.join(" "));
-            }
-            Some("E") => assert_eq!(open.pop(), event["name"].as_str()),
-            _ => {}
-        }
+    let stacks = std::fs::read_to_string(folder.path().join("profile.folded")).unwrap();
+    for stack in ["step", "step; layer", "step; layer; rms_norm", "step; layer; paged_attention"] {
+        let of_it = |line: &&str| line.starts_with(&format!("all-threads; {stack} "));
+        let line = stacks.lines().find(of_it).unwrap_or_else(|| panic!("{stack} in {stacks}"));
+        let (_, nanoseconds) = line.rsplit_once(' ').unwrap();
+        assert!(nanoseconds.parse::<u64>().unwrap() > 0, "{line}");
     }
-    for path in ["step", "step layer", "step layer rms_norm", "step layer paged_attention"] {
-        assert!(paths.contains(path), "{path} in {paths:?}");
-    }
-    let (output, errors) = bench("none/trace.json");
-    assert!(!output.status.success() && errors.contains("HEARTH_PROFILE=none/trace.json"), "{errors}");
+    let (output, errors) = bench("none/profile.folded");
+    assert!(!output.status.success() && errors.contains("HEARTH_PROFILE=none/profile.folded"), "{errors}");
 }
 
 #[test]
