@@ -124,7 +124,9 @@ fn urlencode(value: Value) -> Result<String, Error> {
     let quoted = |value: &Value| -> Result<String, Error> {
         Ok(filters::urlencode(&Value::from(as_str(value)))?.replace("%7E", "~"))
     };
-    let in_query = |value: &Value| Ok(quoted(value)?.replace('/', "%2F").replace("%20", "+"));
+    let in_query = |value: &Value| -> Result<String, Error> {
+        Ok(quoted(value)?.replace('/', "%2F").replace("%20", "+"))
+    };
     let pairs: Vec<(Value, Value)> = match value.kind() {
         ValueKind::Map => {
             let items = value.as_object().and_then(|object| object.try_iter_pairs());
