@@ -75,7 +75,8 @@ fn holds_float(value: &Value, depth: usize) -> bool {
     }
     let Some(object) = value.as_object().filter(|_| depth < DEPTH) else { return false };
     match object.repr() {
-        ObjectRepr::Seq | ObjectRepr::Iterable => {
+        // The views of a dict, which iterate only, print themselves.
+        ObjectRepr::Seq => {
             object.try_iter().is_some_and(|mut items| items.any(|item| holds_float(&item, depth + 1)))
         }
         ObjectRepr::Map => object
