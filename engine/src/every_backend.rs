@@ -32,6 +32,9 @@ macro_rules! on_every_backend {
             $crate::every_backend::on_backend!(burn::tensor::Device::flex(); $($law,)* $($($own,)+)?);
         }
 
+        #[cfg(not(feature = "flex"))]
+        const _: &[fn()] = &[$($($own),+)?]; // they run elsewhere
+
         #[cfg(feature = "ndarray")]
         mod ndarray {
             $crate::every_backend::on_backend!($crate::device::parse("ndarray").unwrap(); $($law,)*);

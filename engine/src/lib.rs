@@ -26,9 +26,7 @@ mod train;
 
 pub use adapter::AdapterId;
 pub use adapter::lora::{ALL_LINEAR, LoraConfig, LoraWeights};
-#[cfg(feature = "flex")]
-pub use backend::cpu::memory::heap::keep_freed_memory;
-pub use backend::instruction_set;
+pub use backend::{instruction_set, keep_freed_memory};
 pub use cache::batch::{Batch, Outputs};
 pub use cache::kv_cache::{CacheType, KvCache};
 pub use cache::ledger::SequenceId;

@@ -8,6 +8,8 @@ mod ndarray;
 #[cfg(feature = "flex")]
 pub use cpu::instructions::instruction_set;
 #[cfg(feature = "flex")]
+pub use cpu::memory::heap::keep_freed_memory;
+#[cfg(feature = "flex")]
 pub(crate) use cpu::memory::weight_memory;
 
 /// The instruction set of the project's own kernels: there are none in this build.
@@ -15,6 +17,10 @@ pub(crate) use cpu::memory::weight_memory;
 pub fn instruction_set() -> &'static str {
     "scalar"
 }
+
+/// Settings of the heap for the kernels of the CPU: there are none in this build.
+#[cfg(not(feature = "flex"))]
+pub fn keep_freed_memory() {}
 
 /// Memory of packed weights until a device takes them.
 #[cfg(not(feature = "flex"))]

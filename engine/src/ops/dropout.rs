@@ -29,6 +29,7 @@ impl Mask {
     }
 }
 
+#[cfg(feature = "flex")]
 impl Mask {
     /// Multiplies `values`, the elements from number `first` on.
     pub(crate) fn apply(self, first: usize, values: &mut [f32]) {
