@@ -80,7 +80,7 @@ impl Format {
 
     /// Whether a block stores a minimum beside its scale.
     pub(crate) const fn has_minimum(self) -> bool {
-        matches!(self.scale_kind(), ScaleKind::HalfPair | ScaleKind::SixBitPairs)
+        self.scale_kind().has_minimum()
     }
 }
 

@@ -71,6 +71,12 @@ pub(crate) enum ScaleKind {
 }
 
 impl ScaleKind {
+    /// Whether a block stores a minimum beside its scale.
+    #[inline(always)]
+    pub const fn has_minimum(self) -> bool {
+        matches!(self, Self::HalfPair | Self::SixBitPairs)
+    }
+
     /// 32-bit words of a block's integers, a group's after the other's.
     pub const fn integer_words(self) -> usize {
         match self {

@@ -50,14 +50,15 @@ unsafe fn blocks_of<const BITS: u8>(
     out: &mut [[f32; TILE]],
 ) {
     let layout = offsets.layout();
-    let weights = PackedTile::<BITS>::new(offsets, words, tile);
+    let kind = layout.format().scale_kind();
+    let weights = PackedTile::<BITS>::new(offsets, words, tile, kind);
     // SAFETY: blocks of this tile, and 8 places of a column.
     unsafe {
         let offset = _mm256_set1_ps(-(weights.offset as f32));
         let table = [_mm256_loadu_ps(NF4_CODE.as_ptr()), _mm256_loadu_ps(NF4_CODE.as_ptr().add(8))];
         let mut scales = MaybeUninit::<DecodedScales>::uninit();
         let scales = scales.as_mut_ptr();
-        let nested = layout.format().scale_kind() == ScaleKind::Nested;
+        let nested = kind == ScaleKind::Nested;
         match nested {
             true => nf4_scales(layout, words, tile, blocks.clone(), scales),
             false => weights.decode_scales::<Avx2>(blocks.clone(), scales),
@@ -68,7 +69,7 @@ unsafe fn blocks_of<const BITS: u8>(
                 let codes = weights.eight_columns::<Avx2>(block, eight);
                 for half in 0..2 {
                     let scale = _mm256_loadu_ps((*scales).scale[group].as_ptr().add(8 * half));
-                    let min = match weights.has_minimum {
+                    let min = match weights.has_minimum() {
                         true => _mm256_loadu_ps((*scales).min[group].as_ptr().add(8 * half)),
                         false => _mm256_mul_ps(scale, offset),
                     };

@@ -13,6 +13,7 @@ use crate::backend::cpu::operands::packed_offsets::PackedOffsets;
 use crate::backend::cpu::operands::{Kernel, assert_sizes};
 use crate::backend::cpu::threads::prefetch::{Cache, prefetch};
 use crate::quant::TILE;
+use crate::quant::formats::ScaleKind;
 
 /// Rows of activations for which a block of weights is decoded once: their sums and their codes of the block fit the
 /// level-1 cache.
@@ -110,23 +111,27 @@ unsafe fn run<L: Lanes>(
     x: &Activations,
     y: &SharedSlice<f32>,
 ) {
-    let format = offsets.layout().format();
+    use ScaleKind::{Half, SignedBytes, SixBitPairs};
+    let (kind, bits) = (offsets.layout().format().scale_kind(), offsets.layout().format().code_bits());
     for tile in tiles {
         // SAFETY: the caller's.
         unsafe {
-            match (format.has_super_blocks(), format.code_bits()) {
-                (true, 4) => {
-                    PackedTile::<4>::new(offsets, words, tile).multiply_super::<L>(x.tokens, &x.q8, y)
+            match (kind, bits) {
+                (SixBitPairs, 4) => {
+                    let weights = PackedTile::<4>::new(offsets, words, tile, SixBitPairs);
+                    weights.multiply_super::<L>(x.tokens, &x.q8, y);
                 }
-                (true, 5) => {
-                    PackedTile::<5>::new(offsets, words, tile).multiply_super::<L>(x.tokens, &x.q8, y)
+                (SixBitPairs, _) => {
+                    let weights = PackedTile::<5>::new(offsets, words, tile, SixBitPairs);
+                    weights.multiply_super::<L>(x.tokens, &x.q8, y);
                 }
-                (true, _) => {
-                    PackedTile::<6>::new(offsets, words, tile).multiply_super::<L>(x.tokens, &x.q8, y)
+                (SignedBytes, _) => {
+                    let weights = PackedTile::<6>::new(offsets, words, tile, SignedBytes);
+                    weights.multiply_super::<L>(x.tokens, &x.q8, y);
                 }
-                (false, 5) => PackedTile::<5>::new(offsets, words, tile).multiply::<L>(x, y),
-                (false, 8) => PackedTile::<8>::new(offsets, words, tile).multiply::<L>(x, y),
-                (false, _) => PackedTile::<4>::new(offsets, words, tile).multiply::<L>(x, y),
+                (Half, 8) => PackedTile::<8>::new(offsets, words, tile, Half).multiply::<L>(x, y),
+                (_, 5) => PackedTile::<5>::new(offsets, words, tile, kind).multiply::<L>(x, y),
+                _ => PackedTile::<4>::new(offsets, words, tile, kind).multiply::<L>(x, y),
             }
         }
     }
@@ -239,7 +244,7 @@ impl<const BITS: u8> PackedTile<'_, BITS> {
             let scale = L::load_floats((&raw const (*scales).scale[index]).cast());
             for n in 0..N {
                 sums[n] = L::fma(scale, L::floats(dots[n]), sums[n]);
-                if self.has_minimum {
+                if self.has_minimum() {
                     let min = L::load_floats((&raw const (*scales).min[index]).cast());
                     sums[n] = L::fma(min, L::splat_float(*x.totals.get_unchecked(at + n)), sums[n]);
                 }

@@ -33,9 +33,10 @@ pub(crate) struct PackedTile<'a, const BITS: u8> {
     pub high: &'a [u32],
     pub sub_scales: &'a [u32],
     pub scales: &'a [u32],
+    /// How codes become values.
+    pub kind: ScaleKind,
     /// What is subtracted from a code, where the format's values are symmetric.
     pub offset: i32,
-    pub has_minimum: bool,
 }
 
 // The methods lack `#[target_feature]` because they are inlined into functions that have it.
@@ -43,9 +44,12 @@ impl<'a, const BITS: u8> PackedTile<'a, BITS> {
     /// Groups of columns in a block; each has its own scale.
     pub const GROUPS: usize = if BITS == 6 { 2 } else { 1 };
 
+    /// `kind` is the format's: callers that have a loop for one kind alone name it, so that the compiler need not
+    /// provide for the others there.
     #[inline(always)]
-    pub fn new(offsets: &PackedOffsets, words: &'a [u32], tile: usize) -> Self {
+    pub fn new(offsets: &PackedOffsets, words: &'a [u32], tile: usize, kind: ScaleKind) -> Self {
         let layout = offsets.layout();
+        debug_assert_eq!(layout.format().scale_kind(), kind);
         Self {
             layout,
             tile,
@@ -53,9 +57,14 @@ impl<'a, const BITS: u8> PackedTile<'a, BITS> {
             high: offsets.high().tiles(words, tile..tile + 1),
             sub_scales: offsets.sub_scales().tiles(words, tile..tile + 1),
             scales: offsets.scales().tiles(words, tile..tile + 1),
+            kind,
             offset: layout.format().offset(),
-            has_minimum: layout.format().has_minimum(),
         }
+    }
+
+    #[inline(always)]
+    pub fn has_minimum(&self) -> bool {
+        self.kind.has_minimum()
     }
 
     #[inline(always)]
@@ -189,7 +198,7 @@ impl<'a, const BITS: u8> PackedTile<'a, BITS> {
         unsafe {
             let scale = |index: usize, value| L::store_floats((&raw mut (*out).scale[index]).cast(), value);
             let min = |index: usize, value| L::store_floats((&raw mut (*out).min[index]).cast(), value);
-            match self.layout.format().scale_kind() {
+            match self.kind {
                 ScaleKind::HalfPair => {
                     for (index, block) in blocks.enumerate() {
                         let (d, m) = L::pairs_of_halves(at(self.scales, block * TILE));

@@ -59,8 +59,9 @@ impl WeightTile {
         group: usize,
         block: usize,
     ) {
-        let nf4 = offsets.layout().format().scale_kind() == ScaleKind::Nested;
-        let weights = [0, 1].map(|tile| PackedTile::<BITS>::new(offsets, words, 2 * group + tile));
+        let kind = offsets.layout().format().scale_kind();
+        let nf4 = kind == ScaleKind::Nested;
+        let weights = [0, 1].map(|tile| PackedTile::<BITS>::new(offsets, words, 2 * group + tile, kind));
         // SAFETY: two tiles of the matrix; 16 of 16 codes at a time.
         unsafe {
             let lines = [lines(&weights[0], words, block), lines(&weights[1], words, block)];
@@ -134,7 +135,7 @@ unsafe fn lines<const BITS: u8>(weights: &PackedTile<BITS>, words: &[u32], block
     let scales = scales.as_mut_ptr();
     // SAFETY: a block of the tile; what is loaded has been decoded, 8 of 16 values at a time.
     unsafe {
-        match weights.layout.format().scale_kind() {
+        match weights.kind {
             ScaleKind::Nested => nf4_scales(weights.layout, words, weights.tile, block..block + 1, scales),
             _ => weights.decode_scales::<Avx2>(block..block + 1, scales),
         }
@@ -142,7 +143,7 @@ unsafe fn lines<const BITS: u8>(weights: &PackedTile<BITS>, words: &[u32], block
             let group = half * PackedTile::<BITS>::GROUPS / 2;
             for (eight, line) in lines.iter_mut().enumerate() {
                 line.d = _mm256_loadu_ps((*scales).scale[group].as_ptr().add(8 * eight));
-                line.m = match weights.has_minimum {
+                line.m = match weights.has_minimum() {
                     true => _mm256_loadu_ps((*scales).min[group].as_ptr().add(8 * eight)),
                     false => _mm256_mul_ps(line.d, _mm256_set1_ps(-weights.offset as f32)),
                 };
