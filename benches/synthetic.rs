@@ -1,15 +1,27 @@
-//! A model of SmolLM2-135M's shape in Q4_0: a prompt of 128 tokens, and a single token after it.
+//! A model of SmolLM2-135M's shape in Q4_0, made up: nothing is downloaded.
 
 use burn::tensor::{Device, Distribution, Tensor};
-use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use engine::QuantizedMatrix;
 use engine::quant::Format;
 use engine::{
-    AttentionBias, Batch, CacheType, EngineError, KvCache, Llama, LlamaConfig, Outputs, RopeScaling,
-    SequenceId, Weight, WeightSource,
+    AttentionBias, EngineError, Llama, LlamaConfig, QuantizedMatrix, RopeScaling, Weight, WeightSource,
 };
 
-const PROMPT: usize = 128;
+/// The model with so many of its 30 layers.
+pub fn smollm2(layers: usize, device: &Device) -> Llama {
+    let config = LlamaConfig { num_hidden_layers: layers, ..config() };
+    Llama::load(config, &mut Random { device: device.clone(), format: Some(Format::Q4_0) }, device)
+        .expect("a whole model")
+}
+
+/// `count` tokens from all over its vocabulary.
+pub fn tokens(count: usize) -> Vec<u32> {
+    (0..count as u32).map(|i| i * 7919 % config().vocab_size as u32).collect()
+}
+
+/// The numbers of a tensor, which waits until its device has computed them.
+pub fn values(tensor: Tensor<2>) -> Vec<f32> {
+    tensor.into_data().try_into_vec().expect("f32 values")
+}
 
 fn config() -> LlamaConfig {
     LlamaConfig {
@@ -32,7 +44,19 @@ fn config() -> LlamaConfig {
 }
 
 /// Weights as a model starts its training with.
-struct Random(Device);
+#[derive(Debug)]
+pub struct Random {
+    device: Device,
+    format: Option<Format>,
+}
+
+impl Random {
+    /// In 32 bits.
+    #[allow(dead_code)] // not every benchmark
+    pub fn dense(device: &Device) -> Self {
+        Self { device: device.clone(), format: None }
+    }
+}
 
 impl WeightSource for Random {
     type Error = EngineError;
@@ -42,57 +66,16 @@ impl WeightSource for Random {
     }
 
     fn matrix(&mut self, _name: &str, shape: [usize; 2]) -> Result<Weight, EngineError> {
-        let values = values(Tensor::random(shape, Distribution::Normal(0.0, 0.02), &self.0));
-        Ok(Weight::Quantized(QuantizedMatrix::quantize(Format::Q4_0, shape, &values, &self.0)?))
+        let random = Tensor::random(shape, Distribution::Normal(0.0, 0.02), &self.device);
+        Ok(match self.format {
+            None => Weight::Dense(random),
+            Some(format) => {
+                Weight::Quantized(QuantizedMatrix::quantize(format, shape, &values(random), &self.device)?)
+            }
+        })
     }
 
     fn vector(&mut self, _name: &str, len: usize) -> Result<Tensor<1>, EngineError> {
-        Ok(Tensor::ones([len], &self.0))
+        Ok(Tensor::ones([len], &self.device))
     }
 }
-
-fn values(tensor: Tensor<2>) -> Vec<f32> {
-    tensor.into_data().try_into_vec().expect("f32 values")
-}
-
-/// The logits after `tokens`, on the host.
-fn step(llama: &Llama, cache: &mut KvCache, sequence: SequenceId, tokens: &[u32]) -> Vec<f32> {
-    let mut batch = Batch::new();
-    batch.push(sequence, tokens, Outputs::Last);
-    values(llama.forward(&batch, cache).expect("room in the cache"))
-}
-
-fn benches(criterion: &mut Criterion) {
-    let device = engine::device::parse(engine::device::AVAILABLE[0]).expect("a backend");
-    let llama = Llama::load(config(), &mut Random(device.clone()), &device).expect("a whole model");
-    let mut cache = KvCache::new(llama.config(), PROMPT + 1, CacheType::F32, &device);
-    // Tokens from all over the vocabulary.
-    let tokens: Vec<u32> = (0..PROMPT as u32).map(|i| i * 7919 % llama.config().vocab_size as u32).collect();
-
-    let mut group = criterion.benchmark_group("SmolLM2-135M Q4_0");
-    group.sample_size(10);
-    group.throughput(Throughput::Elements(PROMPT as u64));
-    group.bench_function("prefill 128", |bencher| {
-        bencher.iter(|| {
-            let sequence = cache.open(None);
-            let logits = step(&llama, &mut cache, sequence, &tokens);
-            cache.close(sequence);
-            logits
-        });
-    });
-
-    let sequence = cache.open(None);
-    step(&llama, &mut cache, sequence, &tokens);
-    group.throughput(Throughput::Elements(1));
-    group.bench_function("decode after 128", |bencher| {
-        bencher.iter(|| {
-            let logits = step(&llama, &mut cache, sequence, &tokens[..1]);
-            cache.truncate(sequence, PROMPT).expect("blocks of its own");
-            logits
-        });
-    });
-    group.finish();
-}
-
-criterion_group!(decode, benches);
-criterion_main!(decode);

@@ -17,13 +17,23 @@ pub(crate) fn device() -> Device {
     DEVICE.with_borrow(|device| device.clone().expect("a law declared by on_every_backend!"))
 }
 
+/// How many random cases a law tries that tries `count` on a CPU: on a GPU every new shape costs the compilation of its
+/// kernels.
+pub(crate) fn cases(count: u32) -> u32 {
+    match crate::backend::largest_tensor(&device()) {
+        Some(_) => (count / 8).max(1),
+        None => count,
+    }
+}
+
 /// Runs a law on one backend.
 pub(crate) fn on(device: Device, law: fn()) {
     DEVICE.replace(Some(device));
     law();
 }
 
-/// Declares functions of the module as tests: `flex::NAME`, `ndarray::NAME`, as far as the build has the backend;
+/// Declares functions of the module as tests: `flex::NAME`, `ndarray::NAME`, `wgpu::NAME`, `cuda::NAME`, as far as the
+/// build has the backend;
 /// after `only flex:` those that are about the CPU's kernels.
 macro_rules! on_every_backend {
     ($($law:ident),* $(,)? $(; only flex: $($own:ident),+ $(,)?)?) => {
@@ -38,6 +48,16 @@ macro_rules! on_every_backend {
         #[cfg(feature = "ndarray")]
         mod ndarray {
             $crate::every_backend::on_backend!($crate::device::parse("ndarray").unwrap(); $($law,)*);
+        }
+
+        #[cfg(feature = "wgpu")]
+        mod wgpu {
+            $crate::every_backend::on_backend!($crate::device::parse("wgpu").unwrap(); $($law,)*);
+        }
+
+        #[cfg(feature = "cuda")]
+        mod cuda {
+            $crate::every_backend::on_backend!($crate::device::parse("cuda").unwrap(); $($law,)*);
         }
     };
 }

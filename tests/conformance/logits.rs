@@ -1,11 +1,12 @@
 //! Logits, likelihoods and greedy continuations of SmolLM2 against transformers.
 
 use burn::tensor::Tensor;
+use engine::device::AVAILABLE;
 use engine::{Arithmetic, Batch, CacheType, Example, KvCache, Llama, Outputs};
 use safetensors::SafeTensors;
 use serde_json::Value;
 
-use super::{reference, smollm2};
+use super::{reference, smollm2, smollm2_on};
 
 /// Largest difference of a logit in f32: sums in another order through 30 layers.
 const EXACT_LOGIT: f32 = 2e-2;
@@ -57,30 +58,36 @@ fn prompts() -> Option<(Vec<Value>, Vec<Vec<f32>>)> {
 
 #[test]
 fn f32_logits_are_the_references() {
-    let (Some((prompts, expected)), Some(llama)) = (prompts(), smollm2(true)) else { return };
-    for (prompt, expected) in prompts.iter().zip(expected) {
-        let (found, nll) = evaluate(&llama, &ids(&prompt["ids"]));
-        let worst = found.iter().zip(&expected).fold(0f32, |max, (a, b)| max.max((a - b).abs()));
-        println!(
-            "{:60} logits differ by {worst:.2e}, nll {nll:.5}",
-            prompt["prompt"].to_string().chars().take(60).collect::<String>()
-        );
-        assert!(worst <= EXACT_LOGIT, "{}: {worst}", prompt["prompt"]);
-        if let Some(reference) = prompt["mean_nll"].as_f64() {
-            assert!((nll - reference).abs() <= EXACT_NLL, "{nll} {reference}");
+    for device in AVAILABLE {
+        let (Some((prompts, expected)), Some(llama)) = (prompts(), smollm2_on(device, true)) else { return };
+        for (prompt, expected) in prompts.iter().zip(expected) {
+            is_the_references(device, &llama, prompt, &expected);
         }
-        let mut order: Vec<usize> = (0..found.len()).collect();
-        order.sort_by(|a, b| found[*b].total_cmp(&found[*a]));
-        let top = prompt["top10"].as_array().unwrap();
-        for (rank, entry) in top.iter().enumerate() {
-            let logit = entry["logit"].as_f64().unwrap();
-            let near = |i: usize| {
-                top.get(i).is_some_and(|other| (other["logit"].as_f64().unwrap() - logit).abs() < EXACT_GAP)
-            };
-            let close = near(rank + 1) || rank.checked_sub(1).is_some_and(near) || rank == 9;
-            let id = entry["id"].as_u64().unwrap() as usize;
-            assert!(order[rank] == id || close, "{}: place {rank}", prompt["prompt"]);
-        }
+    }
+}
+
+fn is_the_references(device: &str, llama: &Llama, prompt: &Value, expected: &[f32]) {
+    let (found, nll) = evaluate(llama, &ids(&prompt["ids"]));
+    let worst = found.iter().zip(expected).fold(0f32, |max, (a, b)| max.max((a - b).abs()));
+    println!(
+        "{device}: {:60} logits differ by {worst:.2e}, nll {nll:.5}",
+        prompt["prompt"].to_string().chars().take(60).collect::<String>()
+    );
+    assert!(worst <= EXACT_LOGIT, "{}: {worst}", prompt["prompt"]);
+    if let Some(reference) = prompt["mean_nll"].as_f64() {
+        assert!((nll - reference).abs() <= EXACT_NLL, "{nll} {reference}");
+    }
+    let mut order: Vec<usize> = (0..found.len()).collect();
+    order.sort_by(|a, b| found[*b].total_cmp(&found[*a]));
+    let top = prompt["top10"].as_array().unwrap();
+    for (rank, entry) in top.iter().enumerate() {
+        let logit = entry["logit"].as_f64().unwrap();
+        let near = |i: usize| {
+            top.get(i).is_some_and(|other| (other["logit"].as_f64().unwrap() - logit).abs() < EXACT_GAP)
+        };
+        let close = near(rank + 1) || rank.checked_sub(1).is_some_and(near) || rank == 9;
+        let id = entry["id"].as_u64().unwrap() as usize;
+        assert!(order[rank] == id || close, "{}: place {rank}", prompt["prompt"]);
     }
 }
 
@@ -111,10 +118,18 @@ fn integer_arithmetic_stays_close() {
 
 #[test]
 fn greedy_continuations_are_the_references() {
-    let (Some(folder), Some(llama)) = (reference("smollm2-logits"), smollm2(true)) else { return };
+    for device in AVAILABLE {
+        continues_as_the_references(device);
+    }
+}
+
+fn continues_as_the_references(device: &str) {
+    let (Some(folder), Some(llama)) = (reference("smollm2-logits"), smollm2_on(device, true)) else { return };
     let chats: Value = serde_json::from_slice(&std::fs::read(folder.join("greedy.json")).unwrap()).unwrap();
-    let kept = [CacheType::F32, CacheType::F16]; // the server's default is the second
-    for (chat, kept) in chats.as_array().unwrap().iter().flat_map(|chat| kept.map(|kept| (chat, kept))) {
+    let kept = [CacheType::F32, CacheType::F16]; // the server's default is the second, where there is one
+    let kept = kept.into_iter().filter(|kept| kept.is_supported(llama.device()));
+    let chats = chats.as_array().unwrap();
+    for (chat, kept) in chats.iter().flat_map(|chat| kept.clone().map(move |kept| (chat, kept))) {
         let gaps = chat["top1_top2_gap"].as_array().unwrap();
         let compared = gaps.iter().take_while(|gap| gap.as_f64().unwrap() >= GREEDY_GAP).count();
         let expected = ids(&chat["new_ids"]);
@@ -128,6 +143,6 @@ fn greedy_continuations_are_the_references() {
             assert_eq!(token, *expected, "{}, {kept:?}, step {step}", chat["user"]);
             next = vec![token];
         }
-        println!("{compared} of {} steps agree, {kept:?}: {}", expected.len(), chat["user"]);
+        println!("{device}: {compared} of {} steps agree, {kept:?}: {}", expected.len(), chat["user"]);
     }
 }

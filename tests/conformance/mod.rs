@@ -3,6 +3,7 @@
 
 mod architectures;
 mod chat_templates;
+mod devices;
 mod logits;
 mod lora_curve;
 mod metrics;
@@ -80,10 +81,15 @@ fn same<T: PartialEq + std::fmt::Debug>(actual: &T, expected: &T) -> Result<(), 
     if actual == expected { Ok(()) } else { Err(format!("{actual:?} instead of {expected:?}")) }
 }
 
-/// SmolLM2-135M-Instruct in Q4_1 (`SMOLLM2_GGUF`), as it is or dequantized to f32.
+/// SmolLM2-135M-Instruct in Q4_1 (`SMOLLM2_GGUF`), as it is or dequantized to f32, on the default device.
 fn smollm2(dequantized: bool) -> Option<Llama> {
+    smollm2_on(engine::device::AVAILABLE[0], dequantized)
+}
+
+/// The same on a device.
+fn smollm2_on(device: &str, dequantized: bool) -> Option<Llama> {
     let checkpoint = Checkpoint::open(&variable("SMOLLM2_GGUF")?).unwrap();
-    let device = engine::device::parse(engine::device::AVAILABLE[0]).unwrap();
+    let device = engine::device::parse(device).unwrap();
     let form = if dequantized { WeightForm::F32 } else { WeightForm::Stored };
     let mut weights = checkpoint.weights(&device).with_form(form);
     Some(Llama::load(checkpoint.config().clone(), &mut weights, &device).unwrap())

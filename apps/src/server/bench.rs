@@ -38,7 +38,7 @@ pub fn run(arguments: &BenchArgs) -> anyhow::Result<()> {
     let width = names.chain([HEADER[0].len()]).max().unwrap_or_default();
     let mut rows = Vec::new();
     for reference in &arguments.model {
-        eprintln!("loading model {reference}");
+        eprintln!("loading model {reference} on {}", arguments.device);
         let path = hub::resolve(reference)?;
         threads::set(0); // undo the last setting of the model before
         let start = Instant::now();
@@ -54,7 +54,7 @@ pub fn run(arguments: &BenchArgs) -> anyhow::Result<()> {
             for &test in &tests {
                 let samples = pool.install(|| measure(&mut model, test, arguments.repetitions))?;
                 let speed = Speed::of(samples);
-                let row = BenchRow::new(reference, test, count, speed, load_s);
+                let row = BenchRow::new([reference, &arguments.device], test, count, speed, load_s);
                 if !arguments.json {
                     if rows.is_empty() {
                         print(&line(width, HEADER))?;
@@ -191,6 +191,7 @@ impl Speed {
 struct BenchRow {
     /// The reference that the command line gave.
     model: String,
+    device: String,
     test: String,
     threads: usize,
     tok_s_median: f64,
@@ -203,9 +204,10 @@ struct BenchRow {
 }
 
 impl BenchRow {
-    fn new(model: &str, test: Test, threads: usize, speed: Speed, load_s: f64) -> Self {
+    fn new([model, device]: [&str; 2], test: Test, threads: usize, speed: Speed, load_s: f64) -> Self {
         Self {
             model: model.into(),
+            device: device.into(),
             test: test.to_string(),
             threads,
             tok_s_median: speed.median,
@@ -367,12 +369,12 @@ mod tests {
     #[test]
     fn a_row_is_json_or_a_line_under_the_header() {
         let speed = Speed { median: 20.5, min: 19.0, max: 1234.5 };
-        let mut row = BenchRow::new("m.gguf", Test::Prompt(512), 2, speed, 0.25);
+        let mut row = BenchRow::new(["m.gguf", "cpu"], Test::Prompt(512), 2, speed, 0.25);
         row.peak_rss_mib = None;
         assert_eq!(
             serde_json::to_value(&row).unwrap(),
             json!({
-                "model": "m.gguf", "test": "pp512", "threads": 2, "tok_s_median": 20.5, "tok_s_min": 19.0,
+                "model": "m.gguf", "device": "cpu", "test": "pp512", "threads": 2, "tok_s_median": 20.5, "tok_s_min": 19.0,
                 "tok_s_max": 1234.5, "peak_rss_mib": null, "load_s": 0.25,
             })
         );

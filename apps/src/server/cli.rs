@@ -8,6 +8,8 @@ use engine::device::Device;
 use llama::hub::catalog::DEFAULT_MODEL;
 use llama::{Limits, SPECULATED_ROWS};
 
+use crate::devices::device;
+
 /// A customer-support assistant: answers over HTTP, grounded in a knowledge base.
 #[derive(Debug, Parser)]
 #[command(name = "server", version, args_conflicts_with_subcommands = true)]
@@ -41,8 +43,9 @@ pub struct ModelArgs {
     /// LoRA adapter in PEFT's files, or `none`
     #[arg(long, value_name = "DIR|none")]
     pub adapter: Option<String>,
-    /// Where to compute
-    #[arg(long, default_value = "cpu")]
+    /// Where to compute: cpu, ndarray, wgpu[:N], metal[:N] or cuda[:N], as far as this build has them;
+    /// `list` shows what this machine has
+    #[arg(long, default_value = engine::device::AVAILABLE[0], value_parser = device)]
     pub device: String,
     /// Tokens that the key/value cache holds, over all requests [default: the model's context length,
     /// at most 8192]
@@ -123,8 +126,9 @@ pub struct BenchArgs {
     /// LoRA adapter in PEFT's files, for every model [default: none]
     #[arg(long, value_name = "DIR")]
     pub adapter: Option<PathBuf>,
-    /// Where to compute
-    #[arg(long, default_value = "cpu")]
+    /// Where to compute: cpu, ndarray, wgpu[:N], metal[:N] or cuda[:N], as far as this build has them;
+    /// `list` shows what this machine has
+    #[arg(long, default_value = engine::device::AVAILABLE[0], value_parser = device)]
     pub device: String,
     /// Numbers that the key/value cache keeps [default: f16, or f32 where the device has no 16-bit floats]
     #[arg(long, value_name = "TYPE", value_enum)]
@@ -141,7 +145,7 @@ pub struct BenchArgs {
     /// Times that each test is repeated, after a warm-up
     #[arg(short, long, value_name = "N", default_value_t = 5, value_parser = positive)]
     pub repetitions: usize,
-    /// Print an array of JSON: model, test, threads, tok_s_median, tok_s_min, tok_s_max, peak_rss_mib (of
+    /// Print an array of JSON: model, device, test, threads, tok_s_median, tok_s_min, tok_s_max, peak_rss_mib (of
     /// the whole process so far), load_s
     #[arg(long)]
     pub json: bool,

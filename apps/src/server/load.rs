@@ -5,6 +5,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use engine::KvCache;
 use engine::device::Device;
 use llama::hub::{self, catalog};
 use llama::{Adapter, CachedLlama, ChatTemplate, Model, Tokenizer};
@@ -54,8 +55,12 @@ pub fn model(arguments: &ModelArgs) -> anyhow::Result<Loaded> {
         }
     }
     let context = llama.config().max_position_embeddings;
-    let positions = arguments.context.unwrap_or_else(|| context.min(MAX_POSITIONS));
     let kept = CacheType::on(arguments.cache_type, llama.device())?;
+    let most = KvCache::most_positions(llama.config(), kept, llama.device()).unwrap_or(usize::MAX);
+    if let Some(asked) = arguments.context.filter(|asked| *asked > most) {
+        anyhow::bail!("--context {asked}: this device's tensors hold {most} positions of this model at most");
+    }
+    let positions = arguments.context.unwrap_or_else(|| context.min(MAX_POSITIONS).min(most));
     let model = CachedLlama::new(llama, positions, kept);
     Ok(Loaded { name, model, prompts: PromptWriter { tokenizer, template, grounding } })
 }

@@ -3,6 +3,8 @@
 mod assets;
 mod bench;
 mod cli;
+#[path = "../devices.rs"]
+mod devices;
 mod error;
 mod generate;
 mod load;

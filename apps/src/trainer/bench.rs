@@ -17,6 +17,7 @@ use crate::{peak_memory, train};
 #[derive(Debug, Serialize)]
 struct BenchReport {
     model: String,
+    device: String,
     base: String,
     seq: usize,
     batch_size: usize,
@@ -64,6 +65,7 @@ pub fn run(args: &BenchArgs) -> Result<()> {
     let tokens = (args.seq * args.batch_size) as f64;
     let report = BenchReport {
         model: args.model.clone(),
+        device: args.device.clone(),
         base: format!("{base:?}").to_lowercase(),
         seq: args.seq,
         batch_size: args.batch_size,

@@ -11,6 +11,7 @@ use llama::dataset::{Column, PromptFormat};
 use llama::model::checkpoint::WeightForm;
 use serde::Serialize;
 
+use crate::devices::device;
 pub use run::{LrScheduler, RunArgs};
 
 /// Fine-tunes Llama-family models with QLoRA.
@@ -144,8 +145,9 @@ pub struct TrainArgs {
     /// Decides the adapter's start, the order, dropout and which rows are held back.
     #[arg(long, default_value_t = 42)]
     pub seed: u64,
-    /// Where to compute.
-    #[arg(long, default_value = engine::device::AVAILABLE[0])]
+    /// Where to compute: cpu, ndarray, wgpu[:N], metal[:N] or cuda[:N], as far as this build has them;
+    /// `list` shows what this machine has.
+    #[arg(long, default_value = engine::device::AVAILABLE[0], value_parser = device)]
     pub device: String,
 
     /// How it begins, is kept and ends.
@@ -235,8 +237,9 @@ pub struct EvalArgs {
     /// Write the figures and every answer to a web page.
     #[arg(long, value_name = "FILE")]
     pub html: Option<PathBuf>,
-    /// Where to compute.
-    #[arg(long, default_value = engine::device::AVAILABLE[0])]
+    /// Where to compute: cpu, ndarray, wgpu[:N], metal[:N] or cuda[:N], as far as this build has them;
+    /// `list` shows what this machine has.
+    #[arg(long, default_value = engine::device::AVAILABLE[0], value_parser = device)]
     pub device: String,
 }
 
@@ -261,8 +264,9 @@ pub struct PerplexityArgs {
     /// Print the result as JSON.
     #[arg(long)]
     pub json: bool,
-    /// Where to compute.
-    #[arg(long, default_value = engine::device::AVAILABLE[0])]
+    /// Where to compute: cpu, ndarray, wgpu[:N], metal[:N] or cuda[:N], as far as this build has them;
+    /// `list` shows what this machine has.
+    #[arg(long, default_value = engine::device::AVAILABLE[0], value_parser = device)]
     pub device: String,
 }
 
@@ -290,8 +294,9 @@ pub struct BenchArgs {
     /// Print the result as JSON.
     #[arg(long)]
     pub json: bool,
-    /// Where to compute.
-    #[arg(long, default_value = engine::device::AVAILABLE[0])]
+    /// Where to compute: cpu, ndarray, wgpu[:N], metal[:N] or cuda[:N], as far as this build has them;
+    /// `list` shows what this machine has.
+    #[arg(long, default_value = engine::device::AVAILABLE[0], value_parser = device)]
     pub device: String,
 }
 

@@ -8,6 +8,8 @@ mod cli;
 mod curve;
 mod data;
 mod data_summary;
+#[path = "../devices.rs"]
+mod devices;
 mod dry_run;
 mod encoder;
 mod eval;

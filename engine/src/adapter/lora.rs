@@ -13,8 +13,6 @@
 //!
 //! Source: Hu et al. 2021, arXiv:2106.09685; orientation and names as PEFT's.
 
-use std::sync::Arc;
-
 use burn::tensor::{Device, Tensor, TensorData};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -22,7 +20,7 @@ use rand_chacha::ChaCha8Rng;
 use crate::adapter::dora::Dora;
 use crate::error::EngineError;
 use crate::ops::dropout::{Mask, dropout};
-use crate::ops::lora::LoraPart;
+use crate::ops::lora::{LoraPart, PartRows};
 use crate::rng::mix;
 
 /// The configuration of a LoRA adapter, under PEFT's names (`adapter_config.json`).
@@ -199,7 +197,7 @@ impl Lora {
     }
 
     /// The argument for [`lora`](crate::ops::lora::lora) in some rows or in all.
-    pub fn part(&self, rows: Option<Arc<[usize]>>, dropout: Option<Dropout>) -> LoraPart<Tensor<2>> {
+    pub fn part(&self, rows: Option<PartRows<Tensor<2>>>, dropout: Option<Dropout>) -> LoraPart<Tensor<2>> {
         LoraPart {
             rows,
             a: self.a.clone(),

@@ -1,15 +1,14 @@
 //! The paged key/value cache: blocks of a fixed number of positions, a block table per sequence.
 
-use std::sync::Arc;
-
 use burn::tensor::{DType, Device, Tensor};
 
 use super::batch::Batch;
 use super::ledger::{Ledger, SequenceId};
 use crate::adapter::AdapterId;
+use crate::backend;
 use crate::config::LlamaConfig;
 use crate::error::EngineError;
-use crate::ops::paged::{BLOCK, LayerCache, Pages};
+use crate::ops::paged::{BLOCK, LayerCache, Pages, StepPages};
 
 /// The numbers that keys and values are kept in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,6 +67,14 @@ impl MemoryShape {
 }
 
 impl KvCache {
+    /// The most positions that a cache on the device can hold, as the keys of a layer are one tensor; `None` if there is
+    /// no such limit.
+    pub fn most_positions(config: &LlamaConfig, kept: CacheType, device: &Device) -> Option<usize> {
+        let block = BLOCK * config.num_key_value_heads * config.head_dim * kept.dtype().size();
+        let blocks = backend::largest_tensor(device)? / block as u64;
+        Some(usize::try_from(blocks).unwrap_or(usize::MAX).saturating_mul(BLOCK))
+    }
+
     /// A cache that holds `positions` positions in all, rounded up to whole blocks.
     ///
     /// # Panics
@@ -162,7 +169,8 @@ impl KvCache {
         let positions = sequences.iter().flat_map(|part| part.past..part.past + part.len).collect();
         let adapters = batch.sequences.iter().map(|part| (part.len, self.ledger.adapter(part.sequence)));
         let adapters = adapters.collect();
-        Ok(Plan { positions, adapters, pages: Arc::new(Pages::new(sequences, self.window)) })
+        let pages = StepPages::new(Pages::new(sequences, self.window), &self.shape.device);
+        Ok(Plan { positions, adapters, pages })
     }
 
     /// Notes that the keys and values of a planned batch are written.
@@ -195,5 +203,5 @@ pub(crate) struct Plan {
     pub positions: Vec<usize>,
     /// Tokens in a row, and the adapter they are computed under.
     pub adapters: Vec<(usize, Option<AdapterId>)>,
-    pub pages: Arc<Pages>,
+    pub pages: StepPages,
 }

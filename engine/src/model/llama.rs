@@ -101,7 +101,7 @@ impl Llama {
         let plan = cache.plan(batch)?;
         let rotation = self.rope.at(&plan.positions, &self.device);
         let x = self.embed(&batch.tokens); // [tokens, hidden]
-        let adapters = RowAdapters::new(plan.adapters.iter().copied());
+        let adapters = RowAdapters::new(plan.adapters.iter().copied(), &self.device);
         let mut attend = PagedAttention { cache, plan: &plan };
         let mut context = ForwardContext { rotation: &rotation, attend: &mut attend, adapters };
         let x = self.norm.forward(self.decode(x, &mut context, &batch.outputs)); // [outputs, hidden]

@@ -47,7 +47,7 @@ pub fn streamed_logits<S: WeightSource>(
     let rotation = Rope::new(config).at(&plan.positions, device);
     for index in 0..config.num_hidden_layers {
         let layer = DecoderLayer::load(config, index, source)?;
-        let adapters = RowAdapters::new(plan.adapters.iter().copied());
+        let adapters = RowAdapters::new(plan.adapters.iter().copied(), device);
         let mut attend = PagedAttention { cache: &mut cache, plan: &plan };
         let mut context = ForwardContext { rotation: &rotation, attend: &mut attend, adapters };
         x = match index + 1 == config.num_hidden_layers {

@@ -3,9 +3,9 @@
 
 use std::ops::Range;
 
-use burn::backend::tensor::FloatTensor;
-use burn::backend::{Backend, Scalar, TensorMetadata};
-use burn::tensor::{Shape, Slice, TensorData};
+use burn::backend::tensor::{BoolTensor, Device, FloatTensor};
+use burn::backend::{Backend, Scalar, TensorMetadata, get_device_settings};
+use burn::tensor::{IntDType, Shape, Slice};
 
 /// Attention of the last `tokens` positions of a sequence over all of its `context` positions.
 ///
@@ -102,18 +102,38 @@ fn weights<B: Backend>(
     window: Option<usize>,
 ) -> FloatTensor<B> {
     let ([kv_heads, rows, _], [_, context, _]) = (q.shape().dims(), k.shape().dims());
-    let (device, scale) = (q.device(), scale::<B>(&q));
-    let mut unseen = vec![false; tokens * context];
-    for (position, row) in (context - tokens..context).zip(unseen.chunks_exact_mut(context)) {
-        let first = window.map_or(0, |window| (position + 1).saturating_sub(window));
-        for (other, unseen) in row.iter_mut().enumerate() {
-            *unseen = !(first..=position).contains(&other);
-        }
-    }
+    let scale = scale::<B>(&q);
+    let unseen = unseen::<B>(tokens, context, window, &q.device());
     let shape = Shape::new([kv_heads, rows / tokens, tokens, context]);
-    let unseen = B::bool_from_data(TensorData::new(unseen, [1, 1, tokens, context]), &device);
     let scores = B::float_mul_scalar(B::float_matmul(q, B::float_swap_dims(k, 1, 2)), scale);
     let scores = B::float_reshape(scores, shape.clone());
     let scores = B::float_mask_fill(scores, B::bool_expand(unseen, shape), Scalar::from(f32::NEG_INFINITY));
     B::float_reshape(B::softmax(scores, 3), Shape::new([kv_heads, rows, context]))
+}
+
+/// Which of `context` positions each of the last `tokens` does not see, `[1, 1, tokens, context]`; made on the device.
+fn unseen<B: Backend>(
+    tokens: usize,
+    context: usize,
+    window: Option<usize>,
+    device: &Device<B>,
+) -> BoolTensor<B> {
+    let range = |from: usize| B::int_arange(from as i64..context as i64, device, IntDType::I32);
+    let own = B::int_expand(
+        B::int_reshape(range(context - tokens), Shape::new([tokens, 1])),
+        Shape::new([tokens, context]),
+    );
+    let other =
+        B::int_expand(B::int_reshape(range(0), Shape::new([1, context])), Shape::new([tokens, context]));
+    let before = B::int_sub(other, own); // at most 0 where it is seen
+    let bools = get_device_settings::<B>(device).bool_dtype;
+    let after = B::int_greater_elem(before.clone(), Scalar::Int(0), bools);
+    let unseen = match window {
+        Some(window) => {
+            let far = B::int_lower_equal_elem(before, Scalar::Int(-(window as i64)), bools);
+            B::bool_or(after, far)
+        }
+        None => after,
+    };
+    B::bool_reshape(unseen, Shape::new([1, 1, tokens, context]))
 }

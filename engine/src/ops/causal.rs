@@ -1,7 +1,5 @@
 //! Causal attention of whole sequences, packed end to end, with its backward pass: what training wants.
 
-use std::sync::Arc;
-
 use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
@@ -10,23 +8,28 @@ use burn::backend::{Autodiff, Backend, Dispatch, backend_extension};
 use burn::tensor::Tensor;
 
 use super::attention::{self, of_tokens};
-use super::paged::Pages;
+use super::paged::{DevicePages, Pages, StepPages};
 use crate::span::span;
 
 /// `q [tokens, heads, head_dim]`, `k`, `v [tokens, kv_heads, head_dim]`; every chunk of `pages` is a
 /// sequence of its own from its first token on.
-#[backend_extension(Flex: cfg(feature = "flex"), NdArray: cfg(feature = "ndarray"), Autodiff)]
+#[backend_extension(
+    Flex: cfg(feature = "flex"),
+    NdArray: cfg(feature = "ndarray"),
+    Cube: cfg(feature = "cube"),
+    Autodiff
+)]
 pub trait CausalOps: Backend {
     /// `softmax(q · kᵀ / sqrt(head_dim)) · v` of every token over those before it and itself.
     fn causal_attention(
         q: FloatTensor<Self>,
         k: FloatTensor<Self>,
         v: FloatTensor<Self>,
-        pages: Arc<Pages>,
+        #[extension_type] pages: DevicePages<Self>,
     ) -> FloatTensor<Self> {
-        let outputs = pages.sequences().iter().map(|chunk| {
+        let outputs = pages.host.sequences().iter().map(|chunk| {
             let [q, k, v] = [&q, &k, &v].map(|x| of_tokens::<Self>(x, chunk.tokens()));
-            attention::attention::<Self>(q, k, v, pages.window())
+            attention::attention::<Self>(q, k, v, pages.host.window())
         });
         Self::float_cat(outputs.collect(), 0)
     }
@@ -38,12 +41,12 @@ pub trait CausalOps: Backend {
         k: FloatTensor<Self>,
         v: FloatTensor<Self>,
         y: FloatTensor<Self>,
-        pages: Arc<Pages>,
+        #[extension_type] pages: DevicePages<Self>,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
         let (mut dq, mut dk, mut dv) = (Vec::new(), Vec::new(), Vec::new());
-        for chunk in pages.sequences() {
+        for chunk in pages.host.sequences() {
             let [dy, q, k, v, y] = [&dy, &q, &k, &v, &y].map(|x| of_tokens::<Self>(x, chunk.tokens()));
-            let gradients = attention::attention_backward::<Self>(dy, q, k, v, y, pages.window());
+            let gradients = attention::attention_backward::<Self>(dy, q, k, v, y, pages.host.window());
             for (all, gradient) in [&mut dq, &mut dk, &mut dv].into_iter().zip(gradients) {
                 all.push(gradient);
             }
@@ -56,7 +59,7 @@ pub trait CausalOps: Backend {
 struct CausalBackward;
 
 impl<B: CausalOps> Backward<B, 3> for CausalBackward {
-    type State = ([FloatTensor<B>; 4], Arc<Pages>);
+    type State = ([FloatTensor<B>; 4], DevicePages<B>);
 
     fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, _checkpointer: &mut Checkpointer) {
         let ([q, k, v, y], pages) = ops.state;
@@ -74,8 +77,10 @@ impl<B: CausalOps, C: CheckpointStrategy> CausalOps for Autodiff<B, C> {
         q: FloatTensor<Self>,
         k: FloatTensor<Self>,
         v: FloatTensor<Self>,
-        pages: Arc<Pages>,
+        pages: DevicePages<Self>,
     ) -> FloatTensor<Self> {
+        let DevicePages { host, tokens, blocks } = pages;
+        let pages = DevicePages { host, tokens, blocks };
         let nodes = [q.node(), k.node(), v.node()];
         let [q, k, v] = [q, k, v].map(|x| x.into_primitive());
         let y = B::causal_attention(q.clone(), k.clone(), v.clone(), pages.clone());
@@ -108,14 +113,15 @@ pub fn causal_attention(
     lens: &[usize],
     window: Option<usize>,
 ) -> Tensor<3> {
-    attention(q, k, v, &Arc::new(Pages::of_whole(lens, window)))
+    let pages = StepPages::new(Pages::of_whole(lens, window), &q.device());
+    attention(q, k, v, &pages)
 }
 
 /// As [`causal_attention`], of the sequences of `pages`.
-pub(crate) fn attention(q: Tensor<3>, k: Tensor<3>, v: Tensor<3>, pages: &Arc<Pages>) -> Tensor<3> {
+pub(crate) fn attention(q: Tensor<3>, k: Tensor<3>, v: Tensor<3>, pages: &StepPages) -> Tensor<3> {
     span!("causal_attention");
     let ([tokens, heads, head_dim], [_, kv_heads, _]) = (q.dims(), k.dims());
-    assert_eq!(tokens, pages.tokens(), "{tokens} queries, the sequences have {} tokens", pages.tokens());
+    assert_eq!(tokens, pages.count(), "{tokens} queries, the sequences have {} tokens", pages.count());
     assert_eq!(
         [k.dims(), v.dims()],
         [[tokens, kv_heads, head_dim]; 2],
@@ -126,6 +132,6 @@ pub(crate) fn attention(q: Tensor<3>, k: Tensor<3>, v: Tensor<3>, pages: &Arc<Pa
         q.into_dispatch(),
         k.into_dispatch(),
         v.into_dispatch(),
-        pages.clone(),
+        pages.to_dispatch(),
     ))
 }

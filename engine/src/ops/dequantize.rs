@@ -112,7 +112,7 @@ fn nf4_scales<B: Backend>(words: &IntTensor<B>, layout: Layout) -> FloatTensor<B
     let count = layout.absmax2().len() - 1;
     let offset = B::float_slice(second.clone(), &[Slice::from(count as isize..count as isize + 1)]);
     // Padding rows read the last scale; they are cut off at the end.
-    let owners: Vec<i64> = (0..padded * blocks).map(|flat| ((flat / 256).min(count - 1)) as i64).collect();
+    let owners: Vec<i32> = (0..padded * blocks).map(|flat| ((flat / 256).min(count - 1)) as i32).collect();
     let device = words.device();
     let owners = B::int_from_data(TensorData::new(owners, [padded * blocks]), &device);
     let second = B::float_reshape(B::float_select(second, 0, owners), Shape::new([padded, blocks]));

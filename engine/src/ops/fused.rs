@@ -13,7 +13,12 @@ use burn::tensor::{IndexingUpdateOp, Shape, Slice, TensorData};
 use super::dropout::Mask;
 
 /// Normalization, gate and rotation on f32 tensors; see the functions beside this module for formulas.
-#[backend_extension(Flex: cfg(feature = "flex"), NdArray: cfg(feature = "ndarray"), Autodiff)]
+#[backend_extension(
+    Flex: cfg(feature = "flex"),
+    NdArray: cfg(feature = "ndarray"),
+    Cube: cfg(feature = "cube"),
+    Autodiff
+)]
 pub trait FusedOps: Backend {
     /// `x / sqrt(mean(x²) + eps) · weight`: `x [tokens, hidden]`, `weight [hidden]`.
     fn rms_norm(x: FloatTensor<Self>, weight: FloatTensor<Self>, eps: f32) -> FloatTensor<Self> {

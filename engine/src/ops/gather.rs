@@ -1,6 +1,6 @@
 //! Rows of a tensor by their numbers.
 
-use burn::tensor::{Device, Int, Tensor, TensorData};
+use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 
 /// The rows of `x` named by `rows`; all of them without a copy.
 pub(crate) fn select_rows(x: Tensor<2>, rows: &[usize]) -> Tensor<2> {
@@ -13,7 +13,7 @@ pub(crate) fn select_rows(x: Tensor<2>, rows: &[usize]) -> Tensor<2> {
 }
 
 pub(crate) fn index_tensor(ids: impl Iterator<Item = u32>, device: &Device) -> Tensor<1, Int> {
-    let ids: Vec<i64> = ids.map(i64::from).collect();
+    let ids: Vec<i32> = ids.map(|id| id as i32).collect();
     let len = ids.len();
-    Tensor::from_data(TensorData::new(ids, [len]), device)
+    Tensor::from_data(TensorData::new(ids, [len]), (device, DType::I32))
 }

@@ -13,9 +13,9 @@ use proptest::prelude::*;
 use super::causal;
 use super::dropout::{Mask, dropout};
 use super::fused::FusedOps;
-use super::paged::{self, BLOCK, LayerCache, PagedSequence, Pages};
+use super::paged::{self, BLOCK, LayerCache, PagedSequence, Pages, StepPages};
 use super::{rms_norm::rms_norm, rotary::rotary, swiglu::swiglu};
-use crate::every_backend::{device, on_every_backend};
+use crate::every_backend::{cases, device, on_every_backend};
 use crate::ops::host_values::host_values;
 
 on_every_backend!(
@@ -101,14 +101,14 @@ fn any_dtype() -> impl Strategy<Value = DType> {
     prop::sample::select(cache_types())
 }
 
-fn pages(chunks: &[(usize, usize, &[u32])], window: Option<usize>) -> Arc<Pages> {
+fn pages(chunks: &[(usize, usize, &[u32])], window: Option<usize>) -> StepPages {
     let mut start = 0;
     let sequences = chunks.iter().map(|&(past, len, blocks)| {
         start += len;
         let blocks = blocks[..(past + len).div_ceil(BLOCK)].to_vec();
         PagedSequence { start: start - len, len, past, blocks }
     });
-    Arc::new(Pages::new(sequences.collect(), window))
+    StepPages::new(Pages::new(sequences.collect(), window), &device())
 }
 
 /// Numbers bit by bit, so that NaN is compared too.
@@ -194,7 +194,7 @@ fn a_cache_of_16_bits_keeps_large_numbers_finite() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
+    #![proptest_config(ProptestConfig::with_cases(cases(24)))]
 
     fn norm_and_gate_are_their_formulas(tokens in 1usize..40, hidden in 1usize..80, seed: u64) {
         let (x, other) = (random([tokens, hidden], seed), random([tokens, hidden], seed ^ 1));

@@ -12,19 +12,38 @@ use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{
     Autodiff, Backend, BackendTensor, Dispatch, DispatchAutodiffContext, DispatchTensor, DispatchTensorKind,
-    ExtensionType, Scalar, TensorMetadata, backend_extension,
+    ExtensionType, Scalar, TensorMetadata, backend_extension, get_device_settings,
 };
-use burn::tensor::{IndexingUpdateOp, Tensor, TensorData};
+use burn::tensor::{Device, Tensor, TensorData};
 
 use super::dropout::Mask;
 use super::fused::FusedOps;
 use crate::span::span;
 
+/// Some of the rows of a product.
+#[derive(Debug, Clone)]
+pub struct PartRows<T> {
+    /// Which, ascending.
+    pub indices: Arc<[usize]>,
+    /// 1 in these rows and 0 in the others, `[tokens, 1]`: on the device, so that no layer sends the list there.
+    pub mask: T,
+}
+
+impl PartRows<Tensor<2>> {
+    /// The rows `indices`, ascending, of `tokens`.
+    pub(crate) fn new(indices: Vec<usize>, tokens: usize, device: &Device) -> Self {
+        let mut mask = vec![0f32; tokens];
+        indices.iter().for_each(|row| mask[*row] = 1.0);
+        let mask = Tensor::from_data(TensorData::new(mask, [tokens, 1]), device);
+        Self { indices: indices.into(), mask }
+    }
+}
+
 /// One adapter's part in a product of `[tokens, in]` and `[out, in]`.
 #[derive(Debug, Clone)]
 pub struct LoraPart<T> {
-    /// The rows that it changes, ascending; all where there is none.
-    pub rows: Option<Arc<[usize]>>,
+    /// The rows that it changes; all where there is none.
+    pub rows: Option<PartRows<T>>,
     /// `A [r, in]`.
     pub a: T,
     /// `B [out, r]`.
@@ -39,11 +58,13 @@ pub struct LoraPart<T> {
 impl<T> LoraPart<T> {
     fn map<U>(self, mut of: impl FnMut(T) -> U) -> LoraPart<U> {
         let Self { rows, a, b, factor, scale, dropout } = self;
-        LoraPart { rows, a: of(a), b: of(b), factor: factor.map(of), scale, dropout }
+        let (a, b) = (of(a), of(b));
+        let rows = rows.map(|PartRows { indices, mask }| PartRows { indices, mask: of(mask) });
+        LoraPart { rows, a, b, factor: factor.map(of), scale, dropout }
     }
 
     fn tensors(&self) -> impl Iterator<Item = &T> {
-        [&self.a, &self.b].into_iter().chain(&self.factor)
+        [&self.a, &self.b].into_iter().chain(&self.factor).chain(self.rows.as_ref().map(|rows| &rows.mask))
     }
 }
 
@@ -85,7 +106,12 @@ impl<B: Backend> ExtensionType<B> for LoraParts<B> {
 }
 
 /// Ops of low-rank adapters; all tensors are f32.
-#[backend_extension(Flex: cfg(feature = "flex"), NdArray: cfg(feature = "ndarray"), Autodiff)]
+#[backend_extension(
+    Flex: cfg(feature = "flex"),
+    NdArray: cfg(feature = "ndarray"),
+    Cube: cfg(feature = "cube"),
+    Autodiff
+)]
 pub trait LoraOps: FusedOps {
     /// `factor · (y + scale · B(A(dropout(x))))` in the rows of each part: `y [tokens, out]`, `x [tokens, in]` →
     /// `[tokens, out]`.
@@ -142,7 +168,8 @@ fn dropped<B: FusedOps>(x: FloatTensor<B>, dropout: Option<Mask>) -> FloatTensor
     }
 }
 
-/// `y` with the part's rows replaced by what `op` makes of these rows of `y` and of the dropped `x`.
+/// `y` with the part's rows replaced by what `op` makes of them; it is asked for all, as shapes that differ from step to
+/// step cost a device more.
 fn in_rows<B: FusedOps>(
     y: FloatTensor<B>,
     x: FloatTensor<B>,
@@ -150,16 +177,11 @@ fn in_rows<B: FusedOps>(
     op: impl Fn(FloatTensor<B>, FloatTensor<B>, LoraPart<FloatTensor<B>>) -> FloatTensor<B>,
 ) -> FloatTensor<B> {
     let Some(rows) = part.rows.take() else { return op(y, x, part) };
-    let x = dropped::<B>(x, part.dropout.take()); // the mask is that of all rows
-    let ([tokens, _out], device) = (y.shape().dims(), y.device());
-    let ids: Vec<i32> = rows.iter().map(|row| *row as i32).collect();
-    let ids = B::int_from_data(TensorData::new(ids, [rows.len()]), &device);
-    let select = |t: FloatTensor<B>| B::float_select(t, 0, ids.clone());
-    let changed = op(select(y.clone()), select(x), part);
-    let mut others = vec![1f32; tokens];
-    rows.iter().for_each(|row| others[*row] = 0.0);
-    let others = B::float_from_data(TensorData::new(others, [tokens, 1]), &device);
-    B::float_select_assign(B::float_mul(y, others), 0, ids, changed, IndexingUpdateOp::Add)
+    let bools = get_device_settings::<B>(&y.device()).bool_dtype;
+    let chosen = B::float_greater_elem(rows.mask, Scalar::from(0.5), bools);
+    let chosen = B::bool_expand(chosen, y.shape());
+    let changed = op(y.clone(), x, part);
+    B::float_mask_where(y, chosen, changed)
 }
 
 /// All rows under one part.
@@ -242,7 +264,10 @@ pub(crate) fn lora(y: Tensor<2>, x: Tensor<2>, parts: Vec<LoraPart<Tensor<2>>>) 
         let [r, _] = a.dims();
         assert_eq!((a.dims(), b.dims()), ([r, inputs], [out, r]), "A and B of [{out}, {inputs}]");
         assert!(factor.as_ref().is_none_or(|factor| factor.dims() == [1, out]), "a factor an output");
-        assert!(rows.iter().flat_map(|rows| rows.iter()).all(|row| *row < tokens), "rows of {tokens}");
+        let fits = |rows: &PartRows<Tensor<2>>| {
+            rows.mask.dims() == [tokens, 1] && rows.indices.iter().all(|row| *row < tokens)
+        };
+        assert!(rows.as_ref().is_none_or(fits), "rows of {tokens}");
     }
     let parts = parts.into_iter().map(|part| part.map(Tensor::into_dispatch)).collect();
     Tensor::from_dispatch(Dispatch::lora(y.into_dispatch(), x.into_dispatch(), LoraParts(parts)))

@@ -4,9 +4,9 @@ use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::Arc;
 
-use burn::backend::tensor::FloatTensor;
-use burn::backend::{Backend, Dispatch, Scalar, TensorMetadata, backend_extension};
-use burn::tensor::{FloatDType, Shape, Slice, Tensor, TensorData};
+use burn::backend::tensor::{FloatTensor, IntTensor};
+use burn::backend::{Backend, Dispatch, ExtensionType, Scalar, TensorMetadata, backend_extension};
+use burn::tensor::{DType, Device, FloatDType, Int, Shape, Slice, Tensor, TensorData};
 
 use super::attention::{self, of_tokens};
 use crate::span::span;
@@ -95,9 +95,68 @@ impl PagedSequence {
     }
 }
 
+/// [`Pages`] on a device as well, so that no layer of a step sends anything there.
+#[derive(Debug, Clone)]
+pub(crate) struct StepPages {
+    host: Arc<Pages>,
+    tokens: Tensor<2, Int>,
+    blocks: Tensor<2, Int>,
+}
+
+impl StepPages {
+    /// The pages of a step, which has a token at least.
+    pub fn new(pages: Pages, device: &Device) -> Self {
+        let places = pages.sequences.iter().enumerate().flat_map(|(index, sequence)| {
+            (sequence.past..sequence.past + sequence.len).flat_map(move |at| [index as i32, at as i32])
+        });
+        let places: Vec<i32> = places.collect();
+        let longest = pages.sequences.iter().map(|sequence| sequence.blocks.len()).max().unwrap_or(0);
+        let padded = pages.sequences.iter().flat_map(|sequence| {
+            let blocks = sequence.blocks.iter().map(|block| *block as i32);
+            blocks.chain(std::iter::repeat(0)).take(longest)
+        });
+        let padded: Vec<i32> = padded.collect();
+        let ints = |values, shape| Tensor::from_data(TensorData::new(values, shape), (device, DType::I32));
+        Self {
+            tokens: ints(places, [pages.tokens(), 2]),
+            blocks: ints(padded, [pages.sequences.len(), longest]),
+            host: Arc::new(pages),
+        }
+    }
+
+    /// Tokens of the batch.
+    pub fn count(&self) -> usize {
+        self.host.tokens()
+    }
+
+    /// The argument of a backend's op.
+    pub fn to_dispatch(&self) -> DevicePages<Dispatch> {
+        DevicePages {
+            host: self.host.clone(),
+            tokens: self.tokens.clone().into_dispatch(),
+            blocks: self.blocks.clone().into_dispatch(),
+        }
+    }
+}
+
+/// What a backend's op sees of [`StepPages`].
+#[derive(Debug, Clone, ExtensionType)]
+pub struct DevicePages<B: Backend> {
+    /// For kernels that run where the lists are.
+    pub host: Arc<Pages>,
+    /// Each token's sequence and its position there: `[tokens, 2]`, i32.
+    pub tokens: IntTensor<B>,
+    /// Each sequence's blocks, padded with 0: `[sequences, most blocks]`, i32.
+    pub blocks: IntTensor<B>,
+}
+
 /// A layer's cache is `keys [blocks, kv_heads, head_dim, 32]`, transposed so that a kernel's lanes are
 /// positions, and `values [blocks, kv_heads, 32, head_dim]`, both f32 or both f16; the rest is f32.
-#[backend_extension(Flex: cfg(feature = "flex"), NdArray: cfg(feature = "ndarray"))]
+#[backend_extension(
+    Flex: cfg(feature = "flex"),
+    NdArray: cfg(feature = "ndarray"),
+    Cube: cfg(feature = "cube")
+)]
 pub trait PagedOps: Backend {
     /// Writes `k`, `v [tokens, kv_heads, head_dim]` to their places; in place where nobody else holds them.
     fn cache_write(
@@ -105,7 +164,7 @@ pub trait PagedOps: Backend {
         values: FloatTensor<Self>,
         k: FloatTensor<Self>,
         v: FloatTensor<Self>,
-        pages: Arc<Pages>,
+        #[extension_type] pages: DevicePages<Self>,
     ) -> (FloatTensor<Self>, FloatTensor<Self>) {
         let [_, kv_heads, head_dim] = k.shape().dims();
         let all = |len: usize| Slice::from(0..len as isize);
@@ -119,7 +178,7 @@ pub trait PagedOps: Backend {
         };
         let (k, v) = (Self::float_cast(kept(k), dtype), Self::float_cast(kept(v), dtype));
         let (mut keys, mut values) = (keys, values);
-        for chunk in pages.sequences() {
+        for chunk in pages.host.sequences() {
             let mut position = chunk.past;
             while position < chunk.past + chunk.len {
                 let (block, place) = (chunk.blocks[position / BLOCK] as isize, position % BLOCK);
@@ -149,23 +208,24 @@ pub trait PagedOps: Backend {
         q: FloatTensor<Self>,
         keys: FloatTensor<Self>,
         values: FloatTensor<Self>,
-        pages: Arc<Pages>,
+        #[extension_type] pages: DevicePages<Self>,
     ) -> FloatTensor<Self> {
         let [_, kv_heads, head_dim, _] = keys.shape().dims();
-        let device = q.device();
-        let outputs = pages.sequences().iter().map(|chunk| {
+        let outputs = pages.host.sequences().iter().enumerate().map(|(index, chunk)| {
             let places = chunk.blocks.len() * BLOCK;
+            let [row, columns] = [index..index + 1, 0..chunk.blocks.len()]
+                .map(|r| Slice::from(r.start as isize..r.end as isize));
+            let table = Self::int_slice(pages.blocks.clone(), &[row, columns]);
+            let table = Self::int_reshape(table, Shape::new([chunk.blocks.len()]));
             let near = |cached: &FloatTensor<Self>, axes: &[usize; 4]| {
-                let table: Vec<i32> = chunk.blocks.iter().map(|block| *block as i32).collect();
-                let table = Self::int_from_data(TensorData::new(table, [chunk.blocks.len()]), &device);
-                let blocks = Self::float_select(cached.clone(), 0, table);
+                let blocks = Self::float_select(cached.clone(), 0, table.clone());
                 let blocks = Self::float_cast(Self::float_permute(blocks, axes), FloatDType::F32);
                 let all = Self::float_reshape(blocks, Shape::new([places, kv_heads, head_dim]));
                 // Places that the sequence has not written may hold infinities, which a weight of 0 does not remove.
                 of_tokens::<Self>(&all, 0..chunk.past + chunk.len)
             };
             let (k, v) = (near(&keys, &[0, 3, 1, 2]), near(&values, &[0, 2, 1, 3]));
-            attention::attention::<Self>(of_tokens::<Self>(&q, chunk.tokens()), k, v, pages.window())
+            attention::attention::<Self>(of_tokens::<Self>(&q, chunk.tokens()), k, v, pages.host.window())
         });
         Self::float_cat(outputs.collect(), 0)
     }
@@ -178,17 +238,12 @@ pub(crate) type LayerCache = (Tensor<4>, Tensor<4>);
 ///
 /// # Panics
 /// If they are not those of the pages' tokens and of the cache's heads.
-pub(crate) fn write(
-    (keys, values): LayerCache,
-    k: Tensor<3>,
-    v: Tensor<3>,
-    pages: &Arc<Pages>,
-) -> LayerCache {
+pub(crate) fn write((keys, values): LayerCache, k: Tensor<3>, v: Tensor<3>, pages: &StepPages) -> LayerCache {
     span!("cache_write");
     let [_, kv_heads, head_dim, _] = keys.dims();
     assert_eq!(
         [k.dims(), v.dims()],
-        [[pages.tokens(), kv_heads, head_dim]; 2],
+        [[pages.count(), kv_heads, head_dim]; 2],
         "keys and values of other tokens"
     );
     let (keys, values) = Dispatch::cache_write(
@@ -196,7 +251,7 @@ pub(crate) fn write(
         values.into_dispatch(),
         k.into_dispatch(),
         v.into_dispatch(),
-        pages.clone(),
+        pages.to_dispatch(),
     );
     (Tensor::from_dispatch(keys), Tensor::from_dispatch(values))
 }
@@ -205,16 +260,16 @@ pub(crate) fn write(
 ///
 /// # Panics
 /// If `q` is not of the pages' tokens, or its heads do not share the cache's evenly.
-pub(crate) fn attention(q: Tensor<3>, (keys, values): &LayerCache, pages: &Arc<Pages>) -> Tensor<3> {
+pub(crate) fn attention(q: Tensor<3>, (keys, values): &LayerCache, pages: &StepPages) -> Tensor<3> {
     span!("paged_attention");
     let ([tokens, heads, head_dim], [_, kv_heads, cached_dim, _]) = (q.dims(), keys.dims());
-    assert_eq!((tokens, head_dim), (pages.tokens(), cached_dim), "queries of other tokens or heads");
+    assert_eq!((tokens, head_dim), (pages.count(), cached_dim), "queries of other tokens or heads");
     assert!(heads.is_multiple_of(kv_heads), "{heads} query heads over {kv_heads} key/value heads");
     Tensor::from_dispatch(Dispatch::paged_attention(
         q.into_dispatch(),
         keys.clone().into_dispatch(),
         values.clone().into_dispatch(),
-        pages.clone(),
+        pages.to_dispatch(),
     ))
 }
 

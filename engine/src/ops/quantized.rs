@@ -29,7 +29,12 @@ pub enum Arithmetic {
 }
 
 /// Ops on packed words (see [`Layout`]); all floats are f32.
-#[backend_extension(Flex: cfg(feature = "flex"), NdArray: cfg(feature = "ndarray"), Autodiff)]
+#[backend_extension(
+    Flex: cfg(feature = "flex"),
+    NdArray: cfg(feature = "ndarray"),
+    Cube: cfg(feature = "cube"),
+    Autodiff
+)]
 pub trait QuantizedOps: Backend {
     /// `W [rows, cols]` in f32.
     fn dequantize_packed(words: IntTensor<Self>, layout: Layout) -> FloatTensor<Self> {

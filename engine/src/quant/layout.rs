@@ -34,7 +34,7 @@ pub(crate) const TILE: usize = 16;
 ///
 /// Kernels read without bounds checks where a layout says that there are words, so none exists but through
 /// [`Layout::new`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Layout {
     format: Format,
     rows: usize,

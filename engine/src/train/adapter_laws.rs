@@ -130,7 +130,7 @@ fn doras_norms_follow_what_they_are_made_of() {
     let layer = |llama: &Llama| {
         let mut layer = llama.layers[1].clone();
         let [.., (_, down)] = layer.projections_mut();
-        let adapters = RowAdapters::all(3, llama.adapter());
+        let adapters = RowAdapters::all(3, llama.adapter(), llama.device());
         host_values(down.forward_with(random("x", [3, 128], 0.0), &adapters))
     };
     assert_eq!(layer(&llama), layer(&before));
@@ -178,7 +178,7 @@ fn dropout_touches_only_what_dora_changes() {
         let mut projection = Projection::new(Weight::Dense(weight.clone()));
         projection.attach(AdapterId(0), &adapter, &dora_config(0.5), 2);
         let [rows, _] = x.dims();
-        let mut adapters = RowAdapters::all(rows, Some(AdapterId(0)));
+        let mut adapters = RowAdapters::all(rows, Some(AdapterId(0)), &device());
         adapters.dropout = Some(dropout);
         let dropped = projection.lora().unwrap().dropped(x.clone(), dropout);
         assert_ne!(host_values(dropped.clone()), host_values(x.clone()));

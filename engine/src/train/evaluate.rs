@@ -21,8 +21,8 @@ impl Llama {
             return Ok(Nll::default());
         }
         let rotation = self.rope().at(&packed.positions, self.device());
-        let mut attend = CausalAttention::new(&packed.spans, self.config().sliding_window);
-        let adapters = RowAdapters::all(packed.tokens.len(), self.adapter());
+        let mut attend = CausalAttention::new(&packed.spans, self.config().sliding_window, self.device());
+        let adapters = RowAdapters::all(packed.tokens.len(), self.adapter(), self.device());
         let mut context = ForwardContext { rotation: &rotation, attend: &mut attend, adapters };
         let x = self.embed(&packed.tokens); // [tokens, hidden]
         let h = self.norm.forward(self.decode(x, &mut context, &packed.predictors)); // [targets, hidden]

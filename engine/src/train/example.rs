@@ -1,13 +1,12 @@
 //! Training examples, packed into one flat batch without padding.
 
 use std::ops::Range;
-use std::sync::Arc;
 
-use burn::tensor::Tensor;
+use burn::tensor::{Device, Tensor};
 
 use crate::model::forward_context::Attend;
 use crate::ops::causal;
-use crate::ops::paged::Pages;
+use crate::ops::paged::{Pages, StepPages};
 
 /// One sequence with the tokens to learn marked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,13 +74,13 @@ impl Packed {
 
 /// Attention within each sequence of a packed batch, without a cache.
 pub(crate) struct CausalAttention {
-    pages: Arc<Pages>,
+    pages: StepPages,
 }
 
 impl CausalAttention {
-    pub fn new(spans: &[Range<usize>], window: Option<usize>) -> Self {
+    pub fn new(spans: &[Range<usize>], window: Option<usize>, device: &Device) -> Self {
         let lens: Vec<usize> = spans.iter().map(ExactSizeIterator::len).collect();
-        Self { pages: Arc::new(Pages::of_whole(&lens, window)) }
+        Self { pages: StepPages::new(Pages::of_whole(&lens, window), device) }
     }
 }
 

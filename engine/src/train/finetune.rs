@@ -156,8 +156,9 @@ impl Finetune {
         }
         let device = self.llama.device();
         let rotation = self.llama.rope().at(&packed.positions, device);
-        let mut attend = CausalAttention::new(&packed.spans, self.llama.config().sliding_window);
-        let mut adapters = RowAdapters::all(packed.tokens.len(), self.llama.adapter());
+        let mut attend =
+            CausalAttention::new(&packed.spans, self.llama.config().sliding_window, self.llama.device());
+        let mut adapters = RowAdapters::all(packed.tokens.len(), self.llama.adapter(), self.llama.device());
         adapters.dropout = Some(dropout);
         let mut context = ForwardContext { rotation: &rotation, attend: &mut attend, adapters };
 

@@ -105,7 +105,15 @@ fn lora_part<'a>(
 ) -> dense::lora::Part<'a> {
     let [rank, _] = part.a.layout().shape().dims();
     let LoraPart { scale, dropout, .. } = *part;
-    dense::lora::Part { rows: part.rows.clone(), a, b, factor, rank, scale, dropout }
+    dense::lora::Part {
+        rows: part.rows.as_ref().map(|rows| rows.indices.clone()),
+        a,
+        b,
+        factor,
+        rank,
+        scale,
+        dropout,
+    }
 }
 
 /// `W [rows, cols]` in f32. It is written column by column, 16 rows at a time as they lie in the packed

@@ -13,7 +13,7 @@ use crate::ops::dropout::Mask;
 use crate::ops::fused::FusedOps;
 use crate::ops::lora::{LoraOps, LoraPart, LoraParts};
 use crate::ops::matrices::Matrices;
-use crate::ops::paged::{PagedOps, Pages};
+use crate::ops::paged::{DevicePages, PagedOps};
 use crate::ops::quantized::{Arithmetic, QuantizedOps};
 use crate::quant::Layout;
 
@@ -133,18 +133,18 @@ impl PagedOps for Flex {
         values: FloatTensor<Self>,
         k: FloatTensor<Self>,
         v: FloatTensor<Self>,
-        pages: Arc<Pages>,
+        pages: DevicePages<Self>,
     ) -> (FloatTensor<Self>, FloatTensor<Self>) {
-        flex::cache_write(keys, values, &k, &v, &pages)
+        flex::cache_write(keys, values, &k, &v, &pages.host)
     }
 
     fn paged_attention(
         q: FloatTensor<Self>,
         keys: FloatTensor<Self>,
         values: FloatTensor<Self>,
-        pages: Arc<Pages>,
+        pages: DevicePages<Self>,
     ) -> FloatTensor<Self> {
-        flex::paged_attention(&q, &keys, &values, &pages)
+        flex::paged_attention(&q, &keys, &values, &pages.host)
     }
 }
 
@@ -153,9 +153,9 @@ impl CausalOps for Flex {
         q: FloatTensor<Self>,
         k: FloatTensor<Self>,
         v: FloatTensor<Self>,
-        pages: Arc<Pages>,
+        pages: DevicePages<Self>,
     ) -> FloatTensor<Self> {
-        flex::causal_attention(&q, &k, &v, &pages)
+        flex::causal_attention(&q, &k, &v, &pages.host)
     }
 
     fn causal_attention_backward(
@@ -164,8 +164,8 @@ impl CausalOps for Flex {
         k: FloatTensor<Self>,
         v: FloatTensor<Self>,
         y: FloatTensor<Self>,
-        pages: Arc<Pages>,
+        pages: DevicePages<Self>,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
-        flex::causal_attention_backward([&q, &k, &v, &y, &dy], &pages)
+        flex::causal_attention_backward([&q, &k, &v, &y, &dy], &pages.host)
     }
 }

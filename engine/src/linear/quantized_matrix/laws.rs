@@ -15,6 +15,7 @@ on_every_backend!(
     integer_products_are_close,
     the_gradient_by_x_is_dy_times_the_values,
     dense_products_are_burns,
+    a_matrix_in_pieces_is_the_matrix,
 );
 
 const FORMATS: [Format; 9] = [
@@ -136,4 +137,26 @@ fn dense_products_are_burns() {
         let gradients = dense::matmul(leaf.clone(), weight.autodiff()).mul(dy.autodiff()).sum().backward();
         assert_close(leaf.grad(&gradients).expect("the gradient of a leaf"), expected, REORDERED, "gradient");
     }
+}
+
+fn a_matrix_in_pieces_is_the_matrix() {
+    let format = Format::Q4_1;
+    let (whole, values) = matrix(format);
+    let [rows, cols] = whole.shape();
+    let blocks = quantize(format, &values).unwrap();
+    // Room for a tile of 16 rows and a little more.
+    let tile_bytes = cols / format.block_len() * format.block_bytes() * 16;
+    let pieces =
+        QuantizedMatrix::in_pieces(format, [rows, cols], &blocks, Some(tile_bytes as u64 + 100), &device());
+    let pieces = pieces.unwrap();
+    assert_eq!(pieces.pieces.len(), 3);
+    assert_eq!(
+        (pieces.shape(), pieces.bytes(), pieces.to_blocks()),
+        (whole.shape(), whole.bytes(), whole.to_blocks())
+    );
+    let (x, dy) = (random([3, cols], 5), random([3, rows], 6));
+    assert_close(pieces.dequantize(), whole.dequantize(), 0.0, "values");
+    assert_close(pieces.rows(&[36, 0, 17, 17]), whole.rows(&[36, 0, 17, 17]), 0.0, "rows");
+    assert_close(pieces.matmul(x.clone()), whole.matmul(x), REORDERED, "y");
+    assert_close(pieces.matmul_transposed(dy.clone()), whole.matmul_transposed(dy), ROUNDED, "dx");
 }

@@ -4,7 +4,7 @@ use burn::tensor::TensorData;
 use proptest::prelude::*;
 
 use super::*;
-use crate::every_backend::{device, on_every_backend};
+use crate::every_backend::{cases, device, on_every_backend};
 use crate::ops::host_values::host_values;
 use crate::rng::mix;
 
@@ -38,7 +38,7 @@ fn by_reference(y: Tensor<2>, x: Tensor<2>, parts: Vec<LoraPart<Tensor<2>>>) -> 
 const NAMES: [&str; 8] = ["y", "x", "A", "B", "factor", "second A", "second B", "second factor"];
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(32))]
+    #![proptest_config(ProptestConfig::with_cases(cases(32)))]
 
     fn the_op_is_its_reference(
         tokens in 2usize..70,
@@ -51,7 +51,7 @@ proptest! {
         seed: u64,
     ) {
         let dropout = with_dropout.then(|| Mask::new(0.25, seed));
-        let rows = |half: bool| (0..tokens).filter(|row| (*row * 7 % 3 == 0) == half).collect::<Arc<[usize]>>();
+        let rows = |half: bool| (0..tokens).filter(|row| (*row * 7 % 3 == 0) == half).collect::<Vec<usize>>();
         // `y`, `x`, and the tensors of each part.
         let mut inputs_of_op = vec![random([tokens, out], seed), random([tokens, inputs], seed ^ 1)];
         for (number, rank) in [ranks.0, ranks.1].into_iter().take(1 + usize::from(apart)).enumerate() {
@@ -61,7 +61,7 @@ proptest! {
         }
         let run = |op: &dyn Fn(Tensor<2>, Tensor<2>, Vec<LoraPart<Tensor<2>>>) -> Tensor<2>, all: &[Tensor<2>]| {
             let part = |(number, tensors): (usize, &[Tensor<2>])| LoraPart {
-                rows: apart.then(|| rows(number == 0)),
+                rows: apart.then(|| PartRows::new(rows(number == 0), tokens, &device())),
                 a: tensors[0].clone(),
                 b: tensors[1].clone(),
                 factor: with_factor.then(|| tensors[2].clone()),

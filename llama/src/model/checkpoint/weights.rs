@@ -69,7 +69,10 @@ impl WeightSource for CheckpointWeights<'_> {
             (Stored::Nf4(nf4), WeightForm::Stored) => {
                 Weight::Quantized(QuantizedMatrix::from_nf4(shape, nf4, &self.device)?)
             }
-            _ => Weight::Dense(Tensor::from_data(TensorData::new(stored.values()?, shape), &self.device)),
+            _ => {
+                engine::device::check_size(name, shape[0] * shape[1] * size_of::<f32>(), &self.device)?;
+                Weight::Dense(Tensor::from_data(TensorData::new(stored.values()?, shape), &self.device))
+            }
         })
     }
 
@@ -86,7 +89,10 @@ impl WeightSource for CheckpointWeights<'_> {
         };
         let dtype = data.dtype();
         match self.form != WeightForm::F32 && self.device.supports_dtype(dtype) {
-            true => Ok(Weight::Dense(Tensor::from_data(data, (&self.device, dtype)))),
+            true => {
+                engine::device::check_size(name, data.bytes().len(), &self.device)?;
+                Ok(Weight::Dense(Tensor::from_data(data, (&self.device, dtype))))
+            }
             false => self.matrix(name, shape),
         }
     }
