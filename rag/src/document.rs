@@ -25,7 +25,7 @@ pub struct Document {
 ///
 /// A Markdown or text file is one document. Its title is `title:` of the front matter, else its first
 /// heading, else the file's name. A `.jsonl` file holds one object a line: the text under `text`,
-/// `content` or `body`, and optionally `id`, `title`, and `source` or `url`.
+/// `content` or `body`, and optionally `id` (or BEIR's `_id`), `title`, and `source` or `url`.
 ///
 /// Hidden files are skipped. Linked files are read, linked folders are not, so that a link cannot
 /// lead round in a circle.
@@ -157,7 +157,7 @@ fn json_lines(path: &Path, name: &str, bytes: &[u8], documents: &mut Vec<Documen
 
         let text =
             field(&["text", "content", "body"])?.ok_or_else(|| bad("has no `text`, `content` or `body`"))?;
-        let id = field(&["id"])?.unwrap_or_else(|| format!("{name}:{line_number}"));
+        let id = field(&["id", "_id"])?.unwrap_or_else(|| format!("{name}:{line_number}"));
         let title =
             field(&["title"])?.or_else(|| crate::chunk::first_heading(&text)).unwrap_or_else(|| stem(path));
         let source = field(&["source", "url"])?.unwrap_or_else(|| name.into());

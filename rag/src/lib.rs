@@ -1,20 +1,25 @@
 //! Documents to context: read, chunk, embed, index, search, and join what was found to a context for
 //! the prompt.
 //!
-//! The walk through a question: [`Retriever::search`] → [`Embedder::embed`] → [`Index`] →
-//! maximal marginal relevance → [`join_hits`].
+//! The walk through a question: [`Retriever::search`] → rankings of the [`Index`] by vectors
+//! ([`Embedder::embed`]) and by words (BM25) → fused by reciprocal rank, one list of documents →
+//! their best passages → [`join_hits`].
 //!
-//! There is one score and one direction: the cosine of two vectors, in `[-1, 1]`, higher is better.
+//! Of every score, higher is better; [`Scores`] says what range each has.
 
 pub mod bert;
 mod chunk;
 mod document;
 mod embedder;
 mod error;
+mod evaluation;
+mod fusion;
 mod index;
+mod lexical;
 mod minilm;
 mod prompt;
 mod retriever;
+mod selection;
 
 #[cfg(test)]
 mod bag_of_words;
@@ -23,7 +28,9 @@ pub use chunk::{Chunk, chunk};
 pub use document::{Document, read_folder};
 pub use embedder::Embedder;
 pub use error::RagError;
-pub use index::{Index, IndexOrigin, Match};
+pub use evaluation::{Interval, Quality, interval};
+pub use index::{Index, IndexOptions, IndexOrigin, IndexedDocument, Match};
 pub use minilm::MiniLm;
 pub use prompt::join_hits;
-pub use retriever::{Hit, Retriever, Selection};
+pub use retriever::{Hit, Question, Retriever, Scores};
+pub use selection::{Selection, Weights};

@@ -34,7 +34,7 @@ mod tests {
     use super::*;
 
     fn hit(title: &str, text: &str) -> Hit {
-        Hit { text: text.into(), title: title.into(), source: String::new(), score: 1.0 }
+        Hit { text: text.into(), title: title.into(), ..Hit::default() }
     }
 
     fn words(text: &str) -> Result<usize, Infallible> {

@@ -1,12 +1,21 @@
 //! The retriever: finds the passages that may answer a question.
 
+use std::cmp::Ordering;
+use std::collections::{HashMap, HashSet};
+use std::ops::Range;
 use std::path::Path;
 
+use crate::fusion::fuse;
 use crate::index::UnitVector;
-use crate::{Embedder, Index, IndexOrigin, Match, RagError, read_folder};
+use crate::lexical::LexicalQuery;
+use crate::{Embedder, Index, IndexOptions, IndexOrigin, RagError, Selection, read_folder};
+
+/// Nearest passages that the dense ranking of documents is made from, at least: several of a document may
+/// be among them, and a graph gives as many at the price of one.
+const NEAREST: usize = 128;
 
 /// A passage that may answer the question.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Hit {
     /// The passage.
     pub text: String,
@@ -14,26 +23,36 @@ pub struct Hit {
     pub title: String,
     /// Its document's source, to cite.
     pub source: String,
-    /// Cosine of the question and the passage, in `[-1, 1]`: higher is better.
-    pub score: f32,
+    /// Its document's id.
+    pub document: String,
+    /// Its number in the index.
+    pub chunk: usize,
+    /// The headings that it stands under, outermost first.
+    pub headings: Vec<String>,
+    /// Where it lies in the document's text, in bytes.
+    pub range: Range<usize>,
+    /// What each stage gave it.
+    pub scores: Scores,
 }
 
-/// How a [`Retriever`] chooses.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Selection {
-    /// Nearest passages among which to choose.
-    pub fetch_k: usize,
-    /// Weight of relevance against novelty, in `[0, 1]`: 1 takes the nearest passages even if they all
-    /// say the same.
-    pub lambda: f32,
-    /// Score below which a passage is no answer.
-    pub min_score: f32,
+/// Scores of a hit by stage. Of each, higher is better.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Scores {
+    /// Cosine of the question and the passage, in `[-1, 1]`.
+    pub dense: f32,
+    /// BM25 of the passage as a share of what a passage could have at most, in `[0, 1]`: about the share
+    /// of the question's words, by their rarity, that the passage has.
+    pub lexical: f32,
+    /// Place of the document in the rankings together, in `[0, 1]`: 1 for the first of each. Hits are in
+    /// the order of this one, except where [`Selection::lambda`] trades it for novelty.
+    pub fused: f32,
 }
 
-impl Default for Selection {
-    fn default() -> Self {
-        Selection { fetch_k: 20, lambda: 0.5, min_score: 0.3 }
-    }
+/// A question that has been embedded, to be searched once or many times.
+#[derive(Debug, Clone)]
+pub struct Question {
+    text: String,
+    vector: UnitVector,
 }
 
 /// A knowledge base that can be searched.
@@ -44,15 +63,31 @@ pub struct Retriever {
     selection: Selection,
 }
 
+/// A passage while it is chosen.
+#[derive(Debug, Clone, Copy)]
+struct Candidate {
+    chunk: usize,
+    /// Whether it has a product code of the question.
+    has_code: bool,
+    /// Its worth among the passages of its document.
+    worth: f32,
+    scores: Scores,
+}
+
 impl Retriever {
     /// Reads the documents of `folder` and opens their index, which is kept in the file `cache` if one
     /// is given.
     ///
     /// # Errors
     /// If a document cannot be read or embedded, or `cache` cannot be written.
-    pub fn open(folder: &Path, embedder: Box<dyn Embedder>, cache: Option<&Path>) -> Result<Self, RagError> {
+    pub fn open(
+        folder: &Path,
+        embedder: Box<dyn Embedder>,
+        options: IndexOptions,
+        cache: Option<&Path>,
+    ) -> Result<Self, RagError> {
         let documents = read_folder(folder)?;
-        let (index, origin) = Index::open_or_build(&documents, embedder.as_ref(), cache)?;
+        let (index, origin) = Index::open_or_build(&documents, embedder.as_ref(), options, cache)?;
         Ok(Retriever { embedder, index, origin, selection: Selection::default() })
     }
 
@@ -61,37 +96,161 @@ impl Retriever {
     /// # Errors
     /// If a field of it is out of range.
     pub fn with_selection(mut self, selection: Selection) -> Result<Self, RagError> {
-        let bad = |option, value: f32, expected: &str| {
-            Err(RagError::Option { option, value: value.to_string(), expected: expected.into() })
-        };
-        if !(0.0..=1.0).contains(&selection.lambda) {
-            return bad("lambda", selection.lambda, "between 0 and 1");
-        }
-        if !(-1.0..=1.0).contains(&selection.min_score) {
-            return bad("min_score", selection.min_score, "between -1 and 1");
-        }
+        selection.validate()?;
         self.selection = selection;
         Ok(self)
     }
 
-    /// At most `k` passages for `question`, the first of them the nearest and each further one near
-    /// and unlike those before it; none if nothing in the knowledge base is near enough.
+    /// At most `k` passages for `question`, best first; none if nothing in the knowledge base is near
+    /// enough. Each document gives its best passage; only where there are fewer than `k` documents do
+    /// further passages of the same ones follow. No text comes twice.
     ///
     /// # Errors
     /// If the question cannot be embedded.
     pub fn search(&self, question: &str, k: usize) -> Result<Vec<Hit>, RagError> {
-        let Selection { fetch_k, lambda, min_score } = self.selection;
-        let queries = UnitVector::embed(self.embedder.as_ref(), &[question])?;
-        let Some(query) = queries.first() else { return Ok(Vec::new()) };
-        let mut near = self.index.search(query, fetch_k.max(k));
-        near.retain(|candidate| candidate.score >= min_score);
-        let chosen = self.maximal_marginal_relevance(near, k, lambda);
-        let hit = |chosen: Match| {
-            let chunk = self.index.chunk(chosen.chunk)?;
-            let (text, title) = (chunk.text.clone(), chunk.title.clone());
-            Some(Hit { text, title, source: chunk.source.clone(), score: chosen.score })
+        self.search_with(&self.embed(question)?, k, &self.selection)
+    }
+
+    /// Embeds a question.
+    ///
+    /// # Errors
+    /// If it cannot be embedded.
+    pub fn embed(&self, question: &str) -> Result<Question, RagError> {
+        let meaning = self.index.lexicon().meaning(question);
+        let vector = match meaning.chars().any(char::is_alphanumeric) {
+            true => UnitVector::embed(self.embedder.as_ref(), &[meaning.as_str()])?.pop(),
+            false => None, // like nothing
         };
-        Ok(chosen.into_iter().filter_map(hit).collect())
+        let vector = vector.unwrap_or_else(|| Vec::new().into());
+        Ok(Question { text: question.to_string(), vector })
+    }
+
+    /// As [`search`](Self::search), choosing by another selection than the retriever's own.
+    ///
+    /// # Errors
+    /// If a field of `selection` is out of range.
+    pub fn search_with(
+        &self,
+        question: &Question,
+        k: usize,
+        selection: &Selection,
+    ) -> Result<Vec<Hit>, RagError> {
+        selection.validate()?;
+        let query = self.index.lexicon().query(&question.text);
+        let mut found = self.rank(question, &query, selection);
+        for (_, passages) in &mut found {
+            passages.retain(|passage| is_answer(passage, selection));
+        }
+        found.retain(|(_, passages)| !passages.is_empty());
+
+        let mut seen = HashSet::new();
+        let mut is_new = |candidate: &Candidate| {
+            self.index.chunk(candidate.chunk).is_some_and(|chunk| seen.insert(chunk.text.trim()))
+        };
+        let firsts: Vec<Candidate> =
+            found.iter().filter_map(|(_, passages)| passages.first()).copied().filter(&mut is_new).collect();
+        let mut chosen = if selection.lambda < 1.0 {
+            self.maximal_marginal_relevance(firsts, k, selection.lambda)
+        } else {
+            firsts
+        };
+        let rounds = found.iter().map(|(_, passages)| passages.len()).max().unwrap_or_default();
+        for round in 1..rounds {
+            if chosen.len() >= k {
+                break;
+            }
+            let next = found.iter().filter_map(|(_, passages)| passages.get(round)).copied();
+            chosen.extend(next.filter(&mut is_new));
+        }
+        chosen.truncate(k);
+        Ok(chosen.into_iter().filter_map(|candidate| self.hit(candidate)).collect())
+    }
+
+    /// Every document that a ranking has, best first, with its passages, best first.
+    fn rank(
+        &self,
+        question: &Question,
+        query: &LexicalQuery,
+        selection: &Selection,
+    ) -> Vec<(usize, Vec<Candidate>)> {
+        let lexicon = self.index.lexicon();
+        let lexical = lexicon.passages(query);
+        let codes = lexicon.codes(query);
+        let weights = selection.weights;
+        let dense = if weights.dense > 0.0 { self.dense(question, selection) } else { Vec::new() };
+        let by_passages =
+            best_per_document(lexical.iter().copied().enumerate(), |chunk| self.index.owner(chunk));
+        let by_documents = lexicon.documents(query).into_iter().enumerate().collect();
+        let positive =
+            |scores: Vec<(usize, f32)>| scores.into_iter().filter(|(_, score)| *score > 0.0).collect();
+        let order = |scores| order(scores, selection.depth);
+        let rankings = [
+            (weights.dense, order(dense)),
+            (weights.passages, order(positive(by_passages))),
+            (weights.documents, order(positive(by_documents))),
+        ];
+
+        let mut documents = Vec::new();
+        for (document, mut fused) in fuse(&rankings) {
+            let Some(chunks) = self.index.documents().get(document).map(|document| document.chunks.clone())
+            else {
+                continue;
+            };
+            let asked =
+                codes.get(chunks.clone()).unwrap_or_default().iter().max().copied().unwrap_or_default();
+            if query.has_code() {
+                // Documents with a code of the question come before all others.
+                fused = (fused + query.share_of_codes(asked)) / 2.0;
+            }
+            let lexical_weight = weights.passages + weights.documents;
+            let passage = |chunk: usize| {
+                let vector = self.index.vector(chunk);
+                let dense = vector.map_or(0.0, |vector| vector.cosine(&question.vector).clamp(-1.0, 1.0));
+                let lexical = lexical.get(chunk).copied().unwrap_or_default();
+                let codes = codes.get(chunk).copied().unwrap_or_default();
+                let worth = weights.dense * dense
+                    + lexical_weight * lexical
+                    + (weights.dense + lexical_weight) * codes as f32;
+                Candidate { chunk, has_code: codes > 0, worth, scores: Scores { dense, lexical, fused } }
+            };
+            let mut passages: Vec<Candidate> = chunks.map(passage).collect();
+            passages.sort_by(|a, b| b.worth.total_cmp(&a.worth)); // stable: equals stay in reading order
+            documents.push((document, passages));
+        }
+        let fused = |(_, passages): &(usize, Vec<Candidate>)| {
+            passages.first().map_or(0.0, |first| first.scores.fused)
+        };
+        documents.sort_by(|a, b| fused(b).total_cmp(&fused(a)));
+        documents
+    }
+
+    /// Documents by their nearest passage, with the mean of all their passages mixed in.
+    fn dense(&self, question: &Question, selection: &Selection) -> Vec<(usize, f32)> {
+        let near = self.index.search(&question.vector, selection.depth.max(NEAREST));
+        let near = near.into_iter().map(|near| (near.chunk, near.score));
+        let mut documents = best_per_document(near, |chunk| self.index.owner(chunk));
+        if selection.document_mean > 0.0 {
+            for (document, score) in &mut documents {
+                let mean = self.index.mean(*document).map_or(0.0, |mean| mean.cosine(&question.vector));
+                *score += selection.document_mean * (mean - *score);
+            }
+        }
+        documents
+    }
+
+    fn hit(&self, candidate: Candidate) -> Option<Hit> {
+        let chunk = self.index.chunk(candidate.chunk)?;
+        let document = self.index.documents().get(self.index.owner(candidate.chunk)?)?;
+        Some(Hit {
+            text: chunk.text.clone(),
+            title: chunk.title.clone(),
+            source: chunk.source.clone(),
+            document: document.id.clone(),
+            chunk: candidate.chunk,
+            headings: chunk.headings.clone(),
+            range: chunk.range.clone(),
+            scores: candidate.scores,
+        })
     }
 
     /// Where the index came from: its cache, or built anew and why.
@@ -106,91 +265,65 @@ impl Retriever {
 
     /// Takes `k` of `candidates` one by one, each time the one with the largest
     ///
-    /// `lambda · cos(candidate, query) - (1 - lambda) · max over the chosen of cos(candidate, chosen)`
+    /// `lambda · relevance(candidate) - (1 - lambda) · max over the chosen of cos(candidate, chosen)`
+    ///
+    /// where the relevance is the fused score as a share of the best one.
     ///
     /// Source: Carbonell & Goldstein 1998, "The use of MMR", eq. 1.
-    fn maximal_marginal_relevance(&self, mut candidates: Vec<Match>, k: usize, lambda: f32) -> Vec<Match> {
-        let likeness = |a: &Match, b: &Match| {
+    fn maximal_marginal_relevance(
+        &self,
+        mut candidates: Vec<Candidate>,
+        k: usize,
+        lambda: f32,
+    ) -> Vec<Candidate> {
+        let likeness = |a: &Candidate, b: &Candidate| {
             let pair = self.index.vector(a.chunk).zip(self.index.vector(b.chunk));
             pair.map_or(0.0, |(a, b)| a.cosine(b))
         };
-        let mut chosen: Vec<Match> = Vec::new();
+        let best = candidates.first().map_or(1.0, |first| first.scores.fused).max(f32::MIN_POSITIVE);
+        let mut chosen: Vec<Candidate> = Vec::new();
         while chosen.len() < k {
-            let marginal = |candidate: &Match| {
+            let marginal = |candidate: &Candidate| {
                 let known = chosen.iter().map(|chosen| likeness(candidate, chosen)).reduce(f32::max);
-                lambda * candidate.score - (1.0 - lambda) * known.unwrap_or(0.0)
+                lambda * candidate.scores.fused / best - (1.0 - lambda) * known.unwrap_or(0.0)
             };
-            // `max_by` keeps the last of equals; reversed, that is the nearest one.
+            // `max_by` keeps the last of equals; reversed, that is the best one.
             let gains = candidates.iter().map(marginal).enumerate().rev();
-            let Some((best, _)) = gains.max_by(|a, b| a.1.total_cmp(&b.1)) else { break };
-            chosen.push(candidates.remove(best));
+            let Some((next, _)) = gains.max_by(|a, b| a.1.total_cmp(&b.1)) else { break };
+            chosen.push(candidates.remove(next));
         }
         chosen
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use std::fs;
-
-    use super::*;
-    use crate::bag_of_words::BagOfWords;
-
-    fn retriever(articles: &[(&str, &str)], selection: Selection) -> Retriever {
-        let folder = tempfile::tempdir().unwrap();
-        for (name, text) in articles {
-            fs::write(folder.path().join(name), text).unwrap();
-        }
-        let retriever = Retriever::open(folder.path(), Box::new(BagOfWords::default()), None).unwrap();
-        retriever.with_selection(selection).unwrap()
-    }
-
-    const SHOP: [(&str, &str); 4] = [
-        ("a.md", "# Cancel\n\nYou can cancel your order within one day."),
-        ("b.md", "# Cancel\n\nYou can cancel your order within one day!"),
-        ("c.md", "# Refund\n\nCancel late and the order becomes a refund."),
-        ("d.md", "# Parcels\n\nTrack parcels with the number in our message."),
-    ];
-
-    fn sources(hits: &[Hit]) -> Vec<&str> {
-        hits.iter().map(|hit| hit.source.as_str()).collect()
-    }
-
-    #[test]
-    fn a_hit_carries_what_a_citation_needs() {
-        let retriever = retriever(&SHOP, Selection { min_score: 0.1, ..Selection::default() });
-        let hits = retriever.search("track parcels", 1).unwrap();
-        assert_eq!((hits[0].title.as_str(), hits[0].source.as_str()), ("Parcels", "d.md"));
-        assert!(hits[0].text.contains("number in our message"));
-        assert!(hits[0].score > 0.3 && hits[0].score <= 1.0);
-    }
-
-    #[test]
-    fn relevance_alone_repeats_itself_and_marginal_relevance_does_not() {
-        let selection = Selection { min_score: 0.1, ..Selection::default() };
-        let question = "cancel your order";
-        let nearest = retriever(&SHOP, Selection { lambda: 1.0, ..selection });
-        assert_eq!(sources(&nearest.search(question, 2).unwrap()), ["a.md", "b.md"]);
-        let varied = retriever(&SHOP, selection);
-        assert_eq!(sources(&varied.search(question, 2).unwrap()), ["a.md", "c.md"]);
-    }
-
-    #[test]
-    fn nothing_near_enough_is_no_answer() {
-        let retriever = retriever(&SHOP, Selection::default());
-        assert_eq!(retriever.search("quantum chromodynamics", 3).unwrap(), []);
-        assert_eq!(retriever.search("", 3).unwrap(), []);
-        assert_eq!(retriever.search("track parcels", 0).unwrap(), []);
-    }
-
-    #[test]
-    fn refuses_a_selection_out_of_range() {
-        let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join("a.md"), "text").unwrap();
-        let open = || Retriever::open(folder.path(), Box::new(BagOfWords::default()), None).unwrap();
-        let error = open().with_selection(Selection { lambda: 1.5, ..Selection::default() }).err().unwrap();
-        assert_eq!(error.to_string(), "lambda is 1.5; it must be between 0 and 1");
-        let error = open().with_selection(Selection { min_score: f32::NAN, ..Selection::default() });
-        assert!(error.err().unwrap().to_string().starts_with("min_score is NaN"));
-    }
+/// Whether a passage may be shown.
+fn is_answer(passage: &Candidate, selection: &Selection) -> bool {
+    let Scores { dense, lexical, .. } = passage.scores;
+    dense >= selection.min_score || lexical >= selection.min_lexical || passage.has_code
 }
+
+/// The best score of each document's passages.
+fn best_per_document(
+    passages: impl Iterator<Item = (usize, f32)>,
+    owner: impl Fn(usize) -> Option<usize>,
+) -> Vec<(usize, f32)> {
+    let mut best: HashMap<usize, f32> = HashMap::new();
+    for (chunk, score) in passages {
+        if let Some(document) = owner(chunk) {
+            best.entry(document).and_modify(|best| *best = best.max(score)).or_insert(score);
+        }
+    }
+    best.into_iter().collect()
+}
+
+/// The `depth` documents of the highest scores, best first, among equals the earlier one.
+fn order(mut scores: Vec<(usize, f32)>, depth: usize) -> Vec<usize> {
+    let best_first =
+        |a: &(usize, f32), b: &(usize, f32)| -> Ordering { b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)) };
+    scores.sort_unstable_by(best_first);
+    scores.truncate(depth);
+    scores.into_iter().map(|(document, _)| document).collect()
+}
+
+#[cfg(test)]
+mod tests;

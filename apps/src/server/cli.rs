@@ -31,6 +31,8 @@ pub enum Command {
     Generate(GenerateArgs),
     /// Measure tokens per second and memory, as llama.cpp's llama-bench does
     Bench(BenchArgs),
+    /// Measure how well the knowledge base's documents are found, on questions with known answers
+    Eval(EvalArgs),
 }
 
 /// Which model answers.
@@ -151,6 +153,43 @@ pub struct BenchArgs {
     pub json: bool,
 }
 
+/// Arguments of `eval`.
+#[derive(Debug, Args)]
+pub struct EvalArgs {
+    /// Folder or file of the documents, as `serve` takes it
+    #[arg(long, value_name = "DIR")]
+    pub knowledge: PathBuf,
+    /// Questions: a line {"_id": …, "text": …} each, and either "documents": [ids] or a file of judgements
+    #[arg(long, value_name = "FILE.jsonl")]
+    pub questions: PathBuf,
+    /// Judgements: query-id, corpus-id and score a line, after a header [default: qrels.tsv beside the
+    /// questions, if it is there]
+    #[arg(long, value_name = "FILE.tsv")]
+    pub qrels: Option<PathBuf>,
+    /// Only the questions that are held out ("held_out": true), or only the others
+    #[arg(long, value_enum)]
+    pub only: Option<Half>,
+    /// Compare ways to rank: rankings alone and fused, their weights, titles in and out of what is
+    /// embedded, the mean of a document's vectors mixed in, novelty
+    #[arg(long)]
+    pub ablation: bool,
+    /// Where to compute
+    #[arg(long, default_value = "cpu")]
+    pub device: String,
+    /// Print an array of JSON, an object for each row
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// One part of the questions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Half {
+    /// Those to choose settings by
+    Chosen,
+    /// Those to report on
+    HeldOut,
+}
+
 /// Numbers that keys and values are kept in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum CacheType {
@@ -227,6 +266,15 @@ mod tests {
         assert!(parse("generate --prompt a --input b").unwrap_err().contains("cannot be used with"));
         assert!(parse("generate --prompt a --max-tokens 0").unwrap_err().contains("1 or more"));
     }
+
+    #[test]
+    fn eval_needs_documents_and_questions() {
+        let line = "eval --knowledge kb --questions q.jsonl --only held-out --ablation --json";
+        let Some(Command::Eval(arguments)) = parse(line).unwrap().command else { panic!("not eval") };
+        assert_eq!((arguments.only, arguments.ablation, arguments.json), (Some(Half::HeldOut), true, true));
+        assert!(parse("eval --knowledge kb").unwrap_err().contains("--questions"));
+    }
+
     #[test]
     fn bench_takes_lists_and_several_models() {
         let bench = |line: &str| match parse(line)?.command {

@@ -9,7 +9,7 @@ use engine::KvCache;
 use engine::device::Device;
 use llama::hub::{self, catalog};
 use llama::{Adapter, CachedLlama, ChatTemplate, Model, Tokenizer};
-use rag::{MiniLm, Retriever};
+use rag::{IndexOptions, MiniLm, Retriever};
 
 use crate::assets;
 use crate::cli::{CacheType, ModelArgs};
@@ -91,23 +91,31 @@ pub fn knowledge(argument: Option<&str>, device: &Device) -> anyhow::Result<Opti
         None => assets::knowledge(),
     };
     let Some(folder) = folder else { return Ok(None) };
-    let retriever = retriever(&folder, device)?;
+    let retriever = retriever(&folder, device, IndexOptions::default())?;
     Ok(Some(Box::new(move |question, k| Ok(retriever.search(question, k)?))))
 }
 
-fn retriever(folder: &Path, device: &Device) -> anyhow::Result<Retriever> {
+/// Opens a knowledge base.
+///
+/// # Errors
+/// If a document or the embedder cannot be read.
+pub fn retriever(folder: &Path, device: &Device, options: IndexOptions) -> anyhow::Result<Retriever> {
     eprintln!("loading embedder {}", catalog::DEFAULT_EMBEDDER);
     let embedder = MiniLm::open(&hub::resolve(catalog::DEFAULT_EMBEDDER)?, device)?;
     eprintln!("loading knowledge {}", folder.display());
-    let retriever = Retriever::open(folder, Box::new(embedder), index_file(folder).as_deref())?;
+    let cache = index_file(folder, options);
+    let retriever = Retriever::open(folder, Box::new(embedder), options, cache.as_deref())?;
     eprintln!("{}", retriever.origin());
     Ok(retriever)
 }
 
 /// Where the index of a knowledge base is kept between starts; nowhere if there is no place for it.
-fn index_file(folder: &Path) -> Option<PathBuf> {
+fn index_file(folder: &Path, options: IndexOptions) -> Option<PathBuf> {
     let mut hasher = DefaultHasher::new();
     folder.canonicalize().ok()?.hash(&mut hasher);
+    if options != IndexOptions::default() {
+        options.embed_titles.hash(&mut hasher); // beside the index that is served
+    }
     let indexes = hub::cache_dir().join("indexes");
     fs::create_dir_all(&indexes).ok()?;
     Some(indexes.join(format!("{:016x}.index", hasher.finish())))

@@ -6,6 +6,7 @@ mod cli;
 #[path = "../devices.rs"]
 mod devices;
 mod error;
+mod eval;
 mod generate;
 mod load;
 #[path = "../peak_memory.rs"]
@@ -14,6 +15,7 @@ mod peak_memory;
 #[path = "../profile.rs"]
 mod profile;
 mod prompt;
+mod questions;
 mod routes;
 mod serve;
 mod state;
@@ -48,6 +50,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Serve(arguments) => serve::run(&arguments),
         Command::Generate(arguments) => generate::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
+        Command::Eval(arguments) => eval::run(&arguments),
     }
 }
 

@@ -12,7 +12,7 @@ use axum::http::{Request, StatusCode};
 use axum::response::Response;
 use engine::{AdapterId, EngineError};
 use llama::{Adapter, ChatTemplate, LanguageModel, Limits, Scheduler, SequencePart, Tokenizer};
-use rag::Hit;
+use rag::{Hit, Scores};
 use serde_json::Value;
 use tower::ServiceExt;
 
@@ -143,7 +143,8 @@ fn knowledge() -> Search {
             text,
             title: title.into(),
             source: source.into(),
-            score: 0.5,
+            scores: Scores { dense: 0.25, lexical: 0.125, fused: 0.5 },
+            ..Hit::default()
         };
         let mut hits = vec![
             hit("Hours", "We open at 9.".into(), "hours.md"),

@@ -1,5 +1,6 @@
-//! An index on disk: one safetensors file with the chunks as JSON in a tensor of bytes, the vectors as
-//! a matrix or within their graph, and in the metadata what they were made from and a digest of it all.
+//! An index on disk: one safetensors file with the documents and chunks as JSON in tensors of bytes, the
+//! words, the vectors as a matrix or within their graph, and in the metadata what they were made from
+//! and a digest of it all.
 
 use std::collections::HashMap;
 use std::fs;
@@ -9,15 +10,18 @@ use std::path::Path;
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use sha2::{Digest, Sha256};
 
-use super::{Graph, Index, UnitVector};
+use super::{Graph, Index, IndexOptions, UnitVector};
+use crate::lexical::Lexicon;
 use crate::{Chunk, Document, Embedder, RagError};
 
 /// Raised whenever the file's layout or the way documents are cut changes, so that older files are
 /// rebuilt.
-const VERSION: &str = "2";
+const VERSION: &str = "3";
 
 /// Names of the tensors, and of the digest in the metadata.
 const CHUNKS: &str = "chunks";
+const DOCUMENTS: &str = "documents";
+const LEXICON: &str = "lexicon";
 const VECTORS: &str = "vectors";
 const GRAPH: &str = "graph";
 const DIGEST: &str = "digest";
@@ -27,16 +31,18 @@ pub(super) struct Key {
     embedder: String,
     dimension: usize,
     documents: String,
+    embedded: &'static str,
 }
 
 impl Key {
-    pub fn new<'a>(documents: &'a [Document], embedder: &dyn Embedder) -> Self {
+    pub fn new<'a>(documents: &'a [Document], embedder: &dyn Embedder, options: IndexOptions) -> Self {
         let fields = |document: &'a Document| {
             let Document { id, title, text, source } = document;
             [id, title, text, source].map(String::as_bytes)
         };
         let documents = digest(documents.iter().flat_map(fields));
-        Key { embedder: embedder.id().into(), dimension: embedder.dim(), documents }
+        let embedded = if options.embed_titles { "titles and text" } else { "text" };
+        Key { embedder: embedder.id().into(), dimension: embedder.dim(), documents, embedded }
     }
 
     fn metadata(&self) -> HashMap<String, String> {
@@ -45,6 +51,7 @@ impl Key {
             ("embedder", self.embedder.clone()),
             ("dimension", self.dimension.to_string()),
             ("documents", self.documents.clone()),
+            ("embedded", self.embedded.to_string()),
         ];
         fields.map(|(name, value)| (name.to_string(), value)).into()
     }
@@ -53,11 +60,13 @@ impl Key {
     fn difference(&self, metadata: &HashMap<String, String>) -> Option<String> {
         let expected = self.metadata();
         let differs = |name: &&str| metadata.get(*name) != expected.get(*name);
-        let changed = ["version", "embedder", "dimension", "documents"].into_iter().find(differs)?;
+        let fields = ["version", "embedder", "dimension", "documents", "embedded"];
+        let changed = fields.into_iter().find(differs)?;
         let of = |fields: &HashMap<String, String>| fields.get(changed).cloned().unwrap_or_default();
         let change = format!("has changed from `{}` to `{}`", of(metadata), of(&expected));
         Some(match changed {
             "documents" => "the documents have changed".into(),
+            "embedded" => format!("what is embedded {change}"),
             "version" => format!("the index format {change}"),
             "dimension" => format!("the embedder's dimension {change}"),
             _ => format!("the embedder {change}"),
@@ -83,10 +92,12 @@ pub(super) fn load(path: &Path, key: &Key) -> Result<Index, String> {
 
 fn read(tensors: &SafeTensors, metadata: &HashMap<String, String>, key: &Key) -> Result<Index, String> {
     let tensor = |name: &str| tensors.tensor(name).map_err(|error| error.to_string());
-    let json = tensor(CHUNKS)?;
+    let (json, documents, lexicon) = (tensor(CHUNKS)?, tensor(DOCUMENTS)?, tensor(LEXICON)?);
     let graph = tensors.tensor(GRAPH).ok();
     let matrix = if graph.is_none() { Some(tensor(VECTORS)?) } else { None };
-    let stored = [Some(&json), graph.as_ref(), matrix.as_ref()].into_iter().flatten();
+    let texts = [&json, &documents, &lexicon].map(Some);
+    let stored = [graph.as_ref(), matrix.as_ref()];
+    let stored = texts.into_iter().chain(stored).flatten();
     if metadata.get(DIGEST) != Some(&digest(stored.map(TensorView::data))) {
         return Err("its digest is wrong".into());
     }
@@ -102,15 +113,16 @@ fn read(tensors: &SafeTensors, metadata: &HashMap<String, String>, key: &Key) ->
             values.chunks(key.dimension.max(1)).map(|row| row.to_vec().into()).collect()
         }
     };
-    if vectors.len() != chunks.len() {
-        return Err(format!("{} vectors for {} chunks", vectors.len(), chunks.len()));
-    }
-    Ok(Index { chunks, vectors, graph })
+    let documents =
+        serde_json::from_slice(documents.data()).map_err(|error| format!("documents: {error}"))?;
+    Index::from_parts(chunks, vectors, graph, documents, Lexicon::from_bytes(lexicon.data())?)
 }
 
 /// Writes the file whole or not at all: to a temporary one beside it, then renamed.
 pub(super) fn save(path: &Path, key: &Key, index: &Index) -> Result<(), RagError> {
     let json = serde_json::to_vec(&index.chunks).map_err(|error| RagError::file(path, error))?;
+    let documents = serde_json::to_vec(index.documents()).map_err(|error| RagError::file(path, error))?;
+    let lexicon = index.lexicon.to_bytes().map_err(|error| RagError::file(path, error))?;
     let (name, dtype, shape, numbers) = match &index.graph {
         Some(graph) => {
             let bytes = graph.to_bytes().map_err(|error| RagError::file(path, error))?;
@@ -123,10 +135,17 @@ pub(super) fn save(path: &Path, key: &Key, index: &Index) -> Result<(), RagError
         }
     };
     let mut metadata = key.metadata();
-    metadata.insert(DIGEST.into(), digest([json.as_slice(), &numbers]));
-    let view = |dtype, shape, bytes| TensorView::new(dtype, shape, bytes);
-    let bytes = view(Dtype::U8, vec![json.len()], &json)
-        .and_then(|json| Ok([(CHUNKS, json), (name, view(dtype, shape, &numbers)?)]))
+    metadata.insert(DIGEST.into(), digest([json.as_slice(), &documents, &lexicon, &numbers]));
+    let tensors = [
+        (CHUNKS, Dtype::U8, vec![json.len()], &json),
+        (DOCUMENTS, Dtype::U8, vec![documents.len()], &documents),
+        (LEXICON, Dtype::U8, vec![lexicon.len()], &lexicon),
+        (name, dtype, shape, &numbers),
+    ];
+    let bytes = tensors
+        .into_iter()
+        .map(|(name, dtype, shape, bytes)| Ok((name, TensorView::new(dtype, shape, bytes)?)))
+        .collect::<Result<Vec<_>, safetensors::SafeTensorError>>()
         .and_then(|tensors| safetensors::serialize(tensors, Some(metadata)))
         .map_err(|error| RagError::file(path, error))?;
 

@@ -54,6 +54,15 @@ impl UnitVector {
         vectors.into_iter().map(check).collect()
     }
 
+    /// The direction of the sum of `vectors`; like nothing if there are none.
+    pub fn mean(vectors: &[UnitVector]) -> UnitVector {
+        let mut sum = vec![0.0; vectors.first().map_or(0, |first| first.0.len())];
+        for vector in vectors {
+            sum.iter_mut().zip(vector.0.iter()).for_each(|(sum, x)| *sum += x);
+        }
+        UnitVector::new(sum).unwrap_or_else(|| Vec::new().into())
+    }
+
     /// Cosine of the angle between the two, in `[-1, 1]`.
     pub fn cosine(&self, other: &UnitVector) -> f32 {
         // Eight running sums instead of one, so that the compiler may keep them in one register.
@@ -87,6 +96,14 @@ mod tests {
         assert!((vector(&long).cosine(&vector(&opposite)) + 1.0).abs() < 1e-6);
         assert!((vector(&[1.0, 0.0]).cosine(&vector(&[2.0, 2.0])) - 0.5f32.sqrt()).abs() < 1e-6);
         assert_eq!(vector(&[0.0, 0.0]).cosine(&vector(&[2.0, 2.0])), 0.0);
+    }
+
+    #[test]
+    fn the_mean_lies_between() {
+        let vector = |values: &[f32]| UnitVector::new(values.to_vec()).unwrap();
+        let mean = UnitVector::mean(&[vector(&[2.0, 0.0]), vector(&[0.0, 3.0])]);
+        assert!((mean.cosine(&vector(&[1.0, 1.0])) - 1.0).abs() < 1e-6);
+        assert_eq!(UnitVector::mean(&[]).cosine(&vector(&[1.0, 1.0])), 0.0);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::time::Instant;
 use axum::Json;
 use axum::extract::State;
 use llama::Request;
-use rag::{Hit, join_hits};
+use rag::{Hit, Scores, join_hits};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -51,8 +51,7 @@ pub async fn ask(State(state): State<Shared>, Body(body): Body<AskRequest>) -> R
     let stop = state.prompts.grounded_stops();
     let answer = state.submit(Request { stop, ..Request::new(prompt, MAX_TOKENS) })?.complete().await?;
     let ms = |duration: std::time::Duration| (duration.as_secs_f64() * 1e4).round() / 10.0;
-    let context: Vec<Value> =
-        hits.iter().map(|hit| json!({"text": hit.text, "source": hit.source, "score": hit.score})).collect();
+    let context: Vec<Value> = hits.iter().map(passage).collect();
     Ok(Json(json!({
         "question": question,
         "answer": answer.text.trim(),
@@ -63,6 +62,18 @@ pub async fn ask(State(state): State<Shared>, Body(body): Body<AskRequest>) -> R
             "total_ms": ms(start.elapsed()),
         },
     })))
+}
+
+/// A passage as the answer lists it. `score` is what the list is ordered by.
+fn passage(hit: &Hit) -> Value {
+    let Scores { dense, lexical, fused } = hit.scores;
+    json!({
+        "text": hit.text,
+        "source": hit.source,
+        "document": hit.document,
+        "score": fused,
+        "scores": {"dense": dense, "lexical": lexical, "fused": fused},
+    })
 }
 
 fn search(state: &AppState, question: &str, k: usize) -> Result<Vec<Hit>, ApiError> {
@@ -99,7 +110,9 @@ mod tests {
         assert_eq!(status, 200, "{body}");
         assert_eq!(body["question"], "Opening hours?");
         assert_eq!(body["answer"], "user: Opening hours?");
-        assert_eq!(body["context"], json!([{"text": "We open at 9.", "source": "hours.md", "score": 0.5}]));
+        let scores = json!({"dense": 0.25, "lexical": 0.125, "fused": 0.5});
+        let passage = json!({"text": "We open at 9.", "source": "hours.md", "document": "", "score": 0.5, "scores": scores});
+        assert_eq!(body["context"], json!([passage]));
         for name in ["retrieve_ms", "generate_ms", "total_ms"] {
             assert!(body["timings"][name].as_f64().unwrap() >= 0.0);
         }
