@@ -15,11 +15,14 @@ const FILE: &str = "HEARTH_PROFILE";
 /// Completes the file when it is dropped.
 pub type Flush = FlushGuard<BufWriter<File>>;
 
+/// What writes the profile.
+type ProfileLayer = FlameLayer<Registry, BufWriter<File>>;
+
 /// A layer that writes spans to the file named by `HEARTH_PROFILE`, if that is set.
 ///
 /// # Errors
 /// If the file cannot be written.
-pub fn layer() -> anyhow::Result<Option<(FlameLayer<Registry, BufWriter<File>>, Flush)>> {
+pub fn layer() -> anyhow::Result<Option<(ProfileLayer, Flush)>> {
     let Some(path) = std::env::var_os(FILE) else { return Ok(None) };
     let file = File::create(&path).map_err(|error| anyhow::anyhow!("{FILE}={}: {error}", path.display()))?;
     let layer = FlameLayer::new(BufWriter::new(file)).with_module_path(false).with_file_and_line(false);

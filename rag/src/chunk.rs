@@ -1,23 +1,36 @@
 //! Chunks: passages of a document that fit an embedder.
 
+mod blob;
+mod block;
+mod clean;
+mod heading;
+mod pack;
+
+use std::collections::HashMap;
 use std::ops::Range;
 
-use pulldown_cmark::{Event, Parser, Tag, TagEnd};
 use serde::{Deserialize, Serialize};
-use text_splitter::{ChunkConfig, MarkdownSplitter, TryChunkSizer};
+use sha2::{Digest, Sha256};
 
-use crate::{Document, Embedder, RagError};
-
-/// Tokens that a chunk repeats of the one before it, so that what the cut divides is complete in one of
-/// them. Only whole sentences or paragraphs are repeated.
-const OVERLAP: usize = 32;
+use crate::document::{Document, Format, Metadata};
+use crate::{Embedder, RagError};
+pub(crate) use blob::without_data_uris;
+use block::{Block, Kind};
+use clean::Clean;
+pub(crate) use heading::first_heading;
+use pack::{Piece, Sizer, pack};
 
 /// Longest chunk in tokens, whatever the embedder could take: longer passages dilute the vector.
 const MAX_TOKENS: usize = 128;
 
 /// A passage of a document, small enough to be embedded whole.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Chunk {
+    /// Names it: the document's id, `#`, and a digest of its title, headings and text. It stays the same
+    /// wherever the passage moves within its document.
+    pub id: String,
+    /// The document's id.
+    pub document: String,
     /// The document's source, for citing.
     pub source: String,
     /// The document's title.
@@ -26,8 +39,11 @@ pub struct Chunk {
     pub headings: Vec<String>,
     /// Where it lies in the document's text, in bytes.
     pub range: Range<usize>,
-    /// The passage.
+    /// The passage: what lies there without embedded images and the like, and before it the head of its
+    /// table or the introduction of its list, if they lie before.
     pub text: String,
+    /// What the document's file says of it.
+    pub metadata: Metadata,
 }
 
 impl Chunk {
@@ -50,162 +66,95 @@ impl Chunk {
 }
 
 /// Cuts a document into chunks of at most 128 tokens, or what `embedder` takes if that is less, at the
-/// highest level of structure that fits: headings, paragraphs and list items, sentences, words.
-/// Neighbours that fit together stay together.
+/// highest level of structure that fits: headings, paragraphs, list items and table rows, sentences, words
+/// (by Unicode's rules and dictionaries, for text without spaces), letters. Neighbours that fit together
+/// stay together, and a heading stays with what follows it: none is a chunk of its own.
 ///
 /// # Errors
 /// If the embedder cannot count tokens, or takes so few that no text fits.
 pub fn chunk(document: &Document, embedder: &dyn Embedder) -> Result<Vec<Chunk>, RagError> {
     let limit = embedder.max_tokens().min(MAX_TOKENS);
+    let added = embedder.count_tokens("")?;
+    if limit <= added {
+        let value = embedder.max_tokens().to_string();
+        let expected = format!("at least {}", added + 1);
+        return Err(RagError::Option { option: "the embedder's max_tokens", value, expected });
+    }
     // The title is embedded with every chunk; a title that would take half the room is left out there.
     let title = embedder.count_tokens(&format!("{}\n", document.title))?;
-    let capacity = if title <= limit / 2 { limit - title } else { limit };
-    let config = ChunkConfig::new(capacity).with_sizer(Tokens(embedder));
-    let config = config.with_overlap(OVERLAP.min(capacity / 4)).map_err(|_| RagError::Option {
-        option: "the embedder's max_tokens",
-        value: embedder.max_tokens().to_string(),
-        expected: "at least 1".into(),
-    })?;
+    let capacity = if title <= limit / 2 { limit - title.max(added) } else { limit - added };
+    let lead = if embedder.max_tokens() >= 2 * limit { capacity } else { capacity / 2 };
+    let sizer = Sizer { embedder, added, capacity, lead };
 
-    let headings = headings(&document.text);
-    let splitter = MarkdownSplitter::new(config);
+    let clean = Clean::new(&document.text, document.format);
+    let text = clean.text.as_ref();
+    let blocks = blocks(text, document.format);
+    let headings = match document.format {
+        Format::Markdown => heading::headings(text),
+        Format::Plain => Vec::new(),
+    };
+    let mut path = heading::Path::new(&headings);
+    let mut seen = HashMap::new();
     let mut chunks = Vec::new();
-    for piece in splitter.try_chunk_indices(&document.text) {
-        let (start, text) = piece?;
+    for Piece { range, lead } in pack(text, &blocks, &sizer)? {
+        let passage = text[range.clone()].trim_end();
+        if !passage.contains(char::is_alphanumeric) {
+            continue;
+        }
+        let range = range.start..range.start + passage.len();
+        let headings = path.at(range.start);
+        let passage = match lead {
+            Some(lead) => format!("{}\n{passage}", text[lead].trim_end()),
+            None => passage.to_string(),
+        };
         chunks.push(Chunk {
+            id: id(document, &headings, &passage, &mut seen),
+            document: document.id.clone(),
             source: document.source.clone(),
             title: document.title.clone(),
-            headings: heading_path(&headings, start),
-            range: start..start + text.len(),
-            text: text.to_string(),
+            headings,
+            range: clean.original(range),
+            text: passage,
+            metadata: document.metadata.clone(),
         });
     }
     Ok(chunks)
 }
 
-/// Counts tokens with the embedder's own tokenizer.
-struct Tokens<'a>(&'a dyn Embedder);
-
-impl TryChunkSizer for Tokens<'_> {
-    type Error = RagError;
-
-    fn try_size(&self, chunk: &str) -> Result<usize, RagError> {
-        self.0.count_tokens(chunk)
+fn blocks(text: &str, format: Format) -> Vec<Block> {
+    match format {
+        Format::Markdown => block::markdown(text),
+        Format::Plain => block::plain(text),
     }
 }
 
-struct Heading {
-    start: usize,
-    level: usize,
-    text: String,
+/// Bytes of `text` that chunks can be made of: neither blobs nor headings.
+pub(crate) fn readable_bytes(text: &str, format: Format) -> usize {
+    let clean = Clean::new(text, format);
+    let text = clean.text.as_ref();
+    let is_read = |block: &&Block| {
+        !matches!(block.kind, Kind::Heading(_)) && text[block.range.clone()].contains(char::is_alphanumeric)
+    };
+    blocks(text, format).iter().filter(is_read).map(|block| block.range.len()).sum()
 }
 
-fn headings(markdown: &str) -> Vec<Heading> {
-    let mut found = Vec::new();
-    let mut open: Option<Heading> = None;
-    for (event, range) in Parser::new(markdown).into_offset_iter() {
-        match (event, &mut open) {
-            (Event::Start(Tag::Heading { level, .. }), _) => {
-                open = Some(Heading { start: range.start, level: level as usize, text: String::new() });
-            }
-            (Event::End(TagEnd::Heading(_)), _) => found.extend(open.take()),
-            (Event::Text(text) | Event::Code(text), Some(heading)) => heading.text.push_str(&text),
-            (Event::SoftBreak | Event::HardBreak, Some(heading)) => heading.text.push(' '),
-            _ => {}
-        }
+/// An id for a passage, with a number where the document has the same passage before.
+fn id(document: &Document, headings: &[String], text: &str, seen: &mut HashMap<String, usize>) -> String {
+    let mut digest = Sha256::new();
+    for part in
+        std::iter::once(document.title.as_str()).chain(headings.iter().map(String::as_str)).chain([text])
+    {
+        digest.update((part.len() as u64).to_le_bytes());
+        digest.update(part);
     }
-    found.retain(|heading| !heading.text.trim().is_empty());
-    found
-}
-
-/// The headings open at byte `at`: each is closed by the next of its level or above.
-fn heading_path(headings: &[Heading], at: usize) -> Vec<String> {
-    let mut path: Vec<&Heading> = Vec::new();
-    for heading in headings.iter().take_while(|heading| heading.start <= at) {
-        path.retain(|above| above.level < heading.level);
-        path.push(heading);
+    let hex: String = digest.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    let count = seen.entry(hex.clone()).or_insert(0);
+    *count += 1;
+    match count {
+        1 => format!("{}#{hex}", document.id),
+        count => format!("{}#{hex}-{count}", document.id),
     }
-    path.into_iter().map(|heading| heading.text.clone()).collect()
-}
-
-/// The text of the first heading, which serves as the title of a document that has none.
-pub(crate) fn first_heading(markdown: &str) -> Option<String> {
-    headings(markdown).into_iter().next().map(|heading| heading.text)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::bag_of_words::BagOfWords;
-
-    fn document(text: &str) -> Document {
-        Document { id: "d".into(), title: "Orders".into(), text: text.into(), source: "orders.md".into() }
-    }
-
-    fn words(count: usize, word: &str) -> String {
-        vec![word; count].join(" ")
-    }
-
-    #[test]
-    fn a_short_document_is_one_chunk() {
-        let text = "# Orders\n\nHow to order.\n\n## Cancel\n\nWithin 24 hours.";
-        let chunks = chunk(&document(text), &BagOfWords::default()).unwrap();
-        assert_eq!(chunks.len(), 1);
-        assert_eq!((chunks[0].text.as_str(), chunks[0].range.clone()), (text, 0..text.len()));
-        assert_eq!(chunks[0].headings, ["Orders"]);
-    }
-
-    #[test]
-    fn sections_are_cut_at_headings_and_remember_where_they_stood() {
-        let text = format!(
-            "# Orders\n\n{}\n\n## Cancel\n\n{}\n\n### Late\n\n{}\n\n## `Return`\n\n{}",
-            words(14, "order"),
-            words(14, "cancel"),
-            words(14, "late"),
-            words(14, "return"),
-        );
-        let document = document(&text);
-        let chunks = chunk(&document, &BagOfWords { max_tokens: 20, ..BagOfWords::default() }).unwrap();
-        let paths: Vec<_> = chunks.iter().map(|chunk| chunk.headings.join(" > ")).collect();
-        assert_eq!(paths, ["Orders", "Orders > Cancel", "Orders > Cancel > Late", "Orders > Return"]);
-        for chunk in &chunks {
-            assert_eq!(chunk.text, text[chunk.range.clone()]);
-        }
-    }
-
-    #[test]
-    fn no_chunk_is_longer_than_the_embedder_takes_and_nothing_is_lost() {
-        let sentences: Vec<_> = (0..200).map(|n| format!("Sentence number {n} says something.")).collect();
-        let text = sentences.join(" ");
-        let embedder = BagOfWords { max_tokens: 40, ..BagOfWords::default() };
-        let chunks = chunk(&document(&text), &embedder).unwrap();
-        for chunk in &chunks {
-            assert!(embedder.count_tokens(&chunk.passage(&embedder).unwrap()).unwrap() <= 40);
-        }
-        for sentence in &sentences {
-            assert!(chunks.iter().any(|chunk| chunk.text.contains(sentence)), "{sentence}");
-        }
-        let repeated = chunks.windows(2).filter(|pair| pair[1].range.start < pair[0].range.end).count();
-        assert!(repeated > 0, "neighbours overlap");
-    }
-
-    #[test]
-    fn a_passage_carries_the_title_and_the_headings_that_the_cut_took() {
-        let embedder = BagOfWords::default();
-        let mut chunk = Chunk {
-            source: "s".into(),
-            title: "Orders".into(),
-            headings: vec!["Cancel".into(), "Late".into()],
-            range: 0..0,
-            text: "# Late\n\nAsk us.".into(),
-        };
-        assert_eq!(chunk.passage(&embedder).unwrap(), "Orders › Cancel\n# Late\n\nAsk us.");
-        chunk.text = words(embedder.max_tokens(), "word");
-        assert_eq!(chunk.passage(&embedder).unwrap(), chunk.text);
-    }
-
-    #[test]
-    fn empty_text_has_no_chunks() {
-        assert_eq!(chunk(&document(" \n\n"), &BagOfWords::default()).unwrap(), []);
-    }
-}
+mod tests;

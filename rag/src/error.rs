@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::read::KINDS;
+
 /// An error of this crate. Each names the file it is about.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -14,7 +16,7 @@ pub enum RagError {
         /// The operating system's reason.
         source: std::io::Error,
     },
-    /// A line of a JSONL file that is not a document.
+    /// A line of a file, or an object of its list, that is not a document.
     #[error("{}, line {line}: {reason}", path.display())]
     Line {
         /// The file.
@@ -25,10 +27,12 @@ pub enum RagError {
         reason: String,
     },
     /// A knowledge base without a single document.
-    #[error("{}: no documents; expected .md, .markdown, .txt or .jsonl files", path.display())]
+    #[error("{}: no documents; expected {} files{}", path.display(), KINDS, list(skipped))]
     NoDocuments {
         /// The folder.
         path: PathBuf,
+        /// What is there but cannot be read, and why.
+        skipped: Vec<String>,
     },
     /// A file that is there but is not what it should be.
     #[error("{}: {reason}", path.display())]
@@ -75,4 +79,9 @@ impl RagError {
     pub(crate) fn file(path: &Path, reason: impl ToString) -> RagError {
         RagError::File { path: path.to_path_buf(), reason: reason.to_string() }
     }
+}
+
+fn list(skipped: &[String]) -> String {
+    let lines: Vec<String> = skipped.iter().map(|reason| format!("\n  {reason}")).collect();
+    if lines.is_empty() { String::new() } else { format!("; skipped:{}", lines.concat()) }
 }

@@ -248,6 +248,7 @@ mod tests {
             title: format!("t{n}"),
             text: text.to_string(),
             source: format!("{n}.md"),
+            ..Document::default()
         };
         texts.iter().enumerate().map(document).collect()
     }

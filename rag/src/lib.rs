@@ -18,6 +18,7 @@ mod index;
 mod lexical;
 mod minilm;
 mod prompt;
+mod read;
 mod retriever;
 mod selection;
 
@@ -25,12 +26,13 @@ mod selection;
 mod bag_of_words;
 
 pub use chunk::{Chunk, chunk};
-pub use document::{Document, read_folder};
+pub use document::{Document, Format, Metadata};
 pub use embedder::Embedder;
 pub use error::RagError;
 pub use evaluation::{Interval, Quality, interval};
 pub use index::{Index, IndexOptions, IndexOrigin, IndexedDocument, Match};
 pub use minilm::MiniLm;
 pub use prompt::join_hits;
+pub use read::{Knowledge, read_folder};
 pub use retriever::{Hit, Question, Retriever, Scores};
 pub use selection::{Selection, Weights};

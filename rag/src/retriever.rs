@@ -8,7 +8,7 @@ use std::path::Path;
 use crate::fusion::fuse;
 use crate::index::UnitVector;
 use crate::lexical::LexicalQuery;
-use crate::{Embedder, Index, IndexOptions, IndexOrigin, RagError, Selection, read_folder};
+use crate::{Document, Embedder, Index, IndexOptions, IndexOrigin, Knowledge, RagError, Selection};
 
 /// Nearest passages that the dense ranking of documents is made from, at least: several of a document may
 /// be among them, and a graph gives as many at the price of one.
@@ -75,19 +75,31 @@ struct Candidate {
 }
 
 impl Retriever {
-    /// Reads the documents of `folder` and opens their index, which is kept in the file `cache` if one
-    /// is given.
+    /// Reads the documents of `folder`, without those that cannot be read, and opens their index, which is
+    /// kept in the file `cache` if one is given.
     ///
     /// # Errors
-    /// If a document cannot be read or embedded, or `cache` cannot be written.
+    /// If no document can be read, one cannot be embedded, or `cache` cannot be written.
     pub fn open(
         folder: &Path,
         embedder: Box<dyn Embedder>,
         options: IndexOptions,
         cache: Option<&Path>,
     ) -> Result<Self, RagError> {
-        let documents = read_folder(folder)?;
-        let (index, origin) = Index::open_or_build(&documents, embedder.as_ref(), options, cache)?;
+        Self::of(&Knowledge::read(folder)?.documents, embedder, options, cache)
+    }
+
+    /// Opens the index of `documents`, which is kept in the file `cache` if one is given.
+    ///
+    /// # Errors
+    /// If a document cannot be embedded, or `cache` cannot be written.
+    pub fn of(
+        documents: &[Document],
+        embedder: Box<dyn Embedder>,
+        options: IndexOptions,
+        cache: Option<&Path>,
+    ) -> Result<Self, RagError> {
+        let (index, origin) = Index::open_or_build(documents, embedder.as_ref(), options, cache)?;
         Ok(Retriever { embedder, index, origin, selection: Selection::default() })
     }
 

@@ -74,10 +74,13 @@ impl ModelArgs {
 pub struct ServeArgs {
     #[command(flatten)]
     pub model: ModelArgs,
-    /// Folder of Markdown and JSONL documents that answers rest on, or `none` [default: the shipped
-    /// sample]
-    #[arg(long, value_name = "DIR|none")]
+    /// Folder or file of documents that answers rest on (Markdown, text, HTML, JSONL, JSON, CSV), or
+    /// `none` [default: the shipped sample]
+    #[arg(long, value_name = "PATH|none")]
     pub knowledge: Option<String>,
+    /// Stop if a document cannot be read, instead of leaving it out
+    #[arg(long)]
+    pub strict: bool,
     /// Address to listen on
     #[arg(long, default_value = "127.0.0.1")]
     pub host: IpAddr,
@@ -247,6 +250,7 @@ mod tests {
         let cli = parse("").unwrap();
         assert!(cli.command.is_none());
         assert_eq!((cli.serve.host.to_string(), cli.serve.port), ("127.0.0.1".into(), 8080));
+        assert!(!cli.serve.strict && parse("--strict").unwrap().serve.strict);
         assert_eq!(parse("--port 0 --model m").unwrap().serve.port, 0);
         let Some(Command::Serve(serve)) = parse("serve --model m --host 0.0.0.0 --port 9").unwrap().command
         else {

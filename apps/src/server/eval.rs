@@ -59,7 +59,7 @@ pub fn run(arguments: &EvalArgs) -> anyhow::Result<()> {
     let mut rows = Vec::new();
     let titles: &[bool] = if arguments.ablation { &[true, false] } else { &[true] };
     for &embed_titles in titles {
-        let retriever = load::retriever(&arguments.knowledge, &device, IndexOptions { embed_titles })?;
+        let retriever = load::retriever(&arguments.knowledge, false, &device, IndexOptions { embed_titles })?;
         check_documents(&retriever, &questions)?;
         let asked = embed(&retriever, &questions)?;
         for (name, selection) in selections(arguments.ablation) {

@@ -9,7 +9,7 @@ use engine::KvCache;
 use engine::device::Device;
 use llama::hub::{self, catalog};
 use llama::{Adapter, CachedLlama, ChatTemplate, Model, Tokenizer};
-use rag::{IndexOptions, MiniLm, Retriever};
+use rag::{Document, IndexOptions, Knowledge, MiniLm, Retriever};
 
 use crate::assets;
 use crate::cli::{CacheType, ModelArgs};
@@ -83,30 +83,50 @@ fn adapter_template(source: &str, tokenizer: &Tokenizer) -> Result<ChatTemplate,
 /// Opens the knowledge base that the command line names; `None` if there is none.
 ///
 /// # Errors
-/// If a document or the embedder cannot be read.
-pub fn knowledge(argument: Option<&str>, device: &Device) -> anyhow::Result<Option<Search>> {
+/// If the embedder or every document cannot be read; where `strict` is set, if any document cannot.
+pub fn knowledge(argument: Option<&str>, strict: bool, device: &Device) -> anyhow::Result<Option<Search>> {
     let folder = match argument {
         Some("none") => None,
         Some(folder) => Some(folder.into()),
         None => assets::knowledge(),
     };
     let Some(folder) = folder else { return Ok(None) };
-    let retriever = retriever(&folder, device, IndexOptions::default())?;
+    let retriever = retriever(&folder, strict, device, IndexOptions::default())?;
     Ok(Some(Box::new(move |question, k| Ok(retriever.search(question, k)?))))
 }
 
 /// Opens a knowledge base.
 ///
 /// # Errors
-/// If a document or the embedder cannot be read.
-pub fn retriever(folder: &Path, device: &Device, options: IndexOptions) -> anyhow::Result<Retriever> {
+/// If there is no document, with `strict` if one cannot be read, or if the embedder cannot.
+pub fn retriever(
+    folder: &Path,
+    strict: bool,
+    device: &Device,
+    options: IndexOptions,
+) -> anyhow::Result<Retriever> {
+    // Documents first: what is wrong with them is known at once.
+    eprintln!("loading knowledge {}", folder.display());
+    let documents = documents(folder, strict)?;
     eprintln!("loading embedder {}", catalog::DEFAULT_EMBEDDER);
     let embedder = MiniLm::open(&hub::resolve(catalog::DEFAULT_EMBEDDER)?, device)?;
-    eprintln!("loading knowledge {}", folder.display());
     let cache = index_file(folder, options);
-    let retriever = Retriever::open(folder, Box::new(embedder), options, cache.as_deref())?;
+    let retriever = Retriever::of(&documents, Box::new(embedder), options, cache.as_deref())?;
     eprintln!("{}", retriever.origin());
     Ok(retriever)
+}
+
+/// Reads the documents, and says which are left out and why.
+fn documents(folder: &Path, strict: bool) -> anyhow::Result<Vec<Document>> {
+    if strict {
+        return Ok(Knowledge::read_strictly(folder).context("--strict")?.documents);
+    }
+    let Knowledge { documents, skipped, ignored } = Knowledge::read(folder)?;
+    for error in &skipped {
+        eprintln!("skipped {error}");
+    }
+    eprintln!("{} documents; {} skipped, {ignored} other files ignored", documents.len(), skipped.len());
+    Ok(documents)
 }
 
 /// Where the index of a knowledge base is kept between starts; nowhere if there is no place for it.

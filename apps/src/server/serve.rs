@@ -43,7 +43,7 @@ pub fn run(arguments: &ServeArgs) -> anyhow::Result<()> {
     let Loaded { name, model, prompts } = load::model(&arguments.model)?;
     prompts.check()?;
     let device = engine::device::parse(&arguments.model.device)?;
-    let search = load::knowledge(arguments.knowledge.as_deref(), &device)?;
+    let search = load::knowledge(arguments.knowledge.as_deref(), arguments.strict, &device)?;
     let scheduler = Scheduler::start(model, prompts.tokenizer.clone(), arguments.model.limits())
         .context("no thread for the model")?;
     let state = Arc::new(AppState::new(name, prompts, scheduler, search));

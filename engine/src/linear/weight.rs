@@ -5,6 +5,7 @@ use burn::tensor::Tensor;
 use crate::linear::quantized_matrix::QuantizedMatrix;
 
 /// A matrix `[out, in]` as a checkpoint stores it.
+#[allow(clippy::large_enum_variant)] // with GPU backends a handle of burn's is large
 #[derive(Debug, Clone)]
 pub enum Weight {
     /// Floating point, `[out, in]`: 32 bits, in an embedding table perhaps 16.

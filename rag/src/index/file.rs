@@ -12,11 +12,11 @@ use sha2::{Digest, Sha256};
 
 use super::{Graph, Index, IndexOptions, UnitVector};
 use crate::lexical::Lexicon;
-use crate::{Chunk, Document, Embedder, RagError};
+use crate::{Chunk, Document, Embedder, Format, Metadata, RagError};
 
 /// Raised whenever the file's layout or the way documents are cut changes, so that older files are
 /// rebuilt.
-const VERSION: &str = "3";
+const VERSION: &str = "4";
 
 /// Names of the tensors, and of the digest in the metadata.
 const CHUNKS: &str = "chunks";
@@ -37,8 +37,16 @@ pub(super) struct Key {
 impl Key {
     pub fn new<'a>(documents: &'a [Document], embedder: &dyn Embedder, options: IndexOptions) -> Self {
         let fields = |document: &'a Document| {
-            let Document { id, title, text, source } = document;
-            [id, title, text, source].map(String::as_bytes)
+            let Document { id, title, text, source, format, metadata } = document;
+            let Metadata { topic, language, updated, audience } = metadata;
+            let optional = [topic, language, updated, audience];
+            // A mark before each, so that an empty one is not like none.
+            let optional = optional.into_iter().flat_map(|field| match field {
+                Some(value) => [b"+".as_slice(), value.as_bytes()],
+                None => [b"-".as_slice(), b""],
+            });
+            let format: &[u8] = if *format == Format::Plain { b"plain".as_slice() } else { b"markdown" };
+            [id, title, text, source].map(String::as_bytes).into_iter().chain([format]).chain(optional)
         };
         let documents = digest(documents.iter().flat_map(fields));
         let embedded = if options.embed_titles { "titles and text" } else { "text" };

@@ -16,6 +16,7 @@ const CODES: &str = ".codes";
 const ABSMAX: &str = ".absmax";
 
 /// The running mean of a parameter's gradients, or of their squares.
+#[allow(clippy::large_enum_variant)] // with GPU backends a handle of burn's is large
 #[derive(Debug, Clone)]
 pub(crate) enum Moment {
     /// As it is.
