@@ -142,7 +142,7 @@ fn train_step(criterion: &mut Criterion, devices: &[(String, Device)]) {
             .collect();
         group.throughput(Throughput::Elements(128));
         group.bench_function(BenchmarkId::new("2 x 64, 4 layers", name), |bencher| {
-            bencher.iter(|| finetune.step(&[examples.clone()], 1e-3).expect("finite gradients"));
+            bencher.iter(|| finetune.step(std::slice::from_ref(&examples), 1e-3).expect("finite gradients"));
         });
     }
     group.finish();
