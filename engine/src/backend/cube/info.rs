@@ -3,7 +3,9 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use burn::backend::DispatchDevice;
-use burn::tensor::{Device, Devices};
+use burn::tensor::Device;
+#[cfg(feature = "wgpu")]
+use burn::tensor::Devices;
 use burn_cubecl::CubeDevice;
 
 use crate::backend::DeviceInfo;
