@@ -29,12 +29,12 @@ pub enum Format {
     Plain,
 }
 
-/// What a document's file says of it, to filter by. Fields that it does not give are `None`.
+/// What a document's file says of it. Fields that it does not give are `None`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Metadata {
     /// `topic` or `category`.
     pub topic: Option<String>,
-    /// `language` or `lang`, as it is written there: `de`, `pt-BR`.
+    /// `language` or `lang`, as it is written there: `de`, `pt-BR`. Its words are stemmed by this language.
     pub language: Option<String>,
     /// `updated`, `updated_at`, `last_updated`, `modified` or `date`, as it is written there.
     pub updated: Option<String>,

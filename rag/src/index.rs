@@ -130,7 +130,8 @@ impl Index {
         let mut seen = HashSet::new();
         for document in documents {
             let own = chunk(document, embedder)?;
-            lexicon.add(&document.title, &document.text, own.iter().map(words_of), &mut seen);
+            let language = document.metadata.language.as_deref();
+            lexicon.add((&document.title, &document.text), language, own.iter().map(words_of), &mut seen);
             let start = chunks.len();
             chunks.extend(own);
             indexed.push(IndexedDocument { id: document.id.clone(), chunks: start..chunks.len() });

@@ -63,15 +63,16 @@ impl LexicalQuery {
 }
 
 impl Lexicon {
-    /// Adds a document with its title, and the passages that it is cut into.
+    /// Adds a document with its title, and the passages that it is cut into. Its language is the one that it
+    /// names, or what its text seems to be in.
     pub fn add<'a>(
         &mut self,
-        title: &str,
-        text: &str,
+        (title, text): (&str, &str),
+        language: Option<&str>,
         passages: impl Iterator<Item = (&'a str, String)>,
         seen: &mut HashSet<String>,
     ) {
-        let language = Language::of(text);
+        let language = language.and_then(Language::named).unwrap_or_else(|| Language::of(text));
         self.languages.insert(language);
         let mut stems = HashMap::new();
         let mut terms = |lexicon: &mut Self, text: &str| -> Vec<u32> {
@@ -217,7 +218,7 @@ mod tests {
         let mut lexicon = Lexicon::default();
         let mut seen = HashSet::new();
         for text in texts {
-            lexicon.add("", text, std::iter::once((*text, text.to_string())), &mut seen);
+            lexicon.add(("", text), None, std::iter::once((*text, text.to_string())), &mut seen);
         }
         lexicon
     }
@@ -246,6 +247,18 @@ mod tests {
         assert_eq!(best(&lexicon, "ยกเลิก"), Some(4));
         assert_eq!(best(&lexicon, "refund"), None);
         assert_eq!(best(&lexicon, ""), None);
+    }
+
+    #[test]
+    fn a_document_is_stemmed_in_the_language_that_it_names() {
+        let text = "Storno Bestellungen"; // too short to tell
+        let found = |language| {
+            let mut lexicon = Lexicon::default();
+            lexicon.add(("", text), language, std::iter::once((text, text.into())), &mut HashSet::new());
+            best(&lexicon, "bestellung")
+        };
+        assert_eq!(found(Some("de-AT")), Some(0));
+        assert_eq!(found(Some("fr")), None);
     }
 
     #[test]

@@ -33,6 +33,6 @@ pub use evaluation::{Interval, Quality, interval};
 pub use index::{Index, IndexOptions, IndexOrigin, IndexedDocument, Match};
 pub use minilm::MiniLm;
 pub use prompt::join_hits;
-pub use read::{Knowledge, read_folder};
+pub use read::Knowledge;
 pub use retriever::{Hit, Question, Retriever, Scores};
 pub use selection::{Selection, Weights};

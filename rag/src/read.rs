@@ -127,14 +127,6 @@ impl Knowledge {
     }
 }
 
-/// Reads the documents of `folder` as [`Knowledge::read_strictly`] does.
-///
-/// # Errors
-/// If a file cannot be read, a line is not a document, or there is no document at all.
-pub fn read_folder(folder: &Path) -> Result<Vec<Document>, RagError> {
-    Knowledge::read_strictly(folder).map(|knowledge| knowledge.documents)
-}
-
 /// What one file holds.
 #[derive(Default)]
 struct Read {

@@ -8,7 +8,7 @@ use std::path::Path;
 use crate::fusion::fuse;
 use crate::index::UnitVector;
 use crate::lexical::LexicalQuery;
-use crate::{Document, Embedder, Index, IndexOptions, IndexOrigin, Knowledge, RagError, Selection};
+use crate::{Document, Embedder, Index, IndexOptions, IndexOrigin, Knowledge, Metadata, RagError, Selection};
 
 /// Nearest passages that the dense ranking of documents is made from, at least: several of a document may
 /// be among them, and a graph gives as many at the price of one.
@@ -31,6 +31,8 @@ pub struct Hit {
     pub headings: Vec<String>,
     /// Where it lies in the document's text, in bytes.
     pub range: Range<usize>,
+    /// What its document's file says of it.
+    pub metadata: Metadata,
     /// What each stage gave it.
     pub scores: Scores,
 }
@@ -261,6 +263,7 @@ impl Retriever {
             chunk: candidate.chunk,
             headings: chunk.headings.clone(),
             range: chunk.range.clone(),
+            metadata: chunk.metadata.clone(),
             scores: candidate.scores,
         })
     }

@@ -160,7 +160,7 @@ pub struct BenchArgs {
 #[derive(Debug, Args)]
 pub struct EvalArgs {
     /// Folder or file of the documents, as `serve` takes it
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "PATH")]
     pub knowledge: PathBuf,
     /// Questions: a line {"_id": …, "text": …} each, and either "documents": [ids] or a file of judgements
     #[arg(long, value_name = "FILE.jsonl")]
@@ -176,8 +176,9 @@ pub struct EvalArgs {
     /// embedded, the mean of a document's vectors mixed in, novelty
     #[arg(long)]
     pub ablation: bool,
-    /// Where to compute
-    #[arg(long, default_value = "cpu")]
+    /// Where to compute: cpu, ndarray, wgpu[:N], metal[:N] or cuda[:N], as far as this build has them;
+    /// `list` shows what this machine has
+    #[arg(long, default_value = engine::device::AVAILABLE[0], value_parser = device)]
     pub device: String,
     /// Print an array of JSON, an object for each row
     #[arg(long)]

@@ -16,7 +16,7 @@ use crate::{Chunk, Document, Embedder, Format, Metadata, RagError};
 
 /// Raised whenever the file's layout or the way documents are cut changes, so that older files are
 /// rebuilt.
-const VERSION: &str = "4";
+const VERSION: &str = "5";
 
 /// Names of the tensors, and of the digest in the metadata.
 const CHUNKS: &str = "chunks";

@@ -45,6 +45,25 @@ impl Language {
         }
     }
 
+    /// The language of a tag such as `de` or `pt-BR`; `None` for one without stems here.
+    pub fn named(tag: &str) -> Option<Language> {
+        let code = tag.trim().split(['-', '_']).next().unwrap_or_default().to_ascii_lowercase();
+        Some(match code.as_str() {
+            "ar" => Language::Arabic,
+            "nl" => Language::Dutch,
+            "en" => Language::English,
+            "fr" => Language::French,
+            "de" => Language::German,
+            "it" => Language::Italian,
+            "pt" => Language::Portuguese,
+            "ru" => Language::Russian,
+            "es" => Language::Spanish,
+            "sv" => Language::Swedish,
+            "tr" => Language::Turkish,
+            _ => return None,
+        })
+    }
+
     fn algorithm(self) -> Option<Algorithm> {
         Some(match self {
             Language::Arabic => Algorithm::Arabic,

@@ -104,10 +104,25 @@ fn document(file: &File, line: usize, record: &Map<String, Value>) -> Result<Doc
         id: field(record, &["id", "_id"])?.unwrap_or_else(|| format!("{}:{line}", file.name)),
         title: title.unwrap_or_else(|| file.stem.clone()),
         source: field(record, &["source", "url"])?.unwrap_or_else(|| file.name.clone()),
-        metadata: Metadata::from_fields(|name| field(record, &[name]).ok().flatten()),
+        metadata: Metadata::from_fields(|name| said(record, name)),
         text,
         ..Document::default()
     })
+}
+
+/// What a record says under `name`, as text: of a list its elements, of anything else its JSON.
+fn said(record: &Map<String, Value>, name: &str) -> Option<String> {
+    let text = |value: &Value| match value {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    let (_, value) = record.iter().find(|(key, _)| key.trim().eq_ignore_ascii_case(name))?;
+    let said = match value {
+        Value::Null => return None,
+        Value::Array(elements) => elements.iter().map(text).collect::<Vec<_>>().join(", "),
+        other => text(other),
+    };
+    Some(said).filter(|said| !said.trim().is_empty())
 }
 
 /// The first of `names` that is there and not empty, as text. A number serves too; other types are an error.

@@ -65,7 +65,7 @@ fn reads_every_kind_of_file_in_the_order_of_paths() {
 #[test]
 fn a_single_file_is_a_knowledge_base_too() {
     let folder = folder(&[("faq.jsonl", "{\"body\":\"b\"}"), ("a.pdf", "%PDF")]);
-    let documents = read_folder(&folder.path().join("faq.jsonl")).unwrap();
+    let documents = Knowledge::read_strictly(&folder.path().join("faq.jsonl")).unwrap().documents;
     assert_eq!(documents[0].id, "faq.jsonl:1");
     let message = Knowledge::read(&folder.path().join("a.pdf")).unwrap_err().to_string();
     assert!(message.contains("a.pdf: files of this kind are not read by this build"), "{message}");
@@ -168,7 +168,7 @@ fn metadata_comes_from_front_matter_fields_and_columns() {
         ("c.csv", "text,Topic,Language,Updated,Audience\nt,returns,de,2024-05-01,partners\n"),
         ("d.html", "<html lang='de'><p>Text"),
     ]);
-    let documents = read_folder(folder.path()).unwrap();
+    let documents = Knowledge::read_strictly(folder.path()).unwrap().documents;
     let full = Metadata {
         topic: Some("returns".into()),
         language: Some("de".into()),
@@ -197,7 +197,7 @@ fn records_of_the_same_id_are_told_apart() {
         "a.jsonl",
         "{\"id\":1,\"text\":\"a\"}\n{\"id\":1,\"text\":\"b\"}\n{\"id\":1,\"text\":\"c\"}",
     )]);
-    let documents = read_folder(folder.path()).unwrap();
+    let documents = Knowledge::read_strictly(folder.path()).unwrap().documents;
     let ids: std::collections::HashSet<_> = documents.iter().map(|document| &document.id).collect();
     assert_eq!(ids.len(), 3);
 }

@@ -71,6 +71,8 @@ fn passage(hit: &Hit) -> Value {
         "text": hit.text,
         "source": hit.source,
         "document": hit.document,
+        "headings": hit.headings,
+        "metadata": hit.metadata,
         "score": fused,
         "scores": {"dense": dense, "lexical": lexical, "fused": fused},
     })
@@ -111,7 +113,11 @@ mod tests {
         assert_eq!(body["question"], "Opening hours?");
         assert_eq!(body["answer"], "user: Opening hours?");
         let scores = json!({"dense": 0.25, "lexical": 0.125, "fused": 0.5});
-        let passage = json!({"text": "We open at 9.", "source": "hours.md", "document": "", "score": 0.5, "scores": scores});
+        let metadata = json!({"topic": null, "language": null, "updated": null, "audience": null});
+        let passage = json!({
+            "text": "We open at 9.", "source": "hours.md", "document": "", "headings": [], "metadata": metadata,
+            "score": 0.5, "scores": scores,
+        });
         assert_eq!(body["context"], json!([passage]));
         for name in ["retrieve_ms", "generate_ms", "total_ms"] {
             assert!(body["timings"][name].as_f64().unwrap() >= 0.0);
