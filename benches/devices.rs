@@ -24,7 +24,7 @@ const TRAINED_LAYERS: usize = 4;
 
 /// The devices, and what is left out and why, by name.
 fn devices() -> Vec<(String, Device)> {
-    for name in ["cpu", "ndarray", "wgpu", "metal", "cuda"] {
+    for name in device::NAMES {
         if let Err(refused) = device::parse(name) {
             println!("skipped: {refused}");
         }

@@ -21,9 +21,14 @@ pub const AVAILABLE: &[&str] = &[
     "cuda",
 ];
 
-/// Every name, with the cargo feature that brings it.
-const FEATURES: [(&str, &str); 5] =
-    [("cpu", "flex"), ("ndarray", "ndarray"), ("wgpu", "wgpu"), ("metal", "metal"), ("cuda", "cuda")];
+/// Every name that some build accepts; each is that of the cargo feature that brings it, but for `cpu`, whose is `flex`.
+pub const NAMES: [&str; 5] = ["cpu", "ndarray", "wgpu", "metal", "cuda"];
+
+/// Whether a name is that of GPUs, of which there may be several, told apart by `:N`.
+pub fn is_gpu(name: &str) -> bool {
+    let backend = name.split(':').next().unwrap_or(name);
+    ["wgpu", "metal", "cuda"].contains(&backend)
+}
 
 /// A device of this machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,24 +47,22 @@ pub struct Found {
 pub fn parse(name: &str) -> Result<Device, EngineError> {
     let refused = |reason| EngineError::Device { name: name.into(), reason };
     let (backend, index) = match name.split_once(':') {
-        Some((backend @ ("wgpu" | "metal" | "cuda"), index)) => (
+        Some((backend, index)) if is_gpu(backend) => (
             backend,
             index
                 .parse()
                 .map_err(|_| refused(format!("`{index}` is no number; the first one is {backend}:0")))?,
         ),
-        Some((backend, _)) if FEATURES.iter().any(|(known, _)| *known == backend) => {
+        Some((backend, _)) if NAMES.contains(&backend) => {
             return Err(refused(format!("there is only one {backend}")));
         }
         _ => (name, 0),
     };
     if !AVAILABLE.contains(&backend) {
         let has = format!("this build has {}", AVAILABLE.join(", "));
-        return Err(refused(match FEATURES.iter().find(|(known, _)| *known == backend) {
-            Some((_, feature)) => {
-                format!("{has}; `cargo build --release --features {feature}` adds it")
-            }
-            None => has,
+        return Err(refused(match NAMES.contains(&backend) {
+            true => format!("{has}; `cargo build --release --features {}` adds it", feature(backend)),
+            false => has,
         }));
     }
     let device = devices(backend).into_iter().nth(index).ok_or_else(|| refused(absent(backend)))?;
@@ -89,13 +92,16 @@ pub fn check_size(what: &str, bytes: usize, device: &Device) -> Result<(), Engin
 pub fn list() -> Vec<Found> {
     let of = |&backend: &&'static str| {
         let devices = devices(backend);
-        let several = matches!(backend, "wgpu" | "metal" | "cuda");
         devices.into_iter().enumerate().map(move |(index, device)| {
-            let name = if several { format!("{backend}:{index}") } else { backend.into() };
+            let name = if is_gpu(backend) { format!("{backend}:{index}") } else { backend.into() };
             Found { name, info: backend::info(&device) }
         })
     };
     AVAILABLE.iter().flat_map(of).collect()
+}
+
+fn feature(name: &str) -> &str {
+    if name == "cpu" { "flex" } else { name }
 }
 
 fn devices(backend: &str) -> Vec<Device> {
@@ -137,7 +143,7 @@ mod tests {
     #[test]
     fn every_name_of_the_build_is_listed() {
         let listed = list();
-        for name in AVAILABLE.iter().filter(|name| ["cpu", "ndarray"].contains(name)) {
+        for name in AVAILABLE.iter().filter(|name| !is_gpu(name)) {
             assert!(listed.iter().any(|found| found.name == **name), "{listed:?}");
             parse(name).unwrap();
         }
@@ -146,11 +152,11 @@ mod tests {
     #[test]
     fn what_is_not_there_says_how_to_get_it() {
         assert!(refusal("tpu").ends_with(&format!("this build has {}", AVAILABLE.join(", "))));
-        for (name, feature) in FEATURES.iter().filter(|(name, _)| !AVAILABLE.contains(name)) {
+        for name in NAMES.iter().filter(|name| !AVAILABLE.contains(name)) {
             let refusal = refusal(name);
-            assert!(refusal.contains(&format!("--features {feature}` adds it")), "{refusal}");
+            assert!(refusal.contains(&format!("--features {}` adds it", feature(name))), "{refusal}");
         }
-        for name in AVAILABLE.iter().filter(|name| ["wgpu", "cuda"].contains(name)) {
+        for name in AVAILABLE.iter().filter(|name| is_gpu(name)) {
             assert!(refusal(&format!("{name}:99")).contains("This machine has"));
             assert!(refusal(&format!("{name}:x")).contains("`x` is no number"));
         }

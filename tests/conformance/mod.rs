@@ -81,11 +81,6 @@ fn same<T: PartialEq + std::fmt::Debug>(actual: &T, expected: &T) -> Result<(), 
     if actual == expected { Ok(()) } else { Err(format!("{actual:?} instead of {expected:?}")) }
 }
 
-/// Whether a device is a GPU, which in tests is emulated: it computes a part of what the others do.
-fn is_gpu(device: &str) -> bool {
-    !["cpu", "ndarray"].contains(&device)
-}
-
 /// SmolLM2-135M-Instruct in Q4_1 (`SMOLLM2_GGUF`), as it is or dequantized to f32, on the default device.
 fn smollm2(dequantized: bool) -> Option<Llama> {
     smollm2_on(engine::device::AVAILABLE[0], dequantized)

@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
-use engine::device::AVAILABLE;
+use engine::device::{AVAILABLE, is_gpu};
 use engine::{CacheType, Example, Llama};
 use llama::{CachedLlama, Checkpoint, Request, Tokenizer, generate};
 use serde_json::Value;
 
-use super::{is_gpu, json, reference};
+use super::{json, reference};
 
 /// Mean negative log-likelihood of the first 32 tokens: f32, and the four-decimal rounding of f16.
 const NLL: f64 = 1e-4;
@@ -43,6 +43,7 @@ fn every_exact_file_tells_the_references_story() {
     let tokenizer = tokenizer(&folder);
     let files = ["stories260K-f32.gguf", "stories260K-f16.gguf", "hf"];
     let all = files.into_iter().flat_map(|file| AVAILABLE.iter().map(move |device| (file, device)));
+    // Here a GPU is emulated, and reads one file.
     for (file, device) in all.filter(|(file, device)| *file == files[0] || !is_gpu(device)) {
         let llama = load(&folder.join(file), device);
         let found = greedy(&llama, &tokenizer, story.len() - 1);

@@ -79,6 +79,7 @@ impl<B: CausalOps, C: CheckpointStrategy> CausalOps for Autodiff<B, C> {
         v: FloatTensor<Self>,
         pages: DevicePages<Self>,
     ) -> FloatTensor<Self> {
+        // The same tensors for the backend below: integers have no gradients.
         let DevicePages { host, tokens, blocks } = pages;
         let pages = DevicePages { host, tokens, blocks };
         let nodes = [q.node(), k.node(), v.node()];
