@@ -1,4 +1,4 @@
-//! BERT: a transformer encoder (Devlin et al. 2018, arXiv:1810.04805), as MiniLM uses it.
+//! BERT: a transformer encoder (Devlin et al. 2018, arXiv:1810.04805), as MiniLM, E5 and XLM-RoBERTa use it.
 //!
 //! A batch is flat: the tokens of all texts one after another, `[tokens, hidden]`, with the length of
 //! each text. There is no padding and no mask; only attention looks at the lengths, since a token sees
@@ -6,6 +6,9 @@
 
 mod config;
 mod layers;
+mod words;
+
+use std::sync::Arc;
 
 use burn::tensor::activation::gelu;
 use burn::tensor::module::attention;
@@ -14,7 +17,9 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 use engine::{EngineError, WeightSource};
 
 pub use config::BertConfig;
+pub(crate) use layers::name_of_words;
 use layers::{BertWeights, LayerNorm, Linear};
+pub use words::WordRows;
 
 /// A BERT encoder.
 #[derive(Debug, Clone)]
@@ -28,7 +33,7 @@ pub struct Bert {
 /// The sum of the embeddings of a token, its position, and its text's number in a pair.
 #[derive(Debug, Clone)]
 struct Embeddings {
-    word: Tensor<2>,
+    word: Arc<dyn WordRows>,
     position: Tensor<2>,
     token_type: Tensor<2>,
     norm: LayerNorm,
@@ -48,17 +53,19 @@ struct Layer {
 }
 
 impl Bert {
-    /// Builds the model from a checkpoint with Hugging Face's names, with or without the prefix `bert.`.
+    /// Builds the model from a checkpoint with Hugging Face's names, with or without a prefix such as `bert.`; its
+    /// word embeddings are `words`.
     ///
     /// # Errors
     /// If a weight is missing or does not have the shape that `config` says.
     pub fn load<S: WeightSource>(
         config: BertConfig,
+        words: Arc<dyn WordRows>,
         source: &mut S,
         device: &Device,
     ) -> Result<Self, S::Error> {
         let mut weights = BertWeights::new(source);
-        let embeddings = Embeddings::load(&config, &mut weights)?;
+        let embeddings = Embeddings::load(&config, words, &mut weights)?;
         let layers: Result<_, S::Error> = (0..config.num_hidden_layers)
             .map(|layer| Layer::load(&config, &mut weights, &format!("encoder.layer.{layer}")))
             .collect();
@@ -81,7 +88,8 @@ impl Bert {
     /// If a token is outside the vocabulary, or the lengths do not describe the tokens.
     pub fn forward(&self, tokens: &[u32], lengths: &[usize]) -> Result<Tensor<2>, EngineError> {
         self.check(tokens, lengths)?;
-        let mut x = self.embeddings.forward(tokens, lengths, &self.device); // [tokens, hidden]
+        let first = self.config.first_position();
+        let mut x = self.embeddings.forward(tokens, lengths, first, &self.device)?; // [tokens, hidden]
         for layer in &self.layers {
             x = layer.forward(x, lengths);
         }
@@ -89,13 +97,13 @@ impl Bert {
     }
 
     fn check(&self, tokens: &[u32], lengths: &[usize]) -> Result<(), EngineError> {
-        let BertConfig { vocab_size, max_position_embeddings, .. } = self.config;
+        let (vocab_size, most) = (self.config.vocab_size, self.config.max_tokens());
         if let Some(&token) = tokens.iter().find(|&&token| token as usize >= vocab_size) {
             return Err(EngineError::Token { token, vocab_size });
         }
         let longest = lengths.iter().copied().max().unwrap_or(0);
-        if longest > max_position_embeddings || lengths.contains(&0) || tokens.is_empty() {
-            let reason = format!("a text of {longest} tokens; expected 1 to {max_position_embeddings}");
+        if longest > most || lengths.contains(&0) || tokens.is_empty() {
+            let reason = format!("a text of {longest} tokens; expected 1 to {most}");
             return Err(EngineError::Shape { what: "BERT batch".into(), reason });
         }
         if lengths.iter().sum::<usize>() != tokens.len() {
@@ -107,28 +115,44 @@ impl Bert {
 }
 
 impl Embeddings {
-    fn load<S: WeightSource>(config: &BertConfig, weights: &mut BertWeights<S>) -> Result<Self, S::Error> {
+    fn load<S: WeightSource>(
+        config: &BertConfig,
+        word: Arc<dyn WordRows>,
+        weights: &mut BertWeights<S>,
+    ) -> Result<Self, S::Error> {
         let hidden = config.hidden_size;
         Ok(Embeddings {
-            word: weights.matrix("embeddings.word_embeddings.weight", [config.vocab_size, hidden])?,
+            word,
             position: weights
-                .matrix("embeddings.position_embeddings.weight", [config.max_position_embeddings, hidden])?,
+                .table("embeddings.position_embeddings.weight", [config.max_position_embeddings, hidden])?,
             token_type: weights
-                .matrix("embeddings.token_type_embeddings.weight", [config.type_vocab_size, hidden])?,
+                .table("embeddings.token_type_embeddings.weight", [config.type_vocab_size, hidden])?,
             norm: weights.layer_norm("embeddings.LayerNorm", hidden, config.layer_norm_eps)?,
         })
     }
 
-    fn forward(&self, tokens: &[u32], lengths: &[usize], device: &Device) -> Tensor<2> {
-        let positions = lengths.iter().flat_map(|&length| 0..length as i64);
-        let ids = |ids: Vec<i64>| {
-            Tensor::<1, Int>::from_data(TensorData::new(ids, [tokens.len()]), device) // [tokens]
-        };
-        let words = ids(tokens.iter().map(|&token| token.into()).collect());
-        let word = self.word.clone().select(0, words); // [tokens, hidden]
-        let position = self.position.clone().select(0, ids(positions.collect())); // [tokens, hidden]
+    /// `first` is the position of a text's first token.
+    fn forward(
+        &self,
+        tokens: &[u32],
+        lengths: &[usize],
+        first: usize,
+        device: &Device,
+    ) -> Result<Tensor<2>, EngineError> {
+        let [_, hidden] = self.position.dims();
+        let count = tokens.len();
+        let rows = self.word.rows(tokens)?;
+        if rows.len() != count * hidden {
+            let reason = format!("{} values for {count} tokens of {hidden}", rows.len());
+            return Err(EngineError::Shape { what: "word embeddings".into(), reason });
+        }
+        let word = Tensor::from_data(TensorData::new(rows, [count, hidden]), device); // [tokens, hidden]
+        let positions = lengths.iter().flat_map(|&length| first as i64..(first + length) as i64);
+        let positions = TensorData::new(positions.collect::<Vec<i64>>(), [count]);
+        let positions = Tensor::<1, Int>::from_data(positions, device); // [tokens]
+        let position = self.position.clone().select(0, positions); // [tokens, hidden]
         let token_type = self.token_type.clone().narrow(0, 0, 1); // [1, hidden]: all are the first text
-        self.norm.forward(word + position + token_type)
+        Ok(self.norm.forward(word + position + token_type))
     }
 }
 
@@ -163,9 +187,7 @@ impl Layer {
 
     fn self_attention(&self, x: Tensor<2>, lengths: &[usize]) -> Tensor<2> {
         let [_, hidden] = x.dims();
-        let query = self.query.forward(x.clone()); // [tokens, heads * head_dim]
-        let key = self.key.forward(x.clone());
-        let value = self.value.forward(x);
+        let [query, key, value] = Linear::forward_each([&self.query, &self.key, &self.value], x); // [tokens, heads * head_dim]
 
         let mut start = 0;
         let mut attended = Vec::with_capacity(lengths.len());

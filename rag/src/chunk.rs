@@ -5,6 +5,7 @@ mod block;
 mod clean;
 mod heading;
 mod pack;
+mod segment;
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -19,6 +20,7 @@ use block::{Block, Kind};
 use clean::Clean;
 pub(crate) use heading::first_heading;
 use pack::{Piece, Sizer, pack};
+pub(crate) use segment::segments;
 
 /// Longest chunk in tokens, whatever the embedder could take: longer passages dilute the vector.
 const MAX_TOKENS: usize = 128;

@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 /// One article of the knowledge base.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Document {
     /// The record's own id, else its place: `refunds.md`, `faq.jsonl:12`.
     pub id: String,

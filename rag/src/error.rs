@@ -42,6 +42,14 @@ pub enum RagError {
         /// What is wrong with it.
         reason: String,
     },
+    /// A document that cannot be stored.
+    #[error("document `{id}`: {reason}")]
+    Document {
+        /// Its id.
+        id: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// A text that the embedder could not turn into a vector.
     #[error("embedder {embedder}: {reason}")]
     Embedding {
@@ -69,6 +77,17 @@ pub enum RagError {
 }
 
 impl RagError {
+    /// The file or folder that it is about, if it is about one, and what is wrong with it.
+    pub fn file_and_reason(&self) -> (Option<&Path>, String) {
+        match self {
+            RagError::Io { path, source } => (Some(path), source.to_string()),
+            RagError::File { path, reason } => (Some(path), reason.clone()),
+            RagError::Line { path, line, reason } => (Some(path), format!("line {line}: {reason}")),
+            RagError::NoDocuments { path, .. } => (Some(path), "no documents".into()),
+            other => (None, other.to_string()),
+        }
+    }
+
     /// Turns an I/O error into one that names `path`; made for `map_err`.
     pub(crate) fn io(path: &Path) -> impl FnOnce(std::io::Error) -> RagError + use<> {
         let path = path.to_path_buf();

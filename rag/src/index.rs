@@ -1,41 +1,57 @@
 //! The index: chunks, found by the cosine of their vectors and by their words.
+//!
+//! It is a list of immutable segments, each with its chunks, vectors (in 8 bits, and exact) and words, and
+//! beside each what of it is deleted. A new document is a new segment of one; small segments are merged
+//! into larger ones, large ones on a thread of their own, so that there are never many. A search looks at a
+//! [`Snapshot`] of the list and waits for nothing. See `store.rs` for how it is kept on disk.
 
-mod catalog;
-mod file;
+mod bytes;
+mod codes;
+mod digest;
+mod dot;
+mod draft;
 mod graph;
+mod intake;
+mod live;
+mod log;
+mod manifest;
+mod merge;
+mod open;
+mod origin;
+mod part;
+mod policy;
+mod sections;
+mod segment;
+mod snapshot;
+mod state;
+mod store;
 mod vector;
+mod worker;
 
-use std::cmp::Ordering;
-use std::collections::HashSet;
-use std::fmt;
-use std::path::Path;
+use std::borrow::Borrow;
+use std::collections::HashMap;
+use std::sync::Arc;
 
-use crate::chunk::chunk;
-use crate::lexical::Lexicon;
-use crate::{Chunk, Document, Embedder, RagError};
-use catalog::Catalog;
-pub use catalog::IndexedDocument;
-use file::Key;
-use graph::Graph;
-pub(crate) use vector::UnitVector;
+use crate::{Document, Embedder, RagError};
+use intake::Cut;
+use manifest::MadeWith;
+pub use origin::IndexOrigin;
+pub use snapshot::{Filter, IndexedDocument, Snapshot};
+pub use vector::UnitVector;
+use worker::Shared;
 
-/// Most chunks that are searched by comparing the query with every one of them. Up to here that is exact
-/// *and* faster than a graph, which costs minutes to build: with vectors of 384, measured on 2 busy
-/// cores, 1.6 ms against 2.5 ms at 10,000 chunks, 9.4 ms against 11.7 ms at 30,000.
-const EXACT_LIMIT: usize = 50_000;
+/// Chunks that are committed at a time while many documents are indexed: if the program dies, so many are
+/// embedded again.
+const COMMIT: usize = 4096;
 
-/// Every chunk of a knowledge base with its vector, and the words of them all.
+/// The documents of a knowledge base, in chunks with their vectors and words.
 ///
-/// It is built once and does not change; when the documents do, it is built anew.
+/// It may be changed and searched from several threads at once.
 #[derive(Debug)]
 pub struct Index {
-    chunks: Vec<Chunk>,
-    vectors: Vec<UnitVector>,
-    graph: Option<Graph>,
-    catalog: Catalog,
-    lexicon: Lexicon,
-    /// For each document, the mean of its chunks' vectors.
-    means: Vec<UnitVector>,
+    shared: Arc<Shared>,
+    made_with: MadeWith,
+    options: IndexOptions,
 }
 
 /// How an index is built.
@@ -54,319 +70,191 @@ impl Default for IndexOptions {
 /// A chunk that a search found.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Match {
-    /// Its number in the index.
+    /// Its number in the snapshot that was searched.
     pub chunk: usize,
     /// Cosine of its vector and the query's, in `[-1, 1]`: higher is better.
     pub score: f32,
 }
 
-impl Match {
-    /// Best first; among equals, the earlier chunk.
-    fn order(&self, other: &Match) -> Ordering {
-        other.score.total_cmp(&self.score).then(self.chunk.cmp(&other.chunk))
-    }
-}
-
-/// Where an index came from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum IndexOrigin {
-    /// Read from its file, which was up to date.
-    Cache,
-    /// Built from the documents.
-    Built {
-        /// Why the file could not be used, as a clause: `the documents have changed`.
-        reason: String,
-    },
-}
-
-impl fmt::Display for IndexOrigin {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        match self {
-            IndexOrigin::Cache => write!(f, "index read from its cache"),
-            IndexOrigin::Built { reason } => write!(f, "index built: {reason}"),
-        }
-    }
-}
-
 impl Index {
-    /// The index of `documents`: read from `cache` if that was built from the same documents with the
-    /// same embedder, else built, and written to `cache` if there is one.
+    /// The documents as they are now; later changes do not change it.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.shared.snapshot()
+    }
+
+    /// The `k` chunks nearest to `query` of the documents that `filter` lets through, best first; fewer only
+    /// if there are fewer. [`Snapshot::search`], for a caller who wants the chunks' numbers to mean something.
+    pub fn search(&self, query: &UnitVector, k: usize, filter: Option<Filter>) -> Vec<Match> {
+        self.snapshot().search(query, k, filter)
+    }
+
+    /// Adds a document, in place of that of the same id if there is one. The next search finds it, and when
+    /// this returns it survives the end of the process, however that ends.
     ///
     /// # Errors
-    /// If the documents cannot be embedded or `cache` cannot be written. A cache that cannot be used
-    /// is no error; [`IndexOrigin`] says what was wrong with it.
-    pub fn open_or_build(
-        documents: &[Document],
-        embedder: &dyn Embedder,
-        options: IndexOptions,
-        cache: Option<&Path>,
-    ) -> Result<(Index, IndexOrigin), RagError> {
-        let Some(path) = cache else {
-            let index = Index::build(documents, embedder, options)?;
-            return Ok((index, IndexOrigin::Built { reason: "no cache is kept".into() }));
-        };
-        let key = Key::new(documents, embedder, options);
-        let reason = match file::load(path, &key) {
-            Ok(index) => return Ok((index, IndexOrigin::Cache)),
-            Err(reason) => reason,
-        };
-        let index = Index::build(documents, embedder, options)?;
-        file::save(path, &key, &index)?;
-        Ok((index, IndexOrigin::Built { reason }))
+    /// If `embedder` is not the index's own, the document cannot be embedded, or the folder not be written.
+    pub fn upsert(&self, document: &Document, embedder: &dyn Embedder) -> Result<(), RagError> {
+        self.upsert_all(std::slice::from_ref(document), embedder)
     }
 
-    /// Chunks and embeds `documents`.
+    /// Adds documents, all or none. Of several of the same id the last counts.
     ///
     /// # Errors
-    /// If the documents cannot be embedded.
-    pub fn build(
-        documents: &[Document],
+    /// Those of [`upsert`](Self::upsert).
+    pub fn upsert_all<D: Borrow<Document>>(
+        &self,
+        documents: &[D],
         embedder: &dyn Embedder,
-        options: IndexOptions,
-    ) -> Result<Index, RagError> {
-        let mut chunks = Vec::new();
-        let mut indexed = Vec::with_capacity(documents.len());
-        let mut lexicon = Lexicon::default();
-        let mut seen = HashSet::new();
-        for document in documents {
-            let own = chunk(document, embedder)?;
-            let language = document.metadata.language.as_deref();
-            lexicon.add((&document.title, &document.text), language, own.iter().map(words_of), &mut seen);
-            let start = chunks.len();
-            chunks.extend(own);
-            indexed.push(IndexedDocument { id: document.id.clone(), chunks: start..chunks.len() });
+    ) -> Result<(), RagError> {
+        let documents = || documents.iter().map(D::borrow);
+        if let Some(difference) = self.made_with.difference(&MadeWith::new(embedder, self.options)) {
+            return Err(RagError::Embedding { embedder: embedder.id().into(), reason: difference });
         }
-        let passage = |chunk: &Chunk| match options.embed_titles {
-            true => chunk.passage(embedder),
-            false => Ok(chunk.text.clone()),
+        let by_id: HashMap<&str, &Document> =
+            documents().map(|document| (document.id.as_str(), document)).collect();
+        if by_id.is_empty() {
+            return Ok(());
+        }
+        let cut = by_id.into_values().map(|document| Cut::new(document, embedder, self.options));
+        let cut: Vec<Cut> = cut.collect::<Result<_, _>>()?;
+        self.commit(Vec::new(), cut, embedder, &mut |_| ())
+    }
+
+    /// Deletes the document of that id; says whether there was one. The next search does not find it, and
+    /// when this returns it is gone for good.
+    ///
+    /// # Errors
+    /// If the folder cannot be written.
+    pub fn delete(&self, id: &str) -> Result<bool, RagError> {
+        Ok(self.delete_all(&[id.to_string()])? == 1)
+    }
+
+    /// Deletes documents, all or none; says how many of them there were.
+    ///
+    /// # Errors
+    /// If the folder cannot be written.
+    pub fn delete_all(&self, ids: &[String]) -> Result<usize, RagError> {
+        self.shared.change(|state| {
+            let is_there = |id: &&String| part::find(&state.parts, id).is_some();
+            let gone: Vec<String> = ids.iter().filter(is_there).cloned().collect();
+            let count = gone.len();
+            if count > 0 {
+                state.change(gone, None)?;
+            }
+            Ok(count)
+        })
+    }
+
+    /// Makes the index one of `documents`: embeds and adds what is new or has changed, and deletes what is
+    /// not among them. Of several of the same id the last counts. `progress` is told how many of how many
+    /// passages have been embedded. Gives back how many documents changed and how many went.
+    ///
+    /// # Errors
+    /// Those of [`upsert`](Self::upsert). What was done before stays done.
+    pub fn update<D: Borrow<Document>>(
+        &self,
+        documents: &[D],
+        embedder: &dyn Embedder,
+        progress: &mut dyn FnMut(usize, usize),
+    ) -> Result<(usize, usize), RagError> {
+        let before = self.snapshot();
+        let documents = || documents.iter().map(D::borrow);
+        let wanted: HashMap<&str, &Document> =
+            documents().map(|document| (document.id.as_str(), document)).collect();
+        let ids = before.documents().map(|document| document.id);
+        let mut gone: Vec<String> = ids.filter(|id| !wanted.contains_key(id)).map(str::to_string).collect();
+        let is_changed = |document: &&Document| {
+            let is_wanted =
+                wanted.get(document.id.as_str()).is_some_and(|wanted| std::ptr::eq(*wanted, *document));
+            is_wanted && before.digest_of(&document.id) != Some(intake::digest_of(document))
         };
-        let passages: Vec<String> = chunks.iter().map(passage).collect::<Result<_, _>>()?;
-        let passages: Vec<&str> = passages.iter().map(String::as_str).collect();
-        let vectors = UnitVector::embed(embedder, &passages)?;
-        let graph = (vectors.len() > EXACT_LIMIT).then(|| Graph::build(&vectors));
-        Index::from_parts(chunks, vectors, graph, indexed, lexicon)
-            .map_err(|reason| RagError::Embedding { embedder: embedder.id().into(), reason })
-    }
+        let changed: Vec<&Document> = documents().filter(is_changed).collect();
+        let counts = (changed.len(), gone.len());
 
-    /// Puts an index together, or says which parts do not fit.
-    fn from_parts(
-        chunks: Vec<Chunk>,
-        vectors: Vec<UnitVector>,
-        graph: Option<Graph>,
-        documents: Vec<IndexedDocument>,
-        lexicon: Lexicon,
-    ) -> Result<Index, String> {
-        if vectors.len() != chunks.len() {
-            return Err(format!("{} vectors for {} chunks", vectors.len(), chunks.len()));
+        let cut = changed.into_iter().map(|document| Cut::new(document, embedder, self.options));
+        let cut: Vec<Cut> = cut.collect::<Result<_, _>>()?;
+        let new: usize = cut.iter().map(Cut::len).sum();
+        let total = intake::missing(&cut, &before);
+        drop(before);
+        let mut done = 0;
+        progress(done, total);
+        let mut batch = Vec::new();
+        let mut waiting = 0;
+        let mut rest = cut.into_iter().peekable();
+        while let Some(document) = rest.next() {
+            waiting += document.len();
+            batch.push(document);
+            if waiting >= COMMIT || rest.peek().is_none() {
+                let mut embedded = 0;
+                self.commit(std::mem::take(&mut gone), std::mem::take(&mut batch), embedder, &mut |count| {
+                    embedded = count;
+                    progress(done + count, total);
+                })?;
+                done += embedded;
+                waiting = 0;
+            }
         }
-        let catalog = Catalog::new(documents, chunks.len())?;
-        let (documents, passages) = lexicon.len();
-        if (documents, passages) != (catalog.documents().len(), chunks.len()) {
-            return Err(format!("the words of {documents} documents and {passages} chunks"));
+        if !gone.is_empty() {
+            self.shared.change(|state| state.change(gone, None))?;
         }
-        let own = |document: &IndexedDocument| vectors.get(document.chunks.clone()).unwrap_or_default();
-        let means = catalog.documents().iter().map(|document| UnitVector::mean(own(document))).collect();
-        Ok(Index { chunks, vectors, graph, catalog, lexicon, means })
-    }
-
-    /// The `k` chunks nearest to `query`, best first; fewer if the index has fewer.
-    pub(crate) fn search(&self, query: &UnitVector, k: usize) -> Vec<Match> {
-        match &self.graph {
-            Some(graph) if k <= Graph::MAX_RESULTS => graph.search(query, k),
-            _ => exact_search(&self.vectors, query, k),
+        let is_mostly_new = 2 * new >= self.snapshot().len();
+        if new > 0 && is_mostly_new {
+            self.compact()?
         }
+        Ok(counts)
     }
 
-    /// The chunk of that number.
-    pub fn chunk(&self, number: usize) -> Option<&Chunk> {
-        self.chunks.get(number)
+    /// Deletes and adds at once.
+    fn commit(
+        &self,
+        gone: Vec<String>,
+        new: Vec<Cut>,
+        embedder: &dyn Embedder,
+        progress: &mut dyn FnMut(usize),
+    ) -> Result<(), RagError> {
+        let vectors = intake::embed(&new, &self.snapshot(), embedder, progress)?;
+        let draft = intake::draft(new, &vectors, self.made_with.dim)
+            .map_err(|reason| RagError::Embedding { embedder: embedder.id().into(), reason })?;
+        self.shared.change(|state| state.change(gone, Some(&draft)))
     }
 
-    /// The vector of that chunk.
-    pub(crate) fn vector(&self, number: usize) -> Option<&UnitVector> {
-        self.vectors.get(number)
+    /// Merges everything into one segment, and waits for that. Never needed, but the fastest to search
+    /// after many documents were added at once.
+    ///
+    /// # Errors
+    /// If the folder cannot be written.
+    pub fn compact(&self) -> Result<(), RagError> {
+        self.shared.change(|state| {
+            state.compact = true;
+            Ok(())
+        })?;
+        self.settle()
     }
 
-    /// The documents, in the order that their numbers say.
-    pub fn documents(&self) -> &[IndexedDocument] {
-        self.catalog.documents()
+    /// Sets how many vectors a segment has from which on it is searched by a graph; see
+    /// [`compact`](Self::compact) to apply it at once. The default is where that begins to be faster.
+    pub fn set_graph_from(&self, vectors: usize) {
+        let set = self.shared.change(|state| {
+            state.graph_from = vectors;
+            Ok(())
+        });
+        debug_assert!(set.is_ok(), "setting a number does not fail");
     }
 
-    /// The number of the document that a chunk is of.
-    pub(crate) fn owner(&self, chunk: usize) -> Option<usize> {
-        self.catalog.owner(chunk)
-    }
-
-    /// The mean of a document's vectors.
-    pub(crate) fn mean(&self, document: usize) -> Option<&UnitVector> {
-        self.means.get(document)
-    }
-
-    /// The words.
-    pub(crate) fn lexicon(&self) -> &Lexicon {
-        &self.lexicon
-    }
-
-    /// Number of chunks.
-    pub fn len(&self) -> usize {
-        self.chunks.len()
-    }
-
-    /// Whether there is nothing to find.
-    pub fn is_empty(&self) -> bool {
-        self.chunks.is_empty()
+    /// Waits until the thread that merges segments has nothing to do.
+    ///
+    /// # Errors
+    /// Why it could not merge. The documents are safe; it tries again after the next change.
+    pub fn settle(&self) -> Result<(), RagError> {
+        self.shared.settle()
     }
 }
 
-/// A chunk's text, and the same under its title and the headings that the cut took from it, whose words
-/// count as its own.
-fn words_of(chunk: &Chunk) -> (&str, String) {
-    let lost = chunk.headings.iter().filter(|heading| !chunk.text.contains(heading.as_str()));
-    let path: Vec<&str> = std::iter::once(&chunk.title).chain(lost).map(String::as_str).collect();
-    (&chunk.text, format!("{}\n{}", path.join("\n"), chunk.text))
-}
-
-/// Compares `query` with every vector: the exact result, which the graph approximates.
-fn exact_search(vectors: &[UnitVector], query: &UnitVector, k: usize) -> Vec<Match> {
-    let score = |(chunk, vector): (usize, &UnitVector)| Match { chunk, score: query.cosine(vector) };
-    let mut matches: Vec<Match> = vectors.iter().enumerate().map(score).collect();
-    if k < matches.len() {
-        matches.select_nth_unstable_by(k, Match::order);
-        matches.truncate(k);
+impl Drop for Index {
+    fn drop(&mut self) {
+        self.shared.stop();
     }
-    matches.sort_unstable_by(Match::order);
-    matches
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::bag_of_words::BagOfWords;
-
-    fn documents(texts: &[&str]) -> Vec<Document> {
-        let document = |(n, text): (usize, &&str)| Document {
-            id: n.to_string(),
-            title: format!("t{n}"),
-            text: text.to_string(),
-            source: format!("{n}.md"),
-            ..Document::default()
-        };
-        texts.iter().enumerate().map(document).collect()
-    }
-
-    fn open_or_build(
-        documents: &[Document],
-        embedder: &BagOfWords,
-        cache: &Path,
-    ) -> Result<(Index, IndexOrigin), RagError> {
-        Index::open_or_build(documents, embedder, IndexOptions::default(), Some(cache))
-    }
-
-    fn best(index: &Index, query: &str) -> String {
-        let query = UnitVector::embed(&BagOfWords::default(), &[query]).unwrap();
-        let best = index.search(&query[0], 1)[0];
-        index.chunk(best.chunk).unwrap().source.clone()
-    }
-
-    #[test]
-    fn finds_the_chunk_that_shares_most_words_best_first() {
-        let documents = documents(&["cancel an order", "track a parcel", "refund an order quickly"]);
-        let index = Index::build(&documents, &BagOfWords::default(), IndexOptions::default()).unwrap();
-        assert_eq!(best(&index, "track my parcel"), "1.md");
-        let query = UnitVector::embed(&BagOfWords::default(), &["refund an order"]).unwrap();
-        let found = index.search(&query[0], 10);
-        assert_eq!(found.iter().map(|found| found.chunk).collect::<Vec<_>>(), [2, 0, 1]);
-        assert!(found.windows(2).all(|pair| pair[0].score >= pair[1].score));
-        assert!(found.iter().all(|found| (-1.0..=1.0001).contains(&found.score)));
-        assert_eq!(index.search(&query[0], 0), []);
-    }
-
-    #[test]
-    fn is_read_back_from_its_cache_until_something_changes() {
-        let folder = tempfile::tempdir().unwrap();
-        let cache = folder.path().join("new/folder/index");
-        let open = |texts: &[&str], embedder: &BagOfWords| {
-            let (index, origin) = open_or_build(&documents(texts), embedder, &cache).unwrap();
-            assert_eq!(best(&index, "track my parcel"), "1.md");
-            origin.to_string()
-        };
-        let texts = ["cancel an order", "track a parcel"];
-        let same = BagOfWords::default();
-        assert_eq!(open(&texts, &same), "index built: for the first time");
-        assert_eq!(open(&texts, &same), "index read from its cache");
-
-        let more = ["cancel an order", "track a parcel", "refund"];
-        assert_eq!(open(&more, &same), "index built: the documents have changed");
-        let other = BagOfWords { id: "other".into(), ..BagOfWords::default() };
-        assert_eq!(
-            open(&more, &other),
-            "index built: the embedder has changed from `bag-of-words` to `other`"
-        );
-        assert_eq!(open(&more, &other), "index read from its cache");
-        let bare = IndexOptions { embed_titles: false };
-        let (_, origin) = Index::open_or_build(&documents(&more), &other, bare, Some(&cache)).unwrap();
-        assert_eq!(
-            origin.to_string(),
-            "index built: what is embedded has changed from `titles and text` to `text`"
-        );
-        let names: Vec<_> = std::fs::read_dir(cache.parent().unwrap()).unwrap().collect();
-        assert_eq!(names.len(), 1, "no temporary file is left");
-    }
-
-    #[test]
-    fn a_graph_is_kept_in_the_cache_too() {
-        let folder = tempfile::tempdir().unwrap();
-        let cache = folder.path().join("index");
-        let (documents, embedder) =
-            (documents(&["cancel an order", "track a parcel"]), BagOfWords::default());
-        let mut index = Index::build(&documents, &embedder, IndexOptions::default()).unwrap();
-        index.graph = Some(Graph::build(&index.vectors));
-        file::save(&cache, &Key::new(&documents, &embedder, IndexOptions::default()), &index).unwrap();
-        let (again, origin) = open_or_build(&documents, &embedder, &cache).unwrap();
-        assert!(origin == IndexOrigin::Cache && again.graph.is_some());
-        assert_eq!(again.vectors, index.vectors);
-        assert_eq!(best(&again, "track my parcel"), "1.md");
-    }
-
-    #[test]
-    fn a_damaged_cache_is_rebuilt() {
-        let folder = tempfile::tempdir().unwrap();
-        let cache = folder.path().join("index");
-        let documents = documents(&["cancel an order", "track a parcel"]);
-        let open = || open_or_build(&documents, &BagOfWords::default(), &cache).unwrap();
-        open();
-        let whole = std::fs::read(&cache).unwrap();
-        let mut one_bit = whole.clone();
-        one_bit[whole.len() - 100] ^= 1;
-        let damaged = [whole[..whole.len() - 1].to_vec(), one_bit, Vec::new(), b"{}".to_vec()];
-        for bytes in damaged {
-            std::fs::write(&cache, bytes).unwrap();
-            let (index, origin) = open();
-            assert!(origin.to_string().contains("index is not a readable index"), "{origin}");
-            assert_eq!(index.len(), 2);
-            assert_eq!(open().1, IndexOrigin::Cache);
-        }
-    }
-
-    #[test]
-    fn a_knowledge_base_without_words_finds_nothing() {
-        let folder = tempfile::tempdir().unwrap();
-        let cache = folder.path().join("index");
-        for origin in ["index built: for the first time", "index read from its cache"] {
-            let (index, seen) = open_or_build(&documents(&[" "]), &BagOfWords::default(), &cache).unwrap();
-            assert_eq!(seen.to_string(), origin);
-            let query = UnitVector::embed(&BagOfWords::default(), &["parcel"]).unwrap();
-            assert!(index.is_empty() && index.search(&query[0], 3).is_empty());
-        }
-    }
-
-    #[test]
-    fn a_cache_that_cannot_be_written_is_an_error_that_names_it() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("file");
-        std::fs::write(&file, "").unwrap();
-        let cache = file.join("index");
-        let error = open_or_build(&documents(&["a"]), &BagOfWords::default(), &cache);
-        assert!(error.unwrap_err().to_string().starts_with(file.to_str().unwrap()));
-    }
-}
+mod tests;

@@ -7,32 +7,62 @@
 //!
 //! Of every score, higher is better; [`Scores`] says what range each has.
 
+mod answerer;
+mod bag_of_words;
 pub mod bert;
+mod bits;
 mod chunk;
+mod conversation;
+mod date;
 mod document;
+mod document_store;
 mod embedder;
+mod embedding_cache;
 mod error;
 mod evaluation;
+pub mod evidence;
 mod fusion;
+pub mod guard;
 mod index;
+mod intent;
 mod lexical;
-mod minilm;
+mod metadata_filter;
+mod phrases;
 mod prompt;
 mod read;
+mod reading;
+mod replies;
+mod reservations;
 mod retriever;
 mod selection;
+mod sentence_encoder;
+mod stored_document;
 
-#[cfg(test)]
-mod bag_of_words;
-
+pub use answerer::{Answer, AnswerOptions, Answerer, Cited, Outcome, SearchResults, Upload};
+pub use bag_of_words::BagOfWords;
 pub use chunk::{Chunk, chunk};
+pub(crate) use conversation::goes_on;
+pub use conversation::refers_to;
+pub use date::Date;
 pub use document::{Document, Format, Metadata};
+pub use document_store::{DocumentPage, DocumentStore};
 pub use embedder::Embedder;
+pub use embedding_cache::CachedEmbedder;
 pub use error::RagError;
 pub use evaluation::{Interval, Quality, interval};
-pub use index::{Index, IndexOptions, IndexOrigin, IndexedDocument, Match};
-pub use minilm::MiniLm;
+pub use evidence::{Choice, Evidence, EvidenceFinder, EvidenceWeights, Findings, Sought};
+pub use fusion::fuse;
+pub use guard::{Unit, UnitKind, sentences, units};
+pub use index::{Filter, Index, IndexOptions, IndexOrigin, IndexedDocument, Match, Snapshot, UnitVector};
+pub use intent::{Example, Examples, Intent, Intents, Recognised};
+pub use metadata_filter::MetadataFilter;
 pub use prompt::join_hits;
-pub use read::Knowledge;
+#[cfg(any(feature = "pdf", feature = "xlsx"))]
+pub use read::apart::serve_reader;
+pub use read::{Knowledge, SourceFile};
+pub use reading::Reading;
+pub use replies::Replies;
 pub use retriever::{Hit, Question, Retriever, Scores};
 pub use selection::{Selection, Weights};
+pub use sentence_encoder::{Precision, SentenceEncoder};
+pub use stored_document::{Origin, StoredDocument};

@@ -1,13 +1,22 @@
 //! Reads the documents of a knowledge base from its files.
 
+#[cfg(any(feature = "pdf", feature = "xlsx"))]
+pub(crate) mod apart;
 mod decode;
 mod files;
 mod front_matter;
 mod html;
+mod name;
+#[cfg(feature = "pdf")]
+mod pdf;
 mod records;
+#[cfg(feature = "xlsx")]
+mod xlsx;
 
+use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use crate::chunk::{first_heading, readable_bytes};
 use crate::document::{Document, Format, Metadata};
@@ -15,7 +24,12 @@ use crate::error::RagError;
 use decode::Undecodable;
 
 /// What is read, for messages.
-pub(crate) const KINDS: &str = ".md, .markdown, .txt, .html, .htm, .jsonl, .ndjson, .json, .csv and .tsv";
+pub(crate) const KINDS: &str = match (cfg!(feature = "pdf"), cfg!(feature = "xlsx")) {
+    (false, false) => ".md, .markdown, .txt, .html, .htm, .jsonl, .ndjson, .json, .csv and .tsv",
+    (true, false) => ".md, .markdown, .txt, .html, .htm, .pdf, .jsonl, .ndjson, .json, .csv and .tsv",
+    (false, true) => ".md, .markdown, .txt, .html, .htm, .xlsx, .jsonl, .ndjson, .json, .csv and .tsv",
+    (true, true) => ".md, .markdown, .txt, .html, .htm, .pdf, .xlsx, .jsonl, .ndjson, .json, .csv and .tsv",
+};
 
 /// Most bytes of text of one document, embedded images not counted. More is a dump, not an article, and
 /// would take minutes to embed.
@@ -23,6 +37,9 @@ const MAX_DOCUMENT: usize = 8 << 20;
 
 /// Most bytes of a file.
 const MAX_FILE: u64 = 1 << 30;
+
+/// Most bytes of a document's id.
+const MAX_ID: usize = 512;
 
 /// Most lines of one file that are listed one by one.
 const MAX_LISTED_LINES: usize = 10;
@@ -40,13 +57,24 @@ pub struct Knowledge {
     pub skipped: Vec<RagError>,
     /// Number of files that are not documents by their names, such as pictures.
     pub ignored: usize,
+    /// The file that each document stands in, by the document's id.
+    pub files: HashMap<String, SourceFile>,
+}
+
+/// The file that a document stands in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceFile {
+    /// Its path below the folder.
+    pub name: String,
+    /// When it was last changed, if that is known.
+    pub modified: Option<SystemTime>,
 }
 
 impl Knowledge {
     /// Reads every file under `path`, or the one file that `path` is: `.md`, `.markdown`, `.txt`, `.html`,
-    /// `.htm`, `.jsonl`, `.ndjson`, `.json`, `.csv` and `.tsv`.
+    /// `.htm`, `.jsonl`, `.ndjson`, `.json`, `.csv` and `.tsv`; with the features of their names `.pdf` and `.xlsx`.
     ///
-    /// A Markdown, text or HTML file is one document. Its title is `title:` of the front matter or
+    /// A Markdown, text, HTML, PDF or XLSX file is one document. Its title is `title:` of the front matter or
     /// `<title>`, else its first heading, else the file's name. In the others each record is one: the text
     /// under `text`, `content` or `body`, or a `question` and its `answer`; and optionally `id`, `title`,
     /// `source` or `url`, and the fields of [`Metadata`].
@@ -63,7 +91,6 @@ impl Knowledge {
         for path in files::list(root, &mut knowledge.skipped)? {
             knowledge.read_file(root, &path);
         }
-        knowledge.make_ids_unique();
         if knowledge.documents.is_empty() {
             let skipped = knowledge.skipped.iter().map(RagError::to_string).collect();
             return Err(RagError::NoDocuments { path: root.to_path_buf(), skipped });
@@ -80,51 +107,86 @@ impl Knowledge {
         if knowledge.skipped.is_empty() { Ok(knowledge) } else { Err(knowledge.skipped.swap_remove(0)) }
     }
 
+    /// Reads one file from its name and its bytes, as [`read`](Self::read) would in a folder. Of the name only what
+    /// follows its last `/` or `\\` counts.
+    ///
+    /// # Errors
+    /// If the name is no file's, or no document can be read.
+    pub fn read_bytes(name: &str, bytes: Vec<u8>) -> Result<Self, RagError> {
+        let name = name::of_file(name)?;
+        let path = Path::new(&name);
+        let mut knowledge = Knowledge::default();
+        let file = File { path, name: name.clone(), stem: stem(path) };
+        let Some(read) = reader(path, true) else { return Err(unread(path)) };
+        knowledge.take(&file, None, check_size(path, bytes.len() as u64).and_then(|()| read(&file, bytes)));
+        match (knowledge.documents.is_empty(), knowledge.skipped.len()) {
+            (true, 1) => Err(knowledge.skipped.swap_remove(0)),
+            (true, _) => {
+                let skipped = knowledge.skipped.iter().map(RagError::to_string).collect();
+                Err(RagError::NoDocuments { path: path.to_path_buf(), skipped })
+            }
+            _ => Ok(knowledge),
+        }
+    }
+
     fn read_file(&mut self, root: &Path, path: &Path) {
-        let extension = extension(path);
-        let skip = |reason: String| RagError::file(path, reason);
         let file = File { path, name: files::relative_name(root, path), stem: stem(path) };
-        let read: fn(&File, Vec<u8>) -> Result<Read, RagError> = match extension.as_str() {
-            "md" | "markdown" => |file, bytes| file.markdown(bytes).map(Read::one),
-            "txt" => |file, bytes| file.plain(bytes).map(Read::one),
-            "html" | "htm" => |file, bytes| file.html(bytes).map(Read::one),
-            "jsonl" | "ndjson" => |file, bytes| Ok(records::json_lines(file, &file.decode(bytes)?)),
-            "json" => |file, bytes| records::json(file, &file.decode(bytes)?),
-            "csv" | "tsv" => |file, bytes| records::csv(file, &file.decode(bytes)?),
-            unread if UNREAD_DOCUMENTS.contains(&unread) || path == root => {
-                let reason =
-                    format!("files of this kind are not read by this build, only {KINDS}; convert it");
-                self.skipped.push(skip(reason));
-                return;
-            }
-            _ => {
-                self.ignored += 1;
-                return;
-            }
+        let Some(read) = reader(path, path == root) else {
+            self.ignored += 1;
+            return;
         };
-        match file.bytes().and_then(|bytes| read(&file, bytes)) {
+        let modified = fs::metadata(path).and_then(|metadata| metadata.modified()).ok();
+        self.take(&file, modified, file.bytes().and_then(|bytes| read(&file, bytes)));
+    }
+
+    fn take(&mut self, file: &File, modified: Option<SystemTime>, read: Result<Read, RagError>) {
+        match read {
             Ok(Read { documents, mut skipped }) => {
-                self.documents.extend(documents);
+                for mut document in documents {
+                    // Records that name the same id are told apart.
+                    while self.files.contains_key(&document.id) {
+                        document.id = format!("{}, again", document.id);
+                    }
+                    let file = SourceFile { name: file.name.clone(), modified };
+                    self.files.insert(document.id.clone(), file);
+                    self.documents.push(document);
+                }
                 let more = skipped.len().saturating_sub(MAX_LISTED_LINES);
                 skipped.truncate(MAX_LISTED_LINES);
                 self.skipped.extend(skipped);
                 if more > 0 {
-                    self.skipped.push(skip(format!("{more} more of its lines are skipped")));
+                    let reason = format!("{more} more of its lines are skipped");
+                    self.skipped.push(RagError::file(file.path, reason));
                 }
             }
             Err(error) => self.skipped.push(error),
         }
     }
+}
 
-    /// Tells apart records that name the same id.
-    fn make_ids_unique(&mut self) {
-        let mut seen = std::collections::HashSet::new();
-        for document in &mut self.documents {
-            while !seen.insert(document.id.clone()) {
-                document.id = format!("{}, again", document.id);
-            }
-        }
-    }
+/// Reads the documents of a file.
+type Reader = fn(&File, Vec<u8>) -> Result<Read, RagError>;
+
+/// What reads a file of this name; `None` for what is no document unless it `must_be` one.
+fn reader(path: &Path, must_be: bool) -> Option<Reader> {
+    Some(match extension(path).as_str() {
+        "md" | "markdown" => |file, bytes| file.markdown(bytes).map(Read::one),
+        "txt" => |file, bytes| file.plain(bytes).map(Read::one),
+        "html" | "htm" => |file, bytes| file.html(bytes).map(Read::one),
+        "jsonl" | "ndjson" => |file, bytes| Ok(records::json_lines(file, &file.decode(bytes)?)),
+        "json" => |file, bytes| records::json(file, &file.decode(bytes)?),
+        "csv" | "tsv" => |file, bytes| records::csv(file, &file.decode(bytes)?),
+        #[cfg(feature = "pdf")]
+        "pdf" => |file, bytes| file.apart(apart::Kind::Pdf, Format::Plain, bytes).map(Read::one),
+        #[cfg(feature = "xlsx")]
+        "xlsx" => |file, bytes| file.apart(apart::Kind::Xlsx, Format::Markdown, bytes).map(Read::one),
+        kind if must_be || UNREAD_DOCUMENTS.contains(&kind) => |file, _| Err(unread(file.path)),
+        _ => return None,
+    })
+}
+
+fn unread(path: &Path) -> RagError {
+    RagError::file(path, format!("files of this kind are not read by this build, only {KINDS}; convert it"))
 }
 
 /// What one file holds.
@@ -152,14 +214,7 @@ struct File<'a> {
 impl File<'_> {
     fn bytes(&self) -> Result<Vec<u8>, RagError> {
         let metadata = fs::metadata(self.path).map_err(RagError::io(self.path))?;
-        if metadata.len() > MAX_FILE {
-            let reason = format!(
-                "has {}; a file may have {}: split it",
-                megabytes(metadata.len()),
-                megabytes(MAX_FILE)
-            );
-            return Err(RagError::file(self.path, reason));
-        }
+        check_size(self.path, metadata.len())?;
         fs::read(self.path).map_err(RagError::io(self.path))
     }
 
@@ -213,6 +268,16 @@ impl File<'_> {
         })
     }
 
+    /// Reads a file whose format needs a reader that may fail badly.
+    #[cfg(any(feature = "pdf", feature = "xlsx"))]
+    fn apart(&self, kind: apart::Kind, format: Format, bytes: Vec<u8>) -> Result<Document, RagError> {
+        if bytes.is_empty() {
+            return Err(RagError::file(self.path, "is empty"));
+        }
+        let text = apart::read(kind, bytes).map_err(|reason| RagError::file(self.path, reason))?;
+        self.document(Document { title: self.stem.clone(), text, format, ..Document::default() })
+    }
+
     /// Checks the one document of a file, and gives it its place for id and source.
     fn document(&self, mut document: Document) -> Result<Document, RagError> {
         check_text(&document.text, document.format).map_err(|reason| RagError::file(self.path, reason))?;
@@ -222,6 +287,35 @@ impl File<'_> {
         }
         Ok(document)
     }
+}
+
+fn check_size(path: &Path, bytes: u64) -> Result<(), RagError> {
+    if bytes <= MAX_FILE {
+        return Ok(());
+    }
+    let (has, may) = (megabytes(bytes), megabytes(MAX_FILE));
+    Err(RagError::file(path, format!("has {has}; a file may have {may}: split it")))
+}
+
+/// Checks a document that comes from no file, and gives it the title and source that it lacks.
+pub(crate) fn check_document(mut document: Document) -> Result<Document, RagError> {
+    let refused = |reason: String| Err(RagError::Document { id: document.id.clone(), reason });
+    if document.id.trim().is_empty() {
+        return refused("has no id".into());
+    }
+    if document.id.len() > MAX_ID || document.id.contains(char::is_control) {
+        return refused(format!("an id has at most {MAX_ID} bytes, and no control characters"));
+    }
+    if let Err(reason) = check_text(&document.text, document.format) {
+        return refused(reason);
+    }
+    if document.title.trim().is_empty() {
+        document.title = first_heading(&document.text).unwrap_or_else(|| document.id.clone());
+    }
+    if document.source.trim().is_empty() {
+        document.source.clone_from(&document.id);
+    }
+    Ok(document)
 }
 
 /// Refuses a text without words, and one that is too long.

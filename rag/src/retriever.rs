@@ -5,10 +5,14 @@ use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::path::Path;
 
+use crate::bits::Bits;
+use crate::embedder::likeness;
 use crate::fusion::fuse;
-use crate::index::UnitVector;
-use crate::lexical::LexicalQuery;
-use crate::{Document, Embedder, Index, IndexOptions, IndexOrigin, Knowledge, Metadata, RagError, Selection};
+use crate::lexical::{LexicalQuery, Words};
+use crate::{
+    Document, DocumentStore, Embedder, Filter, Index, IndexOptions, IndexOrigin, IndexedDocument, Knowledge,
+    Metadata, RagError, Selection, Snapshot, UnitVector,
+};
 
 /// Nearest passages that the dense ranking of documents is made from, at least: several of a document may
 /// be among them, and a graph gives as many at the price of one.
@@ -25,7 +29,7 @@ pub struct Hit {
     pub source: String,
     /// Its document's id.
     pub document: String,
-    /// Its number in the index.
+    /// Its number in the snapshot of the index that was searched.
     pub chunk: usize,
     /// The headings that it stands under, outermost first.
     pub headings: Vec<String>,
@@ -40,7 +44,8 @@ pub struct Hit {
 /// Scores of a hit by stage. Of each, higher is better.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Scores {
-    /// Cosine of the question and the passage, in `[-1, 1]`.
+    /// Likeness of the question and the passage, in `[-1, 1]`: their cosine, on a scale on which what the embedder
+    /// gives unrelated texts is 0.
     pub dense: f32,
     /// BM25 of the passage as a share of what a passage could have at most, in `[0, 1]`: about the share
     /// of the question's words, by their rarity, that the passage has.
@@ -55,12 +60,15 @@ pub struct Scores {
 pub struct Question {
     text: String,
     vector: UnitVector,
+    /// The embedder's cosine of unrelated texts.
+    unrelated: f32,
 }
 
 /// A knowledge base that can be searched.
 pub struct Retriever {
     embedder: Box<dyn Embedder>,
     index: Index,
+    store: DocumentStore,
     origin: IndexOrigin,
     selection: Selection,
 }
@@ -76,9 +84,20 @@ struct Candidate {
     scores: Scores,
 }
 
+/// A search while its documents are ranked.
+#[derive(Clone, Copy)]
+struct Ranking<'a> {
+    snapshot: &'a Snapshot,
+    words: &'a Words<'a>,
+    question: &'a Question,
+    query: &'a LexicalQuery,
+    selection: &'a Selection,
+    filter: Option<Filter<'a>>,
+}
+
 impl Retriever {
     /// Reads the documents of `folder`, without those that cannot be read, and opens their index, which is
-    /// kept in the file `cache` if one is given.
+    /// kept in the folder `cache` if one is given.
     ///
     /// # Errors
     /// If no document can be read, one cannot be embedded, or `cache` cannot be written.
@@ -88,10 +107,10 @@ impl Retriever {
         options: IndexOptions,
         cache: Option<&Path>,
     ) -> Result<Self, RagError> {
-        Self::of(&Knowledge::read(folder)?.documents, embedder, options, cache)
+        Self::with_store(DocumentStore::in_memory(Knowledge::read(folder)?), embedder, options, cache)
     }
 
-    /// Opens the index of `documents`, which is kept in the file `cache` if one is given.
+    /// Opens the index of `documents`, which is kept in the folder `cache` if one is given.
     ///
     /// # Errors
     /// If a document cannot be embedded, or `cache` cannot be written.
@@ -101,8 +120,21 @@ impl Retriever {
         options: IndexOptions,
         cache: Option<&Path>,
     ) -> Result<Self, RagError> {
-        let (index, origin) = Index::open_or_build(documents, embedder.as_ref(), options, cache)?;
-        Ok(Retriever { embedder, index, origin, selection: Selection::default() })
+        Self::with_store(documents.into(), embedder, options, cache)
+    }
+
+    /// Opens the index of the documents of `store`, which is kept in the folder `cache` if one is given.
+    ///
+    /// # Errors
+    /// If a document cannot be embedded, or `cache` cannot be written.
+    pub fn with_store(
+        store: DocumentStore,
+        embedder: Box<dyn Embedder>,
+        options: IndexOptions,
+        cache: Option<&Path>,
+    ) -> Result<Self, RagError> {
+        let (index, origin) = Index::open_or_build(&store.documents(), embedder.as_ref(), options, cache)?;
+        Ok(Retriever { embedder, index, store, origin, selection: Selection::default() })
     }
 
     /// The same, choosing by `selection`.
@@ -130,13 +162,7 @@ impl Retriever {
     /// # Errors
     /// If it cannot be embedded.
     pub fn embed(&self, question: &str) -> Result<Question, RagError> {
-        let meaning = self.index.lexicon().meaning(question);
-        let vector = match meaning.chars().any(char::is_alphanumeric) {
-            true => UnitVector::embed(self.embedder.as_ref(), &[meaning.as_str()])?.pop(),
-            false => None, // like nothing
-        };
-        let vector = vector.unwrap_or_else(|| Vec::new().into());
-        Ok(Question { text: question.to_string(), vector })
+        Question::new(&self.index.snapshot(), self.embedder.as_ref(), question)
     }
 
     /// As [`search`](Self::search), choosing by another selection than the retriever's own.
@@ -149,55 +175,174 @@ impl Retriever {
         k: usize,
         selection: &Selection,
     ) -> Result<Vec<Hit>, RagError> {
-        selection.validate()?;
-        let query = self.index.lexicon().query(&question.text);
-        let mut found = self.rank(question, &query, selection);
-        for (_, passages) in &mut found {
-            passages.retain(|passage| is_answer(passage, selection));
-        }
-        found.retain(|(_, passages)| !passages.is_empty());
-
-        let mut seen = HashSet::new();
-        let mut is_new = |candidate: &Candidate| {
-            self.index.chunk(candidate.chunk).is_some_and(|chunk| seen.insert(chunk.text.trim()))
-        };
-        let firsts: Vec<Candidate> =
-            found.iter().filter_map(|(_, passages)| passages.first()).copied().filter(&mut is_new).collect();
-        let mut chosen = if selection.lambda < 1.0 {
-            self.maximal_marginal_relevance(firsts, k, selection.lambda)
-        } else {
-            firsts
-        };
-        let rounds = found.iter().map(|(_, passages)| passages.len()).max().unwrap_or_default();
-        for round in 1..rounds {
-            if chosen.len() >= k {
-                break;
-            }
-            let next = found.iter().filter_map(|(_, passages)| passages.get(round)).copied();
-            chosen.extend(next.filter(&mut is_new));
-        }
-        chosen.truncate(k);
-        Ok(chosen.into_iter().filter_map(|candidate| self.hit(candidate)).collect())
+        self.search_among(question, k, selection, None)
     }
 
-    /// Every document that a ranking has, best first, with its passages, best first.
-    fn rank(
+    /// As [`search_with`](Self::search_with), among the documents that `filter` lets through.
+    ///
+    /// # Errors
+    /// If a field of `selection` is out of range.
+    pub fn search_among(
         &self,
         question: &Question,
-        query: &LexicalQuery,
+        k: usize,
         selection: &Selection,
-    ) -> Vec<(usize, Vec<Candidate>)> {
-        let lexicon = self.index.lexicon();
-        let lexical = lexicon.passages(query);
-        let codes = lexicon.codes(query);
+        filter: Option<Filter>,
+    ) -> Result<Vec<Hit>, RagError> {
+        selection.validate()?;
+        Ok(search(&self.index.snapshot(), question, k, selection, filter))
+    }
+
+    /// The passages to read for `question`: up to `passages` of each of the best `documents` documents, a
+    /// document's together, in reading order, of those that `filter` lets through. Unlike [`search`](Self::search)
+    /// nothing is left out for being far: whoever reads them decides.
+    ///
+    /// # Errors
+    /// If a field of `selection` is out of range.
+    pub fn read(
+        &self,
+        question: &Question,
+        documents: usize,
+        passages: usize,
+        selection: &Selection,
+        filter: Option<Filter>,
+    ) -> Result<Vec<Hit>, RagError> {
+        selection.validate()?;
+        let snapshot = &self.index.snapshot();
+        let words = snapshot.words();
+        let query = words.query(&question.text);
+        let search = Ranking { snapshot, words: &words, question, query: &query, selection, filter };
+        let mut seen = HashSet::new();
+        let mut hits = Vec::new();
+        for (_, mut found) in search.rank().into_iter().take(documents) {
+            found.truncate(passages);
+            found.sort_by_key(|candidate| candidate.chunk);
+            let found = found.into_iter().filter_map(|candidate| hit(snapshot, candidate));
+            hits.extend(found.filter(|hit| seen.insert(hit.text.trim().to_string())));
+        }
+        Ok(hits)
+    }
+
+    /// Calls `each` with the passages of one document after the other, in reading order.
+    ///
+    /// # Errors
+    /// The first of `each`.
+    pub fn for_each_document(
+        &self,
+        mut each: impl FnMut(&[Hit]) -> Result<(), RagError>,
+    ) -> Result<(), RagError> {
+        let snapshot = &self.index.snapshot();
+        snapshot.documents().try_for_each(|document| each(&passages(snapshot, &document)))
+    }
+
+    /// The passages of a document, in reading order; none if it is not there.
+    pub fn passages(&self, id: &str) -> Vec<Hit> {
+        let snapshot = &self.index.snapshot();
+        snapshot.find(id).map(|document| passages(snapshot, &document)).unwrap_or_default()
+    }
+
+    /// Where the index came from: its cache, or built anew and why.
+    pub fn origin(&self) -> &IndexOrigin {
+        &self.origin
+    }
+
+    /// What embeds its questions and passages.
+    pub fn embedder(&self) -> &dyn Embedder {
+        self.embedder.as_ref()
+    }
+
+    /// The index.
+    pub fn index(&self) -> &Index {
+        &self.index
+    }
+
+    /// The documents whole.
+    pub fn store(&self) -> &DocumentStore {
+        &self.store
+    }
+}
+
+impl Question {
+    /// Its vector, of unit length; empty for a question that is like nothing.
+    pub fn vector(&self) -> &[f32] {
+        self.vector.as_slice()
+    }
+
+    /// Embeds a question, without product codes that `snapshot` does not know.
+    pub(crate) fn new(
+        snapshot: &Snapshot,
+        embedder: &dyn Embedder,
+        text: &str,
+    ) -> Result<Question, RagError> {
+        let meaning = snapshot.words().meaning(text);
+        let vector = match meaning.chars().any(char::is_alphanumeric) {
+            true => UnitVector::of_question(embedder, &meaning)?,
+            false => Vec::new().into(), // like nothing
+        };
+        Ok(Question { text: text.to_string(), vector, unrelated: embedder.unrelated_cosine() })
+    }
+}
+
+/// The passages of `snapshot` for a question: see [`Retriever::search`].
+pub(crate) fn search(
+    snapshot: &Snapshot,
+    question: &Question,
+    k: usize,
+    selection: &Selection,
+    filter: Option<Filter>,
+) -> Vec<Hit> {
+    let words = snapshot.words();
+    let query = words.query(&question.text);
+    let search = Ranking { snapshot, words: &words, question, query: &query, selection, filter };
+    let mut found = search.rank();
+    for (_, passages) in &mut found {
+        passages.retain(|passage| is_answer(passage, selection));
+    }
+    found.retain(|(_, passages)| !passages.is_empty());
+
+    let mut seen = HashSet::new();
+    let mut is_new = |candidate: &Candidate| {
+        let chunk = snapshot.chunk(candidate.chunk);
+        chunk.is_some_and(|chunk| seen.insert(chunk.text.trim().to_string()))
+    };
+    let firsts: Vec<Candidate> =
+        found.iter().filter_map(|(_, passages)| passages.first()).copied().filter(&mut is_new).collect();
+    let mut chosen = if selection.lambda < 1.0 {
+        maximal_marginal_relevance(snapshot, firsts, k, selection.lambda)
+    } else {
+        firsts
+    };
+    let rounds = found.iter().map(|(_, passages)| passages.len()).max().unwrap_or_default();
+    for round in 1..rounds {
+        if chosen.len() >= k {
+            break;
+        }
+        let next = found.iter().filter_map(|(_, passages)| passages.get(round)).copied();
+        chosen.extend(next.filter(&mut is_new));
+    }
+    chosen.truncate(k);
+    chosen.into_iter().filter_map(|candidate| hit(snapshot, candidate)).collect()
+}
+
+impl Ranking<'_> {
+    /// Every document that a ranking has, best first, with its passages, best first.
+    fn rank(&self) -> Vec<(usize, Vec<Candidate>)> {
+        let Ranking { snapshot, words, query, selection, .. } = *self;
+        let (documents, passages) = snapshot.numbers();
+        let allowed = self.filter.map(|filter| snapshot.allowed(filter));
+        let is_allowed =
+            |document: usize| allowed.as_ref().is_none_or(|allowed: &Bits| allowed.has(document));
+        let lexical = words.passages(query, passages);
+        let codes = words.codes(query, passages);
         let weights = selection.weights;
-        let dense = if weights.dense > 0.0 { self.dense(question, selection) } else { Vec::new() };
-        let by_passages =
-            best_per_document(lexical.iter().copied().enumerate(), |chunk| self.index.owner(chunk));
-        let by_documents = lexicon.documents(query).into_iter().enumerate().collect();
-        let positive =
-            |scores: Vec<(usize, f32)>| scores.into_iter().filter(|(_, score)| *score > 0.0).collect();
-        let order = |scores| order(scores, selection.depth);
+        let dense = if weights.dense > 0.0 { self.dense() } else { Vec::new() };
+        let by_passages = lexical.iter().copied().enumerate().filter(|(_, score)| *score > 0.0);
+        let by_passages = best_per_document(by_passages, |chunk| snapshot.owner(chunk));
+        let by_documents = words.documents(query, documents).into_iter().enumerate().collect();
+        let positive = |scores: Vec<(usize, f32)>| {
+            scores.into_iter().filter(|(document, score)| *score > 0.0 && is_allowed(*document)).collect()
+        };
+        let order = |scores| order(scores, selection.depth, snapshot);
         let rankings = [
             (weights.dense, order(dense)),
             (weights.passages, order(positive(by_passages))),
@@ -205,11 +350,8 @@ impl Retriever {
         ];
 
         let mut documents = Vec::new();
-        for (document, mut fused) in fuse(&rankings) {
-            let Some(chunks) = self.index.documents().get(document).map(|document| document.chunks.clone())
-            else {
-                continue;
-            };
+        for (document, mut fused) in fuse(&rankings, |a, b| snapshot.order_of_documents(a, b)) {
+            let Some(chunks) = snapshot.document(document).map(|document| document.chunks) else { continue };
             let asked =
                 codes.get(chunks.clone()).unwrap_or_default().iter().max().copied().unwrap_or_default();
             if query.has_code() {
@@ -218,8 +360,8 @@ impl Retriever {
             }
             let lexical_weight = weights.passages + weights.documents;
             let passage = |chunk: usize| {
-                let vector = self.index.vector(chunk);
-                let dense = vector.map_or(0.0, |vector| vector.cosine(&question.vector).clamp(-1.0, 1.0));
+                let cosine = snapshot.cosine(chunk, &self.question.vector);
+                let dense = likeness(cosine, self.question.unrelated);
                 let lexical = lexical.get(chunk).copied().unwrap_or_default();
                 let codes = codes.get(chunk).copied().unwrap_or_default();
                 let worth = weights.dense * dense
@@ -239,76 +381,73 @@ impl Retriever {
     }
 
     /// Documents by their nearest passage, with the mean of all their passages mixed in.
-    fn dense(&self, question: &Question, selection: &Selection) -> Vec<(usize, f32)> {
-        let near = self.index.search(&question.vector, selection.depth.max(NEAREST));
+    fn dense(&self) -> Vec<(usize, f32)> {
+        let Ranking { snapshot, question, selection, .. } = *self;
+        let near = snapshot.search(&question.vector, selection.depth.max(NEAREST), self.filter);
         let near = near.into_iter().map(|near| (near.chunk, near.score));
-        let mut documents = best_per_document(near, |chunk| self.index.owner(chunk));
+        let mut documents = best_per_document(near, |chunk| snapshot.owner(chunk));
         if selection.document_mean > 0.0 {
             for (document, score) in &mut documents {
-                let mean = self.index.mean(*document).map_or(0.0, |mean| mean.cosine(&question.vector));
+                let chunks = snapshot.document(*document).map_or(0..0, |document| document.chunks);
+                let vectors: Vec<UnitVector> = chunks.filter_map(|chunk| snapshot.vector(chunk)).collect();
+                let mean = UnitVector::mean(&vectors).cosine(&question.vector);
                 *score += selection.document_mean * (mean - *score);
             }
         }
         documents
     }
+}
 
-    fn hit(&self, candidate: Candidate) -> Option<Hit> {
-        let chunk = self.index.chunk(candidate.chunk)?;
-        let document = self.index.documents().get(self.index.owner(candidate.chunk)?)?;
-        Some(Hit {
-            text: chunk.text.clone(),
-            title: chunk.title.clone(),
-            source: chunk.source.clone(),
-            document: document.id.clone(),
-            chunk: candidate.chunk,
-            headings: chunk.headings.clone(),
-            range: chunk.range.clone(),
-            metadata: chunk.metadata.clone(),
-            scores: candidate.scores,
-        })
-    }
+/// The passages of a document without scores.
+fn passages(snapshot: &Snapshot, document: &IndexedDocument) -> Vec<Hit> {
+    let candidate = |chunk| Candidate { chunk, has_code: false, worth: 0.0, scores: Scores::default() };
+    document.chunks.clone().filter_map(|chunk| hit(snapshot, candidate(chunk))).collect()
+}
 
-    /// Where the index came from: its cache, or built anew and why.
-    pub fn origin(&self) -> &IndexOrigin {
-        &self.origin
-    }
+fn hit(snapshot: &Snapshot, candidate: Candidate) -> Option<Hit> {
+    let chunk = snapshot.chunk(candidate.chunk)?;
+    Some(Hit {
+        text: chunk.text,
+        title: chunk.title,
+        source: chunk.source,
+        document: chunk.document,
+        chunk: candidate.chunk,
+        headings: chunk.headings,
+        range: chunk.range,
+        metadata: chunk.metadata,
+        scores: candidate.scores,
+    })
+}
 
-    /// The index.
-    pub fn index(&self) -> &Index {
-        &self.index
-    }
-
-    /// Takes `k` of `candidates` one by one, each time the one with the largest
-    ///
-    /// `lambda · relevance(candidate) - (1 - lambda) · max over the chosen of cos(candidate, chosen)`
-    ///
-    /// where the relevance is the fused score as a share of the best one.
-    ///
-    /// Source: Carbonell & Goldstein 1998, "The use of MMR", eq. 1.
-    fn maximal_marginal_relevance(
-        &self,
-        mut candidates: Vec<Candidate>,
-        k: usize,
-        lambda: f32,
-    ) -> Vec<Candidate> {
-        let likeness = |a: &Candidate, b: &Candidate| {
-            let pair = self.index.vector(a.chunk).zip(self.index.vector(b.chunk));
-            pair.map_or(0.0, |(a, b)| a.cosine(b))
+/// Takes `k` of `candidates` one by one, each time the one with the largest
+///
+/// `lambda · relevance(candidate) - (1 - lambda) · max over the chosen of cos(candidate, chosen)`
+///
+/// where the relevance is the fused score as a share of the best one.
+///
+/// Source: Carbonell & Goldstein 1998, "The use of MMR", eq. 1.
+fn maximal_marginal_relevance(
+    snapshot: &Snapshot,
+    mut candidates: Vec<Candidate>,
+    k: usize,
+    lambda: f32,
+) -> Vec<Candidate> {
+    let likeness = |a: &Candidate, b: &Candidate| {
+        snapshot.vector(a.chunk).map_or(0.0, |vector| snapshot.cosine(b.chunk, &vector))
+    };
+    let best = candidates.first().map_or(1.0, |first| first.scores.fused).max(f32::MIN_POSITIVE);
+    let mut chosen: Vec<Candidate> = Vec::new();
+    while chosen.len() < k {
+        let marginal = |candidate: &Candidate| {
+            let known = chosen.iter().map(|chosen| likeness(candidate, chosen)).reduce(f32::max);
+            lambda * candidate.scores.fused / best - (1.0 - lambda) * known.unwrap_or(0.0)
         };
-        let best = candidates.first().map_or(1.0, |first| first.scores.fused).max(f32::MIN_POSITIVE);
-        let mut chosen: Vec<Candidate> = Vec::new();
-        while chosen.len() < k {
-            let marginal = |candidate: &Candidate| {
-                let known = chosen.iter().map(|chosen| likeness(candidate, chosen)).reduce(f32::max);
-                lambda * candidate.scores.fused / best - (1.0 - lambda) * known.unwrap_or(0.0)
-            };
-            // `max_by` keeps the last of equals; reversed, that is the best one.
-            let gains = candidates.iter().map(marginal).enumerate().rev();
-            let Some((next, _)) = gains.max_by(|a, b| a.1.total_cmp(&b.1)) else { break };
-            chosen.push(candidates.remove(next));
-        }
-        chosen
+        // `max_by` keeps the last of equals; reversed, that is the best one.
+        let gains = candidates.iter().map(marginal).enumerate().rev();
+        let Some((next, _)) = gains.max_by(|a, b| a.1.total_cmp(&b.1)) else { break };
+        chosen.push(candidates.remove(next));
     }
+    chosen
 }
 
 /// Whether a passage may be shown.
@@ -331,10 +470,11 @@ fn best_per_document(
     best.into_iter().collect()
 }
 
-/// The `depth` documents of the highest scores, best first, among equals the earlier one.
-fn order(mut scores: Vec<(usize, f32)>, depth: usize) -> Vec<usize> {
-    let best_first =
-        |a: &(usize, f32), b: &(usize, f32)| -> Ordering { b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)) };
+/// The `depth` documents of the highest scores, best first, equals in the order of their ids.
+fn order(mut scores: Vec<(usize, f32)>, depth: usize, snapshot: &Snapshot) -> Vec<usize> {
+    let best_first = |a: &(usize, f32), b: &(usize, f32)| -> Ordering {
+        b.1.total_cmp(&a.1).then_with(|| snapshot.order_of_documents(a.0, b.0))
+    };
     scores.sort_unstable_by(best_first);
     scores.truncate(depth);
     scores.into_iter().map(|(document, _)| document).collect()

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use rag::{Embedder, MiniLm};
+use rag::{Embedder, Precision, SentenceEncoder};
 
 use super::{json, reference, variable};
 
@@ -18,12 +18,13 @@ fn embeddings_are_those_of_sentence_transformers() {
     let expected = read_npy(&data.join("minilm_embeddings.npy"));
 
     for device in engine::device::AVAILABLE {
-        let embedder = MiniLm::open(&model, &engine::device::parse(device).unwrap()).unwrap();
+        let embedder =
+            SentenceEncoder::open(&model, Precision::F32, &engine::device::parse(device).unwrap()).unwrap();
         check(device, &embedder, &embedder.embed(&sentences).unwrap(), &expected);
     }
 }
 
-fn check(device: &str, embedder: &MiniLm, actual: &[Vec<f32>], expected: &[Vec<f32>]) {
+fn check(device: &str, embedder: &SentenceEncoder, actual: &[Vec<f32>], expected: &[Vec<f32>]) {
     assert_eq!((actual.len(), embedder.dim()), (expected.len(), expected[0].len()));
     let (mut largest, mut worst) = (0f32, 1f32);
     for (actual, expected) in actual.iter().zip(expected) {

@@ -1,12 +1,19 @@
 //! The command line.
 
-use std::net::IpAddr;
+mod http;
+mod requests;
+mod store;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use engine::device::Device;
-use llama::hub::catalog::DEFAULT_MODEL;
+use llama::hub::catalog::{DEFAULT_EMBEDDER, DEFAULT_MODEL};
 use llama::{Limits, SPECULATED_ROWS};
+
+pub use http::HttpArgs;
+pub use requests::RequestArgs;
+pub use store::{KeysArgs, KeysCommand, StoreArgs};
 
 use crate::devices::device;
 
@@ -24,6 +31,7 @@ pub struct Cli {
 
 /// What to do.
 #[derive(Debug, Subcommand)]
+#[allow(clippy::large_enum_variant, reason = "one a process")]
 pub enum Command {
     /// Answer over HTTP (the default)
     Serve(ServeArgs),
@@ -31,15 +39,20 @@ pub enum Command {
     Generate(GenerateArgs),
     /// Measure tokens per second and memory, as llama.cpp's llama-bench does
     Bench(BenchArgs),
-    /// Measure how well the knowledge base's documents are found, on questions with known answers
+    /// Measure how well the knowledge base's documents are found, or its questions answered, on questions
+    /// with known answers
     Eval(EvalArgs),
+    /// Learn which sentences answer a question, and when none does
+    Calibrate(CalibrateArgs),
+    /// Make, list and revoke the keys that callers need
+    Keys(KeysArgs),
 }
 
 /// Which model answers.
 #[derive(Debug, Args)]
 pub struct ModelArgs {
     /// Model: a folder, a .gguf or .safetensors file, owner/name[@revision] on the hub, or a catalog
-    /// name [default: smollm2-135m with the shipped adapter]
+    /// name [default: smollm2-135m; for the sample's knowledge with the shipped adapter]
     #[arg(long, value_name = "REF")]
     pub model: Option<String>,
     /// LoRA adapter in PEFT's files, or `none`
@@ -63,6 +76,11 @@ pub struct ModelArgs {
 }
 
 impl ModelArgs {
+    /// What is to be loaded, as it was named.
+    pub fn reference(&self) -> &str {
+        self.model.as_deref().unwrap_or(DEFAULT_MODEL)
+    }
+
     /// How much the scheduler takes on.
     pub fn limits(&self) -> Limits {
         Limits { speculated_rows: self.speculate, ..Limits::default() }
@@ -74,19 +92,75 @@ impl ModelArgs {
 pub struct ServeArgs {
     #[command(flatten)]
     pub model: ModelArgs,
+    #[command(flatten)]
+    pub knowledge: KnowledgeArgs,
+    #[command(flatten)]
+    pub requests: RequestArgs,
+    #[command(flatten)]
+    pub store: StoreArgs,
+    #[command(flatten)]
+    pub http: HttpArgs,
+}
+
+/// What answers rest on.
+#[derive(Debug, Args)]
+pub struct KnowledgeArgs {
     /// Folder or file of documents that answers rest on (Markdown, text, HTML, JSONL, JSON, CSV), or
     /// `none` [default: the shipped sample]
     #[arg(long, value_name = "PATH|none")]
     pub knowledge: Option<String>,
+    /// Embedder: all-minilm-l6-v2 (English), multilingual-e5-small, a folder, or owner/name[@revision] on the hub: a
+    /// BERT or RoBERTa in sentence-transformers' files [default: all-minilm-l6-v2]
+    #[arg(long, value_name = "REF")]
+    pub embedder: Option<String>,
     /// Stop if a document cannot be read, instead of leaving it out
     #[arg(long)]
     pub strict: bool,
-    /// Address to listen on
-    #[arg(long, default_value = "127.0.0.1")]
-    pub host: IpAddr,
-    /// Port to listen on; 0 takes a free one
-    #[arg(long, default_value_t = 8080)]
-    pub port: u16,
+    /// Answer nothing where the articles hold no answer with a higher probability than this
+    /// [default: 0.5]
+    #[arg(long, value_name = "0..1", value_parser = share)]
+    pub max_doubt: Option<f32>,
+    /// The company's name in fixed texts, such as greetings
+    #[arg(long, value_name = "NAME")]
+    pub company: Option<String>,
+    /// More examples of messages that are no questions: a line {"text": …, "intent": …, "language": …} each
+    #[arg(long, value_name = "FILE.jsonl")]
+    pub intents: Option<PathBuf>,
+    /// Fixed texts in place of the shipped ones: {"greeting": {"en": …}, "no_answer": …}
+    #[arg(long, value_name = "FILE.json")]
+    pub replies: Option<PathBuf>,
+    /// Weights of evidence that `calibrate` wrote [default: the shipped ones of the embedder]
+    #[arg(long, value_name = "FILE.json")]
+    pub evidence: Option<PathBuf>,
+}
+
+impl KnowledgeArgs {
+    /// Whether documents other than the sample's are named.
+    pub fn is_own(&self) -> bool {
+        self.knowledge.as_deref().is_some_and(|knowledge| knowledge != "none")
+    }
+}
+
+/// Arguments of `calibrate`.
+#[derive(Debug, Args)]
+pub struct CalibrateArgs {
+    /// Questions with passages and the sentences that answer them, as `trainer data --evidence` writes them
+    #[arg(long, value_name = "FILE.jsonl")]
+    pub data: PathBuf,
+    /// Where the weights go
+    #[arg(long, value_name = "FILE.json")]
+    pub output: PathBuf,
+    /// Embedder: all-minilm-l6-v2 (English), multilingual-e5-small, a folder, or owner/name[@revision] on the hub: a
+    /// BERT or RoBERTa in sentence-transformers' files
+    #[arg(long, value_name = "REF", default_value = DEFAULT_EMBEDDER)]
+    pub embedder: String,
+    /// Questions of each article that are learned from, at most; each is asked in a knowledge base of its own
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = positive)]
+    pub rounds: usize,
+    /// Where to compute: cpu, ndarray, wgpu[:N], metal[:N] or cuda[:N], as far as this build has them;
+    /// `list` shows what this machine has
+    #[arg(long, default_value = engine::device::AVAILABLE[0], value_parser = device)]
+    pub device: String,
 }
 
 /// Arguments of `generate`.
@@ -162,9 +236,23 @@ pub struct EvalArgs {
     /// Folder or file of the documents, as `serve` takes it
     #[arg(long, value_name = "PATH")]
     pub knowledge: PathBuf,
+    /// Embedder: all-minilm-l6-v2 (English), multilingual-e5-small, a folder, or owner/name[@revision] on the hub: a
+    /// BERT or RoBERTa in sentence-transformers' files
+    #[arg(long, value_name = "REF", default_value = DEFAULT_EMBEDDER)]
+    pub embedder: String,
     /// Questions: a line {"_id": …, "text": …} each, and either "documents": [ids] or a file of judgements
-    #[arg(long, value_name = "FILE.jsonl")]
-    pub questions: PathBuf,
+    #[arg(long, value_name = "FILE.jsonl", required_unless_present = "answers")]
+    pub questions: Option<PathBuf>,
+    /// Measure answers instead: a line {"question": …, "kind": …, "must": […], "must_not": […], "expect":
+    /// "answer", "refuse", "talk" or "handoff", "history"?: […], "source"?: [files], "id"?, "language"?} each
+    #[arg(long, value_name = "FILE.jsonl", conflicts_with_all = ["questions", "qrels", "only", "ablation"])]
+    pub answers: Option<PathBuf>,
+    /// Weights of evidence that `calibrate` wrote, for --answers [default: the shipped ones]
+    #[arg(long, value_name = "FILE.json", requires = "answers")]
+    pub evidence: Option<PathBuf>,
+    /// Write each question with its answer here, for --answers
+    #[arg(long, value_name = "FILE.jsonl", requires = "answers")]
+    pub transcript: Option<PathBuf>,
     /// Judgements: query-id, corpus-id and score a line, after a header [default: qrels.tsv beside the
     /// questions, if it is there]
     #[arg(long, value_name = "FILE.tsv")]
@@ -180,7 +268,7 @@ pub struct EvalArgs {
     /// `list` shows what this machine has
     #[arg(long, default_value = engine::device::AVAILABLE[0], value_parser = device)]
     pub device: String,
-    /// Print an array of JSON, an object for each row
+    /// Print JSON: an array with an object for each row; for --answers {"rows": […], "median_ms": …}
     #[arg(long)]
     pub json: bool,
 }
@@ -223,6 +311,13 @@ impl CacheType {
     }
 }
 
+fn share(text: &str) -> Result<f32, String> {
+    match text.parse() {
+        Ok(share) if (0.0..=1.0).contains(&share) => Ok(share),
+        _ => Err("it must be a number from 0 to 1".into()),
+    }
+}
+
 fn positive(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(0) => Err("it must be 1 or more".into()),
@@ -234,6 +329,7 @@ fn positive(text: &str) -> Result<usize, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::openai::ApiSettings;
 
     fn parse(line: &str) -> Result<Cli, String> {
         Cli::try_parse_from(std::iter::once("server").chain(line.split_whitespace()))
@@ -250,14 +346,22 @@ mod tests {
     fn serve_is_the_default() {
         let cli = parse("").unwrap();
         assert!(cli.command.is_none());
-        assert_eq!((cli.serve.host.to_string(), cli.serve.port), ("127.0.0.1".into(), 8080));
-        assert!(!cli.serve.strict && parse("--strict").unwrap().serve.strict);
-        assert_eq!(parse("--port 0 --model m").unwrap().serve.port, 0);
+        assert_eq!((cli.serve.http.host.to_string(), cli.serve.http.port), ("127.0.0.1".into(), 8080));
+        assert!(!cli.serve.knowledge.strict && parse("--strict").unwrap().serve.knowledge.strict);
+        assert_eq!(parse("--max-doubt 0.3").unwrap().serve.knowledge.max_doubt, Some(0.3));
+        assert!(parse("--max-doubt 3").unwrap_err().contains("from 0 to 1"));
+        assert_eq!(parse("--port 0 --model m").unwrap().serve.http.port, 0);
+        let requests =
+            parse("--strict-requests --any-model --max-tokens 9").unwrap().serve.requests.settings();
+        assert_eq!(
+            requests,
+            ApiSettings { strict: true, any_model: true, max_tokens: Some(9), ..ApiSettings::default() }
+        );
         let Some(Command::Serve(serve)) = parse("serve --model m --host 0.0.0.0 --port 9").unwrap().command
         else {
             panic!("not serve")
         };
-        assert_eq!((serve.model.model.as_deref(), serve.port), (Some("m"), 9));
+        assert_eq!((serve.model.model.as_deref(), serve.http.port), (Some("m"), 9));
     }
 
     #[test]
@@ -277,7 +381,14 @@ mod tests {
         let line = "eval --knowledge kb --questions q.jsonl --only held-out --ablation --json";
         let Some(Command::Eval(arguments)) = parse(line).unwrap().command else { panic!("not eval") };
         assert_eq!((arguments.only, arguments.ablation, arguments.json), (Some(Half::HeldOut), true, true));
+        assert_eq!(arguments.embedder, DEFAULT_EMBEDDER);
         assert!(parse("eval --knowledge kb").unwrap_err().contains("--questions"));
+        assert!(parse("eval --knowledge kb --answers a --transcript t").is_ok());
+        assert!(
+            parse("eval --knowledge kb --answers a --questions q")
+                .unwrap_err()
+                .contains("cannot be used with")
+        );
     }
 
     #[test]

@@ -3,12 +3,12 @@
 use std::collections::HashSet;
 use std::time::Instant;
 
-use anyhow::ensure;
+use anyhow::{Context, ensure};
 use rag::{IndexOptions, Interval, Quality, Retriever, Selection, Weights, interval};
 use serde::Serialize;
 
 use crate::cli::EvalArgs;
-use crate::load;
+use crate::knowledge;
 use crate::questions::{self, Question};
 
 /// Documents of a ranking that are judged.
@@ -55,11 +55,19 @@ struct Measured {
 /// If the documents or questions cannot be read, or judgements name documents that are not there.
 pub fn run(arguments: &EvalArgs) -> anyhow::Result<()> {
     let device = engine::device::parse(&arguments.device)?;
-    let questions = questions::read(&arguments.questions, arguments.qrels.as_deref(), arguments.only)?;
+    let file = arguments.questions.as_deref().context("--questions is missing")?;
+    let questions = questions::read(file, arguments.qrels.as_deref(), arguments.only)?;
     let mut rows = Vec::new();
     let titles: &[bool] = if arguments.ablation { &[true, false] } else { &[true] };
     for &embed_titles in titles {
-        let retriever = load::retriever(&arguments.knowledge, false, &device, IndexOptions { embed_titles })?;
+        let retriever = knowledge::retriever(
+            &arguments.knowledge,
+            false,
+            None,
+            &arguments.embedder,
+            &device,
+            IndexOptions { embed_titles },
+        )?;
         check_documents(&retriever, &questions)?;
         let asked = embed(&retriever, &questions)?;
         for (name, selection) in selections(arguments.ablation) {
@@ -120,8 +128,8 @@ fn selections(ablation: bool) -> Vec<(String, Selection)> {
 
 /// A judgement of a document that is not there would silently count as a miss.
 fn check_documents(retriever: &Retriever, questions: &[Question]) -> anyhow::Result<()> {
-    let known: HashSet<&str> =
-        retriever.index().documents().iter().map(|document| document.id.as_str()).collect();
+    let snapshot = retriever.index().snapshot();
+    let known: HashSet<&str> = snapshot.documents().map(|document| document.id).collect();
     let wanted = questions.iter().flat_map(|question| question.gains.keys());
     let missing: Vec<&String> = wanted.filter(|id| !known.contains(id.as_str())).collect();
     ensure!(

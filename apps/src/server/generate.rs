@@ -12,8 +12,8 @@ use serde_json::json;
 
 use crate::cli::GenerateArgs;
 use crate::load::{self, Loaded};
+use crate::openai::random_seed;
 use crate::prompt::PromptWriter;
-use crate::routes::random_seed;
 
 /// Most answers computed at once; they are printed in the order of their prompts.
 const SIDE_BY_SIDE: usize = 16;
@@ -28,7 +28,7 @@ pub fn run(arguments: &GenerateArgs) -> anyhow::Result<()> {
         (None, Some(file)) => read(file)?,
         (None, None) => return Err(anyhow!("neither --prompt nor --input")), // clap refuses this
     };
-    let Loaded { model, prompts, .. } = load::model(&arguments.model)?;
+    let Loaded { model, prompts, .. } = load::model(&arguments.model, false)?;
     let sampling =
         Sampling { temperature: arguments.temperature, seed: random_seed(), ..Sampling::default() };
     let scheduler = Scheduler::start(model, prompts.tokenizer.clone(), arguments.model.limits())?;
@@ -77,7 +77,7 @@ impl InputLine {
             Self::Prompt { prompt } if chat => {
                 Ok((prompt.clone(), prompts.chat(&[Message::new("user", prompt)])?))
             }
-            Self::Prompt { prompt } => Ok((prompt.clone(), prompts.raw(prompt)?)),
+            Self::Prompt { prompt } => Ok((prompt.clone(), prompts.raw(prompt, true)?)),
             Self::Messages { messages } => {
                 let tokens = prompts.chat(messages)?;
                 Ok((prompts.tokenizer.decode(&tokens, false), tokens))

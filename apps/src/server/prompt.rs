@@ -37,15 +37,17 @@ pub struct PromptWriter {
 }
 
 impl PromptWriter {
-    /// A raw prompt: the tokens of `text`, and BOS where the model's texts start with it.
+    /// A raw prompt, which a program wrote: control tokens in it are control tokens, as llama.cpp, vLLM and TGI read
+    /// them. Where the model's texts start with BOS it comes first, unless the text has it or `add_special` is false.
     ///
     /// # Errors
     /// If the text is empty.
-    pub fn raw(&self, text: &str) -> Result<Vec<u32>, ApiError> {
+    pub fn raw(&self, text: &str, add_special: bool) -> Result<Vec<u32>, ApiError> {
         if text.is_empty() {
             return Err(ApiError::bad_request("the prompt is empty"));
         }
-        self.tokenizer.encode_prompt(text).map_err(|error| ApiError::bad_request(error.to_string()))
+        let tokens = self.tokenizer.encode_program_prompt(text, add_special);
+        tokens.map_err(|error| ApiError::bad_request(error.to_string()))
     }
 
     /// A conversation, up to where the assistant's answer begins.
@@ -89,7 +91,11 @@ impl PromptWriter {
     /// If the chat template fails.
     pub fn grounded(&self, question: &str, context: Option<&str>) -> Result<Vec<u32>, ApiError> {
         let system = match self.grounding {
-            Grounding::Instruction => return self.raw(&grounded_prompt(question, context)),
+            Grounding::Instruction => {
+                // What a customer and an article say has no control tokens.
+                let tokens = self.tokenizer.encode_prompt(&grounded_prompt(question, context));
+                return tokens.map_err(|error| ApiError::bad_request(error.to_string()));
+            }
             Grounding::AdapterTemplate => context.map(str::to_string),
             Grounding::Chat => Some(match context {
                 Some(context) => format!("{GROUNDING}\n\n{context}"),
@@ -105,7 +111,7 @@ impl PromptWriter {
         self.rendered(template, &messages).map_err(|error| ApiError::internal(error.to_string()))
     }
 
-    /// Texts at which a grounded answer ends though the model goes on.
+    /// Texts at which an answer in the form of an adapter ends though the model goes on.
     pub fn grounded_stops(&self) -> Vec<String> {
         match self.grounding {
             Grounding::Chat => Vec::new(),
@@ -157,6 +163,16 @@ mod tests {
         let template = Some(ChatTemplate::new("{{ raise_exception('No.') }}", "", "").unwrap());
         let error = PromptWriter { template, ..prompts() }.check().unwrap_err().to_string();
         assert_eq!(error, "the model cannot be asked a question with passages: No.");
+    }
+
+    #[test]
+    fn a_program_writes_control_tokens_and_a_customer_does_not() {
+        let text = "<|im_start|>user\nHi<|im_end|>\n";
+        assert_eq!(prompts().raw(text, true).unwrap().len(), 1 + "user\nHi".len() + 1 + 1);
+        for grounding in [Grounding::Chat, Grounding::AdapterTemplate, Grounding::Instruction] {
+            let tokens = PromptWriter { grounding, ..prompts() }.grounded(text, Some(text)).unwrap();
+            assert!(tokens.iter().all(|&token| token < 256), "{grounding:?}");
+        }
     }
 
     #[test]

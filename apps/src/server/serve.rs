@@ -1,26 +1,39 @@
 //! `server serve`.
 
-use std::io::{self, IsTerminal};
+use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use llama::Scheduler;
+use llama::{AdapterChoice, Scheduler};
+use tokio::sync::watch;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer};
 
-use crate::cli::ServeArgs;
+use crate::cli::{ServeArgs, StoreArgs};
+use crate::http::auth::Gate;
+use crate::http::cors::Origins;
+use crate::http::headers::Framing;
+use crate::http::limits::RateLimits;
+use crate::http::listener::{Listener, ListenerOptions};
+use crate::http::metrics::Metrics;
+use crate::http::shutdown::Shutdown;
+use crate::http::{Edge, loading, local};
+use crate::key_ring::KeyRing;
+use crate::knowledge::Settings;
 use crate::load::{self, Loaded};
+use crate::models::ServedModel;
 use crate::routes::app;
-use crate::state::{AppState, Shared};
-
-/// How long answers under way may take after the signal to stop.
-const GRACE: Duration = Duration::from_secs(10);
+use crate::state::{AppState, Parts, Shared};
+use crate::store::{Store, StoreError, Timestamp};
 
 /// Time between checks that the model's thread still runs.
 const WATCH: Duration = Duration::from_millis(200);
+
+/// Time between looks for conversations that are older than they may become.
+const PURGE: Duration = Duration::from_secs(60 * 60);
 
 /// Loads everything and answers requests until a signal to stop.
 ///
@@ -32,26 +45,110 @@ pub fn run(arguments: &ServeArgs) -> anyhow::Result<()> {
     let (profile, _flush) = crate::profile::layer()?.unzip();
     #[cfg(not(feature = "profile"))]
     let profile = None::<tracing_subscriber::layer::Identity>;
-    let log = tracing_subscriber::fmt::layer()
-        .with_writer(io::stderr)
-        .with_ansi(io::stderr().is_terminal())
-        .with_target(false);
+    let log = arguments.http.log_format.layer();
     tracing_subscriber::registry().with(profile).with(log.with_filter(filter)).init();
 
-    // Bind first: loading the model takes long, and a port in use should be reported before.
-    let listener = listen(SocketAddr::new(arguments.host, arguments.port))?;
-    let Loaded { name, model, prompts } = load::model(&arguments.model)?;
-    prompts.check()?;
-    let device = engine::device::parse(&arguments.model.device)?;
-    let search = load::knowledge(arguments.knowledge.as_deref(), arguments.strict, &device)?;
-    let scheduler = Scheduler::start(model, prompts.tokenizer.clone(), arguments.model.limits())
-        .context("no thread for the model")?;
-    let state = Arc::new(AppState::new(name, prompts, scheduler, search));
+    // What is quickly known to be wrong first: the address, the store, small files. Loading the model takes long.
+    let settings = Settings::read(&arguments.knowledge)?;
+    let store = open_store(&arguments.store)?;
+    let keys = KeyRing::new(store.clone());
+    local::check_host(arguments.http.host, keys.as_ref())?;
+    let listener = listen(SocketAddr::new(arguments.http.host, arguments.http.port))?;
 
+    let edge = Edge {
+        gate: Gate::new(keys, arguments.http.host, RateLimits::new(arguments.http.requests_per_minute)),
+        origins: Origins::new(arguments.http.allow_origin.clone()),
+        framing: Framing::new(&arguments.http.allow_origin),
+        metrics: Arc::new(Metrics::new(env!("CARGO_PKG_VERSION"), arguments.model.reference())?),
+        time_limit: Duration::from_secs(arguments.http.timeout),
+    };
+    let options = ListenerOptions { connections: arguments.http.connections, ..ListenerOptions::default() };
+    let shutdown = Shutdown::default();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let served = runtime.block_on(serve(listener, state));
+    let (routes, app_of) = watch::channel(edge.wrap(loading()));
+    let address = listener.local_addr()?;
+    let serving = {
+        let _runtime = runtime.enter();
+        let listener = tokio::net::TcpListener::from_std(listener)?;
+        eprintln!("http://{address} answers 503 until all is loaded");
+        runtime.spawn(follow_signals(shutdown.clone()));
+        let (shutdown, metrics) = (shutdown.clone(), edge.metrics.clone());
+        runtime.spawn(Listener { app: app_of, options, shutdown, metrics }.serve(listener))
+    };
+    let loaded = load(arguments, settings, store, &edge, &shutdown);
+    let state = match loaded {
+        Ok(state) => state,
+        Err(error) => {
+            runtime.shutdown_background();
+            return Err(error);
+        }
+    };
+    let _loading = routes.send_replace(edge.wrap(app(state.clone())));
+    eprintln!("{}", state.summary());
+    eprintln!("listening on http://{address}");
+    if let Some(days) = arguments.store.keep_days {
+        runtime.spawn(purge(state.store.clone(), Duration::from_secs(u64::from(days) * 24 * 60 * 60)));
+    }
+    let served = runtime.block_on(async {
+        tokio::select! {
+            cut = serving => match cut.context("the server failed")? {
+                0 => Ok(()),
+                cut => {
+                    tracing::warn!("{cut} connections were cut");
+                    Ok(())
+                }
+            },
+            // End the process, so that a supervisor restarts it; it would not restart one that still listens.
+            () = model_stopped(&state) => {
+                anyhow::bail!("the model has stopped after a fault of its own; start the server again")
+            }
+        }
+    });
     runtime.shutdown_background(); // drops answers that outlasted the grace period
     served
+}
+
+/// Opens the store that the command line names.
+fn open_store(arguments: &StoreArgs) -> anyhow::Result<Store> {
+    let options = arguments.options();
+    let Some(path) = arguments.file.path()? else { return Ok(Store::in_memory_with(options)?) };
+    match Store::open_with(&path, options) {
+        Err(error @ StoreError::InUse { .. }) => {
+            anyhow::bail!("{error}; give this one a file of its own with --store FILE, or --store none")
+        }
+        opened => Ok(opened?),
+    }
+}
+
+/// Loads the model and the knowledge base.
+fn load(
+    arguments: &ServeArgs,
+    settings: Option<Settings>,
+    store: Store,
+    edge: &Edge,
+    shutdown: &Shutdown,
+) -> anyhow::Result<Shared> {
+    let Loaded { name, adapter, model, prompts } =
+        load::model(&arguments.model, arguments.knowledge.is_own())?;
+    prompts.check()?;
+    let device = engine::device::parse(&arguments.model.device)?;
+    let file = arguments.store.file.path()?;
+    let knowledge =
+        settings.map(|settings| settings.open(&device, file.as_deref())).transpose()?.map(Arc::new);
+    let scheduler = Scheduler::start(model, prompts.tokenizer.clone(), arguments.model.limits())
+        .context("no thread for the model")?;
+    let (metrics, shutdown) = (edge.metrics.clone(), shutdown.clone());
+    let limits = edge.gate.limits().clone();
+    let parts = Parts { model: name, prompts, scheduler, knowledge, store, metrics, limits, shutdown };
+    let mut state = AppState::new(parts);
+    // The adapter that the model was loaded with answers under the model's name, and under its own.
+    state.adapters.extend(adapter.map(|name| ServedModel {
+        name,
+        adapter: AdapterChoice::Default,
+        prompts: state.prompts.clone(),
+    }));
+    state.settings = arguments.requests.settings();
+    Ok(Arc::new(state))
 }
 
 fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
@@ -65,30 +162,9 @@ fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
     Ok(listener)
 }
 
-async fn serve(listener: TcpListener, state: Shared) -> anyhow::Result<()> {
-    let listener = tokio::net::TcpListener::from_std(listener)?;
-    let address = listener.local_addr()?;
-    let (stop, mut stopped) = tokio::sync::watch::channel(false);
-    tokio::spawn(async move {
-        signal().await;
-        tracing::info!("stopping");
-        stop.send(true).ok();
-    });
-    let mut stopping = stopped.clone();
-    let server = axum::serve(listener, app(state.clone())).with_graceful_shutdown(async move {
-        stopping.wait_for(|&stop| stop).await.ok();
-    });
-    eprintln!("listening on http://{address}");
-    tokio::select! {
-        served = server => served.context("the server failed"),
-        // End the process, so that a supervisor restarts it; it would not restart one that still listens.
-        () = model_stopped(&state) => {
-            anyhow::bail!("the model has stopped after a fault of its own; start the server again")
-        }
-        () = async {
-            stopped.wait_for(|&stop| stop).await.ok();
-            tokio::time::sleep(GRACE).await;
-        } => Ok(()),
+async fn follow_signals(shutdown: Shutdown) {
+    if let Err(error) = shutdown.follow_signals().await {
+        tracing::error!("signals to stop are not heard: {error}");
     }
 }
 
@@ -100,46 +176,34 @@ async fn model_stopped(state: &Shared) {
     }
 }
 
-/// Waits for Ctrl-C or, where there is one, SIGTERM.
-async fn signal() {
-    let interrupt = async {
-        if tokio::signal::ctrl_c().await.is_err() {
-            std::future::pending::<()>().await;
-        }
-    };
-    #[cfg(unix)]
-    let terminate = async {
-        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
-            Ok(mut signal) => {
-                signal.recv().await;
+/// Deletes conversations that are older than `age`, now and from time to time.
+async fn purge(store: Store, age: Duration) {
+    loop {
+        match store.purge(Timestamp::now().before(age)).await {
+            Ok(0) => {}
+            Ok(count) => {
+                tracing::info!("{count} turns and conversations were older than --keep-days and are gone")
             }
-            Err(_) => std::future::pending().await,
+            Err(error) => tracing::error!("old conversations could not be deleted: {error}"),
         }
-    };
-    #[cfg(not(unix))]
-    let terminate = std::future::pending::<()>();
-    tokio::select! {
-        () = interrupt => {}
-        () = terminate => {}
+        tokio::time::sleep(PURGE).await;
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{SocketAddr, listen, serve};
+    use super::model_stopped;
     use crate::testing::{FATAL, server};
 
     #[tokio::test]
-    async fn a_server_whose_model_has_stopped_ends_with_an_error() {
+    async fn a_server_whose_model_has_stopped_says_so_and_ends() {
         let server = server();
-        let listener = listen(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
-        let serving = tokio::spawn(serve(listener, server.state()));
         assert_eq!(server.get("/health").await.0, 200);
         let _answer = server.submit(FATAL);
-        let error = serving.await.unwrap().unwrap_err();
-        assert!(error.to_string().contains("the model has stopped"), "{error}");
+        model_stopped(&server.state()).await;
         let (status, body) = server.get("/health").await;
         assert_eq!(status, 503);
         assert!(body["error"]["message"].as_str().unwrap().contains("the model has stopped"), "{body}");
+        assert_eq!(server.request("GET", "/health/live", &[]).await.status(), 200);
     }
 }

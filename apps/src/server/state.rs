@@ -6,14 +6,21 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use futures_util::stream::{self, Stream};
 use llama::{FinishReason, GenerateError, Request, Scheduler, Ticket, Token};
-use rag::Hit;
+use rag::Answerer;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
+use crate::asking::Asking;
+use crate::embeddings::Embeddings;
 use crate::error::ApiError;
+use crate::http::limits::RateLimits;
+use crate::http::metrics::Metrics;
+use crate::http::shutdown::Shutdown;
+use crate::models::ServedModel;
+use crate::notices::Notices;
+use crate::openai::ApiSettings;
 use crate::prompt::PromptWriter;
-
-/// Finds passages for a question, at most the number given.
-pub type Search = Box<dyn Fn(&str, usize) -> anyhow::Result<Vec<Hit>> + Send + Sync>;
+use crate::running::Running;
+use crate::store::Store;
 
 /// State of the application.
 pub struct AppState {
@@ -21,13 +28,53 @@ pub struct AppState {
     pub model: String,
     /// Writes prompts.
     pub prompts: PromptWriter,
+    /// The adapters that can be asked for by their names.
+    pub adapters: Vec<ServedModel>,
+    /// How requests are taken.
+    pub settings: ApiSettings,
     /// Runs the model.
     pub scheduler: Scheduler,
     /// The knowledge base, if there is one.
-    pub search: Option<Search>,
+    pub knowledge: Option<Arc<Answerer>>,
+    /// Its embedder.
+    pub embeddings: Option<Embeddings>,
+    /// Places for questions.
+    pub asking: Asking,
+    /// Answers under way.
+    pub running: Running,
+    /// Tells watchers of conversations what happens.
+    pub notices: Notices,
+    /// What the server remembers.
+    pub store: Store,
+    /// What it counts.
+    pub metrics: Arc<Metrics>,
+    /// What callers have used.
+    pub limits: RateLimits,
+    /// How far it has stopped.
+    pub shutdown: Shutdown,
     /// When the server started, in seconds since 1970.
     pub started: u64,
-    answers: AtomicU64,
+    named: AtomicU64,
+}
+
+/// What a state is made of.
+pub struct Parts {
+    /// The model's name.
+    pub model: String,
+    /// Writes its prompts.
+    pub prompts: PromptWriter,
+    /// Runs it.
+    pub scheduler: Scheduler,
+    /// The knowledge base, if there is one.
+    pub knowledge: Option<Arc<Answerer>>,
+    /// What the server remembers.
+    pub store: Store,
+    /// What it counts.
+    pub metrics: Arc<Metrics>,
+    /// What callers have used.
+    pub limits: RateLimits,
+    /// How far it has stopped.
+    pub shutdown: Shutdown,
 }
 
 /// State as the routes take it.
@@ -35,13 +82,62 @@ pub type Shared = Arc<AppState>;
 
 impl AppState {
     /// The state of a server that starts now.
-    pub fn new(model: String, prompts: PromptWriter, scheduler: Scheduler, search: Option<Search>) -> Self {
-        Self { model, prompts, scheduler, search, started: now(), answers: AtomicU64::new(0) }
+    pub fn new(parts: Parts) -> Self {
+        let Parts { model, prompts, scheduler, knowledge, store, metrics, limits, shutdown } = parts;
+        Self {
+            model,
+            prompts,
+            adapters: Vec::new(),
+            settings: ApiSettings::default(),
+            scheduler,
+            embeddings: knowledge.clone().map(Embeddings::of),
+            knowledge,
+            asking: Asking::default(),
+            running: Running::default(),
+            notices: Notices::default(),
+            store,
+            metrics,
+            limits,
+            shutdown,
+            started: now(),
+            named: AtomicU64::new(0),
+        }
+    }
+
+    /// The knowledge base.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub fn knowledge(&self) -> Result<&Arc<Answerer>, ApiError> {
+        let message = "this server has no knowledge base; start it with --knowledge";
+        self.knowledge.as_ref().ok_or_else(|| ApiError::unavailable(message))
+    }
+
+    /// The documents that are there, the passages that they are cut into, and the files that were left out.
+    pub fn counts(&self) -> (usize, usize, usize) {
+        self.knowledge.as_ref().map_or((0, 0, 0), |knowledge| {
+            let retriever = knowledge.retriever();
+            let store = retriever.store();
+            (store.len(), retriever.index().snapshot().len(), store.skipped().len())
+        })
+    }
+
+    /// What there is, in a line.
+    pub fn summary(&self) -> String {
+        let adapters: Vec<&str> = self.adapters.iter().map(|adapter| adapter.name.as_str()).collect();
+        let adapter =
+            if adapters.is_empty() { String::new() } else { format!(" with {}", adapters.join(", ")) };
+        let (documents, passages, skipped) = self.counts();
+        let keys = if self.store.has_keys() { "callers need a key" } else { "no keys: this computer only" };
+        format!(
+            "model {}{adapter}; {documents} documents in {passages} passages, {skipped} skipped; {keys}",
+            self.model
+        )
     }
 
     /// A name that no other answer of this server has.
     pub fn answer_id(&self, prefix: &str) -> String {
-        let number = self.answers.fetch_add(1, Ordering::Relaxed);
+        let number = self.named.fetch_add(1, Ordering::Relaxed);
         format!("{prefix}-{:x}-{number}", self.started)
     }
 
@@ -75,8 +171,8 @@ pub struct AnswerStream {
 pub struct Completion {
     /// Its text.
     pub text: String,
-    /// Tokens generated, the end token included.
-    pub tokens: usize,
+    /// Its tokens, the end token included.
+    pub tokens: Vec<Token>,
     /// Why it ended.
     pub finish: FinishReason,
 }
@@ -101,12 +197,13 @@ impl AnswerStream {
     /// # Errors
     /// If the model fails on the way.
     pub async fn complete(mut self) -> Result<Completion, GenerateError> {
-        let (mut text, mut tokens) = (String::new(), 0);
+        let (mut text, mut tokens) = (String::new(), Vec::new());
         while let Some(token) = self.next().await {
             let token = token?;
-            tokens += 1;
             text.push_str(&token.text);
-            if let Some(finish) = token.finish {
+            let finish = token.finish;
+            tokens.push(token);
+            if let Some(finish) = finish {
                 return Ok(Completion { text, tokens, finish });
             }
         }

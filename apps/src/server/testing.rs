@@ -1,128 +1,42 @@
 //! A server whose model says the last line of the prompt again.
 
-use std::collections::HashMap;
+mod echo;
+
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, StatusCode};
 use axum::response::Response;
-use engine::{AdapterId, EngineError};
-use llama::{Adapter, ChatTemplate, LanguageModel, Limits, Scheduler, SequencePart, Tokenizer};
-use rag::{Hit, Scores};
+use llama::{AdapterChoice, ChatTemplate, Limits, Scheduler, Tokenizer};
+use rag::{
+    Answer, AnswerOptions, Answerer, BagOfWords, Cited, Document, EvidenceFinder, EvidenceWeights, Examples,
+    Hit, IndexOptions, Intent, Intents, Outcome, Recognised, Replies, Retriever, Scores,
+};
 use serde_json::Value;
 use tower::ServiceExt;
 
+use crate::embeddings::Embeddings;
+use crate::http::Edge;
+use crate::http::auth::Gate;
+use crate::http::cors::Origins;
+use crate::http::headers::Framing;
+use crate::http::limits::RateLimits;
+use crate::http::metrics::Metrics;
+use crate::http::shutdown::Shutdown;
+use crate::key_ring::KeyRing;
+use crate::models::ServedModel;
+use crate::openai::ApiSettings;
 use crate::prompt::{Grounding, PromptWriter};
 use crate::routes::app;
-use crate::state::{AnswerStream, AppState, Search, Shared};
-
-/// The end token of the tests' tokenizer, whose other tokens are bytes.
-const END: u32 = 256;
-/// A prompt with this byte fails.
-const BELL: u32 = 7;
-/// A prompt on which the model panics.
-pub const FATAL: &str = "\u{6}";
-/// Most tokens of prompt and answer together.
-const CONTEXT: usize = 1024;
-
-/// The model.
-#[derive(Default)]
-struct Echo {
-    sequences: HashMap<usize, Vec<u32>>,
-    opened: usize,
-    /// The prompts that it has read to their ends.
-    heard: Arc<Mutex<Vec<String>>>,
-    steps: Arc<AtomicUsize>,
-    /// Has seen [`FATAL`].
-    fatal: bool,
-    /// Tells the test that a step is about to run, and waits until the test allows it.
-    gate: Option<(Sender<()>, Receiver<()>)>,
-}
-
-impl LanguageModel for Echo {
-    type Sequence = usize;
-
-    fn vocab_size(&self) -> usize {
-        258
-    }
-
-    fn context_length(&self) -> usize {
-        CONTEXT
-    }
-
-    fn block_len(&self) -> usize {
-        16
-    }
-
-    fn free_blocks(&self) -> usize {
-        1024
-    }
-
-    fn open(&mut self, _adapter: Option<AdapterId>, _tokens: &[u32]) -> (usize, usize) {
-        self.opened += 1;
-        self.sequences.insert(self.opened, Vec::new());
-        (self.opened, 0)
-    }
-
-    fn truncate(&mut self, sequence: usize, len: usize) -> Result<(), EngineError> {
-        self.sequences.entry(sequence).or_default().truncate(len);
-        Ok(())
-    }
-
-    fn reset(&mut self) {
-        assert!(!self.fatal, "a fatal prompt"); // which ends the model's thread
-        self.sequences.clear();
-    }
-
-    fn load_adapter(&mut self, _adapter: Adapter) -> Result<AdapterId, EngineError> {
-        Err(EngineError::Adapter("an echo has no projections".into()))
-    }
-
-    fn unload_adapter(&mut self, _adapter: AdapterId) {}
-
-    fn close(&mut self, sequence: usize) {
-        self.sequences.remove(&sequence);
-    }
-
-    fn step(&mut self, parts: &[SequencePart<'_, usize>]) -> Result<Vec<f32>, EngineError> {
-        if let Some((running, leave)) = &self.gate {
-            running.send(()).ok();
-            leave.recv().ok();
-        }
-        self.steps.fetch_add(1, Ordering::Relaxed);
-        let mut logits = Vec::new();
-        for part in parts {
-            if part.tokens.contains(&BELL) {
-                return Err(EngineError::Token { token: BELL, vocab_size: 258 });
-            }
-            self.fatal |= part.tokens.contains(&u32::from(FATAL.as_bytes()[0]));
-            assert!(!self.fatal, "a fatal prompt");
-            for (index, token) in part.tokens.iter().enumerate() {
-                let history = self.sequences.entry(part.sequence).or_default();
-                history.push(*token);
-                if index + part.outputs < part.tokens.len() {
-                    continue;
-                }
-                let bytes: Vec<u8> = history.iter().map(|&token| token as u8).collect();
-                let lines: Vec<&[u8]> = bytes.split(|&byte| byte == b'\n').collect();
-                let [.., last, said] = lines.as_slice() else {
-                    logits.extend((0..258).map(|token| (token % 7) as f32));
-                    continue;
-                };
-                if said.is_empty() && part.outputs == 1 {
-                    self.heard.lock().unwrap().push(String::from_utf8_lossy(&bytes).into());
-                }
-                let next = last.get(said.len()).map_or(END, |&byte| byte.into());
-                logits.extend((0..258).map(|token| if token == next { 9.0 } else { 0.0 }));
-            }
-        }
-        Ok(logits)
-    }
-}
+use crate::state::{AnswerStream, AppState, Parts, Shared};
+use crate::store::Store;
+use echo::Echo;
+pub use echo::FATAL;
 
 /// Prompts of a chat model: each message a line.
 pub fn prompts() -> PromptWriter {
@@ -136,23 +50,47 @@ pub fn prompts() -> PromptWriter {
     }
 }
 
-/// A knowledge base of two passages, the second too long for the context.
-fn knowledge() -> Search {
-    Box::new(|_question, k| {
-        let hit = |title: &str, text: String, source: &str| Hit {
-            text,
-            title: title.into(),
-            source: source.into(),
-            scores: Scores { dense: 0.25, lexical: 0.125, fused: 0.5 },
-            ..Hit::default()
-        };
-        let mut hits = vec![
-            hit("Hours", "We open at 9.".into(), "hours.md"),
-            hit("Story", "A long story. ".repeat(99), "story.md"),
-        ];
-        hits.truncate(k);
-        Ok(hits)
-    })
+/// An answer about opening hours.
+pub fn answer() -> Answer {
+    let hit = Hit {
+        text: "We open at 9.".into(),
+        title: "Hours".into(),
+        source: "hours.md".into(),
+        scores: Scores { dense: 0.25, lexical: 0.125, fused: 0.5 },
+        ..Hit::default()
+    };
+    let cited = Cited { text: hit.text.clone(), passage: 0, range: 0..13, probability: 0.9 };
+    Answer {
+        text: "We open at 9. [1]".into(),
+        outcome: Outcome::Answered,
+        recognised: Recognised { intent: Intent::Question, confidence: 1.0, nearest: String::new() },
+        language: "en".into(),
+        sentences: vec![cited],
+        passages: vec![hit],
+        no_answer: 0.1,
+        searched: String::new(),
+    }
+}
+
+/// A knowledge base of two articles, whose embedder knows words only.
+fn knowledge() -> Arc<Answerer> {
+    let document = |id: &str, title: &str, text: &str| Document {
+        id: id.into(),
+        title: title.into(),
+        text: text.into(),
+        source: format!("{id}.md"),
+        ..Document::default()
+    };
+    let documents = [
+        document("hours", "Hours", "We open at 9."),
+        document("delivery", "Delivery", "Express delivery costs £8.90 per order."),
+    ];
+    let retriever =
+        Retriever::of(&documents, Box::new(BagOfWords::default()), IndexOptions::default(), None).unwrap();
+    let intents = Intents::new(Examples::shipped().unwrap(), retriever.embedder(), None).unwrap();
+    let finder = EvidenceFinder::new(EvidenceWeights::plain());
+    let options = AnswerOptions::default();
+    Arc::new(Answerer::new(retriever, finder, intents, Replies::shipped().unwrap(), options))
 }
 
 /// The application, with channels to control and observe its model.
@@ -169,12 +107,12 @@ pub fn server() -> Server {
 }
 
 /// Lets a gated model's steps pass.
-pub struct Gate {
+pub struct StepGate {
     running: Receiver<()>,
     _leave: Sender<()>,
 }
 
-impl Gate {
+impl StepGate {
     /// Waits until the model is about to compute a step.
     pub fn wait_until_running(&self) {
         self.running.recv().unwrap();
@@ -185,12 +123,37 @@ impl Gate {
 }
 
 impl Server {
-    fn new(model: Echo, limits: Limits, search: Option<Search>) -> Self {
+    fn new(model: Echo, limits: Limits, knowledge: Option<Arc<Answerer>>) -> Self {
+        Self::with(model, limits, knowledge, |_| ())
+    }
+
+    fn with(
+        model: Echo,
+        limits: Limits,
+        knowledge: Option<Arc<Answerer>>,
+        adapt: impl FnOnce(&mut AppState),
+    ) -> Self {
         let (heard, steps) = (model.heard.clone(), model.steps.clone());
         let prompts = prompts();
         let scheduler = Scheduler::start(model, prompts.tokenizer.clone(), limits).unwrap();
-        let state = Arc::new(AppState::new("echo".into(), prompts, scheduler, search));
-        Self { app: app(state.clone()), state, heard, steps }
+        let store = Store::in_memory().unwrap();
+        let metrics = Arc::new(Metrics::new("0", "echo").unwrap());
+        let shutdown = Shutdown::default();
+        let address = [127, 0, 0, 1].into();
+        let limits = RateLimits::new(None);
+        let edge = Edge {
+            gate: Gate::new(KeyRing::new(store.clone()), address, limits.clone()),
+            origins: Origins::default(),
+            framing: Framing::new(&[]),
+            metrics: metrics.clone(),
+            time_limit: Duration::from_secs(60),
+        };
+        let parts =
+            Parts { model: "echo".into(), prompts, scheduler, knowledge, store, metrics, limits, shutdown };
+        let mut state = AppState::new(parts);
+        adapt(&mut state);
+        let state = Arc::new(state);
+        Self { app: edge.wrap(app(state.clone())), state, heard, steps }
     }
 
     /// A server without knowledge base.
@@ -198,13 +161,45 @@ impl Server {
         Self::new(Echo::default(), Limits::default(), None)
     }
 
+    /// A server with other settings.
+    pub fn with_settings(settings: ApiSettings) -> Self {
+        Self::with(Echo::default(), Limits::default(), None, |state| state.settings = settings)
+    }
+
+    /// A server with an adapter that is asked in capital letters, and an embedder that measures texts.
+    pub fn with_extras() -> Self {
+        Self::with(Echo::default(), Limits::default(), None, |state| {
+            let shouting =
+                "{% for message in messages %}{{ message.content | upper }}{{ '\\n' }}{% endfor %}";
+            let template = Some(ChatTemplate::new(shouting, "", "").unwrap());
+            state.adapters.push(ServedModel {
+                name: "owner/shouting".into(),
+                adapter: AdapterChoice::Base,
+                prompts: PromptWriter { template, ..prompts() },
+            });
+            state.embeddings = Some(Embeddings {
+                model: "ruler".into(),
+                dimensions: 2,
+                max_tokens: 10,
+                embed: Box::new(|text| Ok(vec![text.len() as f32, 0.5])),
+                count_tokens: Box::new(|text| Ok(text.len())),
+            });
+        })
+    }
+
+    /// A server whose chats are written by another template.
+    pub fn with_template(source: &str) -> Self {
+        let template = Some(ChatTemplate::new(source, "", "").unwrap());
+        Self::with(Echo::default(), Limits::default(), None, |state| state.prompts.template = template)
+    }
+
     /// A server that runs one request and queues one, and whose model waits for leave.
-    pub fn gated() -> (Self, Gate) {
+    pub fn gated() -> (Self, StepGate) {
         let (running, is_running) = mpsc::channel();
         let (leave, has_leave) = mpsc::channel();
         let model = Echo { gate: Some((running, has_leave)), ..Echo::default() };
         let limits = Limits { running: 1, queue: 1, ..Limits::default() };
-        (Self::new(model, limits, None), Gate { running: is_running, _leave: leave })
+        (Self::new(model, limits, None), StepGate { running: is_running, _leave: leave })
     }
 
     /// The application's state.
@@ -224,7 +219,7 @@ impl Server {
 
     /// Hands a raw prompt to the model, past HTTP.
     pub fn submit(&self, prompt: &str) -> AnswerStream {
-        let prompt = self.state.prompts.raw(prompt).unwrap();
+        let prompt = self.state.prompts.raw(prompt, true).unwrap();
         self.state.submit(llama::Request::new(prompt, 10)).unwrap()
     }
 
@@ -242,6 +237,20 @@ impl Server {
     /// The same with any body.
     pub async fn post_text(&self, path: &str, body: &str) -> (StatusCode, Value) {
         json(self.send(path, body.to_string()).await).await
+    }
+
+    /// The response to a request without body.
+    pub async fn request(&self, method: &str, path: &str, headers: &[(&str, &str)]) -> Response {
+        let mut request = Request::builder().method(method).uri(path);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        self.app.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap()
+    }
+
+    /// Status and JSON of a request without body.
+    pub async fn call(&self, method: &str, path: &str) -> (StatusCode, Value) {
+        json(self.request(method, path, &[]).await).await
     }
 
     /// Status and JSON of a GET.

@@ -1,5 +1,6 @@
 //! The command line.
 
+mod data;
 mod run;
 
 use std::path::PathBuf;
@@ -12,6 +13,7 @@ use llama::model::checkpoint::WeightForm;
 use serde::Serialize;
 
 use crate::devices::device;
+pub use data::DataArgs;
 pub use run::{LrScheduler, RunArgs};
 
 /// Fine-tunes Llama-family models with QLoRA.
@@ -26,6 +28,9 @@ pub struct Cli {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Make training data of article templates whose facts are drawn anew for every row: questions that
+    /// only the passages answer, refusals, follow-ups and small talk.
+    Data(DataArgs),
     /// Train a LoRA adapter on questions and their answers.
     Train(Box<TrainArgs>),
     /// Measure a model's answers to questions against the answers that were wanted.
@@ -466,6 +471,23 @@ mod tests {
         }
         let error = Cli::try_parse_from("trainer export --output o --type Q3".split(' ')).unwrap_err();
         assert!(error.to_string().contains("is none of F16, Q8_0, Q4_0, Q4_1, Q4_K_M, Q5_K_M, Q6_K, NF4"));
+    }
+
+    #[test]
+    fn data_is_made_for_a_file_or_a_check() {
+        let data =
+            |flags: &str| Cli::try_parse_from("trainer data".split(' ').chain(flags.split_whitespace()));
+        let Command::Data(args) = data("--output o --articles a b").unwrap().command else { unreachable!() };
+        assert_eq!(
+            (args.articles.len(), args.rows, args.refusals, args.language_share),
+            (2, 5000, 0.13, 0.06)
+        );
+        assert!(data("--check").is_ok() && data("--evidence e").is_ok());
+        for flags in
+            ["", "--output o --refusals 1", "--output o --rows 0", "--output o --held-out-articles -1"]
+        {
+            assert!(data(flags).is_err(), "{flags}");
+        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! `trainer`: fine-tunes a model on a company's own answers, measures what came of it, and writes models
 //! for other programs.
 
+mod articles;
 mod base;
 mod bench;
 mod checkpoints;
@@ -59,6 +60,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
     let _flush = profile::begin()?;
     let done = |()| ExitCode::SUCCESS;
     match command {
+        Command::Data(args) => articles::run(&args),
         Command::Train(args) => train::run(&args),
         Command::Eval(args) => eval::run(&args).map(done),
         Command::Perplexity(args) => perplexity::run(&args).map(done),

@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use super::row::Pair;
-use crate::text::prompt::{grounded_prompt, grounded_template};
+use crate::text::prompt::{grounded_prompt, grounded_template, last_turn_template};
 use crate::text::tokenizer::{Tokenizer, TokenizerError};
 
 /// A prompt with places for the question and its context; the answer comes after it.
@@ -29,8 +29,8 @@ enum TemplatePiece {
 /// Start of the Jinja form where the tokenizer starts texts with BOS.
 const BOS: &str = "{{- bos_token -}}\n";
 
-/// What follows in the Jinja form: as in [`grounded_template`], the last user message is the instruction
-/// and the last system message the context.
+/// What follows in the Jinja form: the last user message is the instruction and the last system message the
+/// context. Where it leaves messages out, a server tells them in the last one (`ChatTemplate::fitted`).
 const FIND: &str = "{%- set prompt = namespace(instruction='', context='') -%}
 {%- for message in messages -%}
 {%- if message['role'] == 'system' -%}
@@ -67,7 +67,10 @@ impl PairTemplate {
 
     /// Recovers the template from `source`, if [`PairTemplate::chat_template`] wrote it.
     pub fn from_chat_template(source: &str) -> Option<Self> {
-        if [false, true].iter().any(|&starts_with_bos| source == grounded_template(starts_with_bos)) {
+        let is_grounded = |starts_with_bos| {
+            [grounded_template(starts_with_bos), last_turn_template(starts_with_bos)].contains(&source.into())
+        };
+        if is_grounded(false) || is_grounded(true) {
             return Some(Self::grounded());
         }
         let source = source.strip_prefix(BOS).unwrap_or(source);
@@ -175,6 +178,10 @@ mod tests {
                     assert_eq!(PairTemplate::from_chat_template(&source), Some(template.clone()), "{source}");
                 }
             }
+        }
+        for starts_with_bos in [false, true] {
+            let old = last_turn_template(starts_with_bos);
+            assert_eq!(PairTemplate::from_chat_template(&old), Some(PairTemplate::grounded()));
         }
         let source = "{instruction}".parse::<PairTemplate>().unwrap().chat_template(false);
         for changed in [source.replace("system", "user"), source.clone() + "{{ x }}", "{{ messages }}".into()]

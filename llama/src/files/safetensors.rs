@@ -3,6 +3,7 @@
 mod writer;
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::{Component, Path, PathBuf};
 
 use ::safetensors::tensor::{Dtype, Metadata, SafeTensors, TensorInfo};
@@ -136,21 +137,40 @@ impl Safetensors {
         Ok(float.decode(&pages))
     }
 
+    /// Some rows of a matrix, which must have this shape, one after another as f32. Their pages stay mapped, so that
+    /// a table of which few rows are ever wanted takes no memory but for these.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read), or if there is no such row.
+    pub fn rows(
+        &self,
+        name: &str,
+        shape: [usize; 2],
+        rows: impl IntoIterator<Item = usize>,
+    ) -> Result<Vec<f32>, LlamaError> {
+        let [count, width] = shape;
+        let (dtype, shard, range) = self.place(name, &shape)?;
+        let float = float(dtype).map_err(|reason| LlamaError::tensor(shard.file.path(), name, reason))?;
+        let table = shard.file.bytes().get(range).unwrap_or_default();
+        let row_bytes = width * float.bytes();
+        let mut values = Vec::new();
+        for row in rows {
+            let bytes = row.checked_mul(row_bytes).and_then(|start| table.get(start..start + row_bytes));
+            let bytes = bytes.filter(|_| row < count).ok_or_else(|| {
+                LlamaError::tensor(shard.file.path(), name, format!("has {count} rows, and no row {row}"))
+            })?;
+            values.extend(float.decode(bytes));
+        }
+        Ok(values)
+    }
+
     /// The numbers of a tensor, which must have this shape, as they are stored.
     ///
     /// # Errors
     /// As [`read`](Self::read).
     pub(crate) fn floats(&self, name: &str, shape: &[usize]) -> Result<(Float, MappedPages<'_>), LlamaError> {
         let (dtype, pages) = self.pages(name, shape)?;
-        let float = match dtype {
-            Dtype::F32 => Float::F32,
-            Dtype::F16 => Float::F16,
-            Dtype::BF16 => Float::BF16,
-            other => {
-                let reason = format!("has the type {other:?}; F32, F16 and BF16 can be loaded");
-                return Err(LlamaError::tensor(pages.path(), name, reason));
-            }
-        };
+        let float = float(dtype).map_err(|reason| LlamaError::tensor(pages.path(), name, reason))?;
         Ok((float, pages))
     }
 
@@ -174,6 +194,13 @@ impl Safetensors {
     }
 
     fn pages(&self, name: &str, shape: &[usize]) -> Result<(Dtype, MappedPages<'_>), LlamaError> {
+        let (dtype, shard, range) = self.place(name, shape)?;
+        let outside = || LlamaError::tensor(shard.file.path(), name, "lies outside the file");
+        Ok((dtype, shard.file.pages(range).ok_or_else(outside)?))
+    }
+
+    /// The type of a tensor, which must have this shape, and where it lies in which file.
+    fn place(&self, name: &str, shape: &[usize]) -> Result<(Dtype, &Shard, Range<usize>), LlamaError> {
         let Some((shard, info)) = self.find(name) else {
             return Err(LlamaError::tensor(&self.path, name, "is missing"));
         };
@@ -182,9 +209,7 @@ impl Safetensors {
             return Err(error(format!("has the shape {:?}, expected {shape:?}", info.shape)));
         }
         let (start, end) = info.data_offsets;
-        let range = shard.data_start.saturating_add(start)..shard.data_start.saturating_add(end);
-        let pages = shard.file.pages(range).ok_or_else(|| error("lies outside the file".into()))?;
-        Ok((info.dtype, pages))
+        Ok((info.dtype, shard, shard.data_start.saturating_add(start)..shard.data_start.saturating_add(end)))
     }
 }
 
@@ -195,6 +220,16 @@ impl Shard {
             LlamaError::file(path, format!("is not a whole safetensors file ({error}): truncated download?"))
         })?;
         Ok(Self { file, metadata, data_start: size_of::<u64>() + header_len })
+    }
+}
+
+/// The floating-point type of a tensor.
+fn float(dtype: Dtype) -> Result<Float, String> {
+    match dtype {
+        Dtype::F32 => Ok(Float::F32),
+        Dtype::F16 => Ok(Float::F16),
+        Dtype::BF16 => Ok(Float::BF16),
+        other => Err(format!("has the type {other:?}; F32, F16 and BF16 can be loaded")),
     }
 }
 
@@ -274,6 +309,19 @@ mod tests {
             let error = file.read(name, shape).unwrap_err().to_string();
             assert!(error.contains(reason), "{error}");
         }
+    }
+
+    #[test]
+    fn rows_are_read_in_the_order_asked() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("model.safetensors");
+        let table: Vec<u8> = [1.0, 2.0, 3.0, 4.0].into_iter().flat_map(|x| Float::F16.encode(&[x])).collect();
+        save(&path, &[("a", Dtype::F16, &[2, 2], &table)]);
+        let file = Safetensors::open(&path).unwrap();
+        assert_eq!(file.rows("a", [2, 2], [1, 0, 1]).unwrap(), [3.0, 4.0, 1.0, 2.0, 3.0, 4.0]);
+        let error = file.rows("a", [2, 2], [2]).unwrap_err().to_string();
+        assert!(error.contains("`a` has 2 rows, and no row 2"), "{error}");
+        assert!(file.rows("a", [2, 2], [usize::MAX]).is_err());
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! One answer in the making: it knows tokens and text, and no model.
 
+use super::logprobs::TokenLogprobs;
 use super::request::{FinishReason, GenerateError, Request, Token};
 use super::sampler::Sampler;
 use crate::text::stop_strings::StopStrings;
@@ -14,6 +15,7 @@ pub(crate) struct AnswerState {
     end: usize,
     eos: Vec<u32>,
     sampler: Sampler,
+    logprobs: Option<usize>,
     /// `None` once the answer has ended.
     letters: Option<DecodeStream>,
     text: StopStrings,
@@ -36,6 +38,7 @@ impl AnswerState {
             tokens: request.prompt,
             eos: if request.ignore_eos { Vec::new() } else { tokenizer.eos().to_vec() },
             sampler,
+            logprobs: request.logprobs,
             text: StopStrings::new(request.stop),
         })
     }
@@ -53,10 +56,11 @@ impl AnswerState {
     /// The next token, from the logits after [`tokens`](Self::tokens).
     pub fn advance(&mut self, logits: &[f32]) -> Result<Token, GenerateError> {
         let id = self.sampler.sample(logits).ok_or(GenerateError::NotANumber)?;
-        self.sampler.observe(&[id]);
+        self.sampler.record(id);
         self.tokens.push(id);
+        let logprobs = self.logprobs.map(|count| Box::new(TokenLogprobs::of(logits, id, count)));
         if self.eos.contains(&id) {
-            return Ok(Token { id, text: self.rest(), finish: Some(FinishReason::Stop) });
+            return Ok(Token { id, text: self.rest(), finish: Some(FinishReason::Stop), logprobs });
         }
         let letters = self.letters.as_mut().and_then(|letters| letters.push(id)).unwrap_or_default();
         let (mut text, stopped) = self.text.push(&letters);
@@ -65,7 +69,7 @@ impl AnswerState {
             finish = Some(FinishReason::Length);
             text.push_str(&self.rest());
         }
-        Ok(Token { id, text, finish })
+        Ok(Token { id, text, finish, logprobs })
     }
 
     /// The text that was held back, for the end of the answer.

@@ -3,7 +3,8 @@
 use engine::EngineError;
 
 use super::adapter_choice::AdapterChoice;
-use super::sampler::{Sampling, SamplingError};
+use super::logprobs::TokenLogprobs;
+use super::sampling::{Sampling, SamplingError};
 
 /// Prompt tokens computed in one step, so that a long prompt neither needs memory for all its
 /// activations at once nor keeps other requests waiting for long.
@@ -30,6 +31,8 @@ pub struct Request {
     /// Whether tokens may be guessed from what stood before, several a step: the answer is the same, in less time
     /// where it copies from its prompt.
     pub speculate: bool,
+    /// Whether each token comes with its log-probability, and with those of how many of the most likely tokens.
+    pub logprobs: Option<usize>,
 }
 
 impl Request {
@@ -43,6 +46,7 @@ impl Request {
             sampling: Sampling::default(),
             adapter: AdapterChoice::default(),
             speculate: true,
+            logprobs: None,
         }
     }
 
@@ -60,6 +64,11 @@ impl Request {
         }
         if self.prompt.len() >= context_length {
             return Err(GenerateError::PromptTooLong { prompt: self.prompt.len(), context_length });
+        }
+        if let Some(&(token, _)) =
+            self.sampling.logit_bias.iter().find(|(token, _)| *token as usize >= vocab_size)
+        {
+            return Err(GenerateError::BiasedToken { token, vocab_size });
         }
         match self.prompt.iter().find(|&&token| token as usize >= vocab_size) {
             Some(&token) => Err(EngineError::Token { token, vocab_size }.into()),
@@ -97,6 +106,8 @@ pub struct Token {
     pub text: String,
     /// Set on the last token.
     pub finish: Option<FinishReason>,
+    /// How likely it was, where the request asks for that.
+    pub logprobs: Option<Box<TokenLogprobs>>,
 }
 
 /// Why there is no answer.
@@ -122,6 +133,14 @@ pub enum GenerateError {
     /// A sampling parameter outside its range.
     #[error(transparent)]
     Sampling(#[from] SamplingError),
+    /// A bias for a token that the model does not have.
+    #[error("logit_bias has token {token}, which is outside the vocabulary of {vocab_size}")]
+    BiasedToken {
+        /// The token.
+        token: u32,
+        /// The vocabulary's size.
+        vocab_size: usize,
+    },
     /// The model failed.
     #[error(transparent)]
     Engine(#[from] EngineError),

@@ -1,89 +1,25 @@
 //! From a row of logits to the next token.
 //!
-//! The steps and their order are Hugging Face `generate`'s: repetition penalty, temperature, top-k,
+//! The steps and their order are Hugging Face `generate`'s: biases and penalties, temperature, top-k,
 //! top-p, min-p, draw. A temperature of 0 takes the largest logit after the penalty. (llama.cpp runs
 //! the same steps with the temperature last, so its top-p and min-p see unscaled probabilities.)
 //!
 //! Each request draws from its own ChaCha8 stream, whose values are the same on every machine, so the
 //! same seed and logits give the same tokens.
 
-use std::collections::HashSet;
-
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
-/// How the next token is chosen. The default is greedy: the most likely token, always.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Sampling {
-    /// Divides the logits; 0 is greedy, 1 leaves the model's distribution as it is.
-    pub temperature: f32,
-    /// Keeps this many of the most likely tokens; 0 keeps all.
-    pub top_k: usize,
-    /// Keeps the fewest most likely tokens whose probabilities reach this sum; 1 keeps all.
-    pub top_p: f32,
-    /// Drops tokens less likely than this fraction of the most likely one; 0 keeps all.
-    pub min_p: f32,
-    /// Divides positive logits, and multiplies negative ones, of tokens in the prompt or the answer so
-    /// far; 1 changes nothing.
-    pub repetition_penalty: f32,
-    /// Where the random stream starts.
-    pub seed: u64,
-}
-
-impl Default for Sampling {
-    fn default() -> Self {
-        Self { temperature: 0.0, top_k: 0, top_p: 1.0, min_p: 0.0, repetition_penalty: 1.0, seed: 0 }
-    }
-}
-
-/// A sampling parameter outside its range.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
-#[error("{parameter} is {value}; it must be {range}")]
-pub struct SamplingError {
-    /// The field of [`Sampling`].
-    pub parameter: &'static str,
-    /// What it was set to.
-    pub value: f32,
-    /// What it may be.
-    pub range: &'static str,
-}
-
-impl Sampling {
-    /// Checks every parameter's range.
-    ///
-    /// # Errors
-    /// The first parameter that is outside.
-    pub fn validate(&self) -> Result<(), SamplingError> {
-        let unit = 0.0..=1.0; // contains no NaN
-        let checks = [
-            (
-                "temperature",
-                self.temperature,
-                self.temperature.is_finite() && self.temperature >= 0.0,
-                "0 or more",
-            ),
-            ("top_p", self.top_p, unit.contains(&self.top_p), "from 0 to 1"),
-            ("min_p", self.min_p, unit.contains(&self.min_p), "from 0 to 1"),
-            (
-                "repetition_penalty",
-                self.repetition_penalty,
-                self.repetition_penalty.is_finite() && self.repetition_penalty > 0.0,
-                "above 0",
-            ),
-        ];
-        match checks.into_iter().find(|(.., valid, _)| !valid) {
-            Some((parameter, value, _, range)) => Err(SamplingError { parameter, value, range }),
-            None => Ok(()),
-        }
-    }
-}
+use super::adjustments::Adjustments;
+use super::sampling::{Sampling, SamplingError};
 
 /// One request's sampling: its parameters, its random stream and the tokens it has seen.
 #[derive(Debug, Clone)]
 pub struct Sampler {
     sampling: Sampling,
     rng: ChaCha8Rng,
-    seen: HashSet<u32>,
+    /// `None` where nothing changes the logits.
+    adjustments: Option<Adjustments>,
     candidates: Vec<Candidate>,
 }
 
@@ -104,13 +40,21 @@ impl Sampler {
     pub fn new(sampling: Sampling) -> Result<Self, SamplingError> {
         sampling.validate()?;
         let rng = ChaCha8Rng::seed_from_u64(sampling.seed);
-        Ok(Self { sampling, rng, seen: HashSet::new(), candidates: Vec::new() })
+        let adjustments = Adjustments::of(&sampling);
+        Ok(Self { sampling, rng, adjustments, candidates: Vec::new() })
     }
 
-    /// Tells the sampler of tokens that the repetition penalty counts.
+    /// Tells the sampler of the prompt's tokens, which the repetition penalty counts.
     pub fn observe(&mut self, tokens: &[u32]) {
-        if self.sampling.repetition_penalty != 1.0 {
-            self.seen.extend(tokens);
+        if let Some(adjustments) = &mut self.adjustments {
+            adjustments.observe(tokens);
+        }
+    }
+
+    /// Tells the sampler of a token of the answer, which all penalties count.
+    pub fn record(&mut self, token: u32) {
+        if let Some(adjustments) = &mut self.adjustments {
+            adjustments.record(token);
         }
     }
 
@@ -118,8 +62,19 @@ impl Sampler {
     ///
     /// `None` if no logit is a number above −∞, which only a broken model gives.
     pub fn sample(&mut self, logits: &[f32]) -> Option<u32> {
+        let mut adjustments = self.adjustments.take();
+        let logits = match &mut adjustments {
+            Some(adjustments) => adjustments.apply(logits),
+            None => logits,
+        };
+        let token = self.choose(logits);
+        self.adjustments = adjustments;
+        token
+    }
+
+    fn choose(&mut self, logits: &[f32]) -> Option<u32> {
         if self.sampling.temperature == 0.0 {
-            return self.greedy(logits);
+            return greedy(logits);
         }
         self.gather(logits);
         self.keep_top_k();
@@ -134,43 +89,17 @@ impl Sampler {
         self.draw()
     }
 
-    fn greedy(&self, logits: &[f32]) -> Option<u32> {
-        let mut best = None;
-        let mut largest = f32::NEG_INFINITY;
-        for (token, &logit) in (0u32..).zip(logits) {
-            let logit = self.penalised(token, logit);
-            if logit > largest {
-                (best, largest) = (Some(token), logit);
-            }
-        }
-        best
-    }
-
-    fn penalised(&self, token: u32, logit: f32) -> f32 {
-        let penalty = self.sampling.repetition_penalty;
-        if penalty == 1.0 || !self.seen.contains(&token) {
-            logit
-        } else if logit > 0.0 {
-            logit / penalty
-        } else {
-            logit * penalty
-        }
-    }
-
     /// Fills `candidates` with every token whose logit is a number above −∞. A logit of +∞ becomes the
     /// largest finite one, so that differences of logits stay numbers.
     fn gather(&mut self, logits: &[f32]) {
-        let mut candidates = std::mem::take(&mut self.candidates);
-        candidates.clear();
-        candidates.extend((0u32..).zip(logits).filter_map(|(token, &logit)| {
-            let logit = self.penalised(token, logit);
+        self.candidates.clear();
+        self.candidates.extend((0u32..).zip(logits).filter_map(|(token, &logit)| {
             (logit > f32::NEG_INFINITY).then_some(Candidate {
                 token,
                 logit: logit.min(f32::MAX),
                 weight: 1.0,
             })
         }));
-        self.candidates = candidates;
     }
 
     fn keep_top_k(&mut self) {
@@ -224,6 +153,17 @@ impl Sampler {
         }
         self.candidates.last().map(|candidate| candidate.token) // rounding used the sum up
     }
+}
+
+fn greedy(logits: &[f32]) -> Option<u32> {
+    let mut best = None;
+    let mut largest = f32::NEG_INFINITY;
+    for (token, &logit) in (0u32..).zip(logits) {
+        if logit > largest {
+            (best, largest) = (Some(token), logit);
+        }
+    }
+    best
 }
 
 fn more_likely(a: &Candidate, b: &Candidate) -> std::cmp::Ordering {
@@ -337,20 +277,6 @@ mod tests {
                 assert_eq!(sampler.sample(&[]), None);
                 assert_eq!(sampler.sample(&[0.0, f32::INFINITY]), Some(1));
             }
-        }
-    }
-
-    #[test]
-    fn parameters_outside_their_range_are_named() {
-        let error = Sampler::new(Sampling { top_p: 1.5, ..warm() }).unwrap_err();
-        assert_eq!(error.to_string(), "top_p is 1.5; it must be from 0 to 1");
-        for bad in [
-            Sampling { temperature: -1.0, ..warm() },
-            Sampling { temperature: f32::NAN, ..warm() },
-            Sampling { min_p: f32::NAN, ..warm() },
-            Sampling { repetition_penalty: 0.0, ..warm() },
-        ] {
-            assert!(bad.validate().is_err(), "{bad:?}");
         }
     }
 }

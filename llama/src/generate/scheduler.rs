@@ -104,7 +104,7 @@ impl Scheduler {
         let (queue, items) = mpsc::sync_channel(limits.queue);
         let context_length = longest_sequence(&model);
         let vocab_size = model.vocab_size();
-        let shared = Arc::new(Counters::default());
+        let shared = Arc::new(Counters::new(model.free_blocks(), model.block_len()));
         let counters = shared.clone();
         let thread = thread::Builder::new().name("model".into()).spawn(move || {
             let (running, waiting) = (Vec::new(), VecDeque::new());
@@ -118,6 +118,11 @@ impl Scheduler {
     /// Tokens of prompt and answer that fit into the model's context and the cache.
     pub fn context_length(&self) -> usize {
         self.context_length
+    }
+
+    /// Number of the model's tokens.
+    pub fn vocab_size(&self) -> usize {
+        self.vocab_size
     }
 
     /// Counts of the work done so far.
@@ -143,11 +148,15 @@ impl Scheduler {
         let cancelled = Arc::new(AtomicBool::new(false));
         let ticket = Ticket(cancelled.clone());
         let queued = QueuedRequest { request, deliver: Box::new(deliver), cancelled };
-        match self.queue.try_send(WorkItem::Answer(Box::new(queued))) {
-            Ok(()) => Ok(ticket),
-            Err(TrySendError::Full(_)) => Err(SubmitError::Overloaded { queue: self.limits.queue }),
-            Err(TrySendError::Disconnected(_)) => Err(SubmitError::Stopped),
-        }
+        self.counters.enqueue(); // before it is sent: the model's thread may take it at once
+        self.queue.try_send(WorkItem::Answer(Box::new(queued))).map_err(|error| {
+            self.counters.dequeue();
+            match error {
+                TrySendError::Full(_) => SubmitError::Overloaded { queue: self.limits.queue },
+                TrySendError::Disconnected(_) => SubmitError::Stopped,
+            }
+        })?;
+        Ok(ticket)
     }
 
     /// Loads an adapter beside those that are there, when its turn comes in the queue. It is unloaded when the last

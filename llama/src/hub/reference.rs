@@ -50,6 +50,11 @@ impl Reference {
 }
 
 impl RepositoryName {
+    /// The repository `owner/name` at `revision`; `None` if that is no hub name.
+    pub fn of(repository: &str, revision: &str) -> Option<Self> {
+        Self::parse(&format!("{repository}@{revision}"))
+    }
+
     /// `None` if the text is no hub name. Its parts are put into paths and addresses, so only characters that the hub
     /// allows are accepted.
     fn parse(text: &str) -> Option<Self> {

@@ -7,13 +7,14 @@ use serde::Deserialize;
 
 use super::Hub;
 use super::cache::Lock;
+use super::catalog;
 use super::download::Expected;
 use super::reference::{RepositoryName, is_name};
 use crate::error::LlamaError;
 use crate::files::safetensors::{INDEX, read_index};
 
 /// Small files beside the weights that loading a model may read.
-const COMPANIONS: [&str; 10] = [
+const COMPANIONS: [&str; 11] = [
     "tokenizer.json",
     "tokenizer.model",
     "tokenizer_config.json",
@@ -22,9 +23,13 @@ const COMPANIONS: [&str; 10] = [
     "chat_template.jinja",
     "modules.json",
     "sentence_bert_config.json",
+    PROMPTS,
     "1_Pooling/config.json",
     "vocab.txt",
 ];
+
+/// Where sentence-transformers keeps what a model wants before a question and before a passage.
+const PROMPTS: &str = "config_sentence_transformers.json";
 
 /// The quantization that is chosen of several GGUF files: the usual balance of size and quality.
 const PREFERRED: &str = "Q4_K_M";
@@ -112,6 +117,12 @@ impl Hub {
                 ""
             }
         };
+        let prompts = catalog::prompts(&name.owner, &name.name).filter(|_| !dir.join(PROMPTS).exists());
+        if let Some([query, document]) = prompts {
+            let prompts = serde_json::json!({ "prompts": { "query": query, "document": document } });
+            let path = dir.join(PROMPTS);
+            fs::write(&path, prompts.to_string()).map_err(LlamaError::io(&path))?;
+        }
         if name.file.is_none() {
             let marker = dir.join(COMPLETE);
             fs::write(&marker, stands_for_it).map_err(LlamaError::io(&marker))?;

@@ -5,6 +5,7 @@
 //! ways to print, JSON as Python writes it, `raise_exception`, `strftime_now` and `{% generation %}` blocks.
 
 mod cycler;
+mod fitting;
 mod generation;
 mod jinja2;
 mod python_json;
@@ -16,7 +17,6 @@ mod source;
 mod strftime;
 mod transcript;
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
@@ -131,31 +131,6 @@ impl ChatTemplate {
     #[must_use]
     pub fn at(self, moment: u64) -> Self {
         Self { moment: Some(moment), ..self }
-    }
-
-    /// Whether the template prints the system message, which is the first of `messages`. Some templates refuse it
-    /// (Mistral's first ones, Gemma), some leave it out silently.
-    fn prints_system(&self, messages: &[Message]) -> bool {
-        const MARK: &str = "\u{fdd2}";
-        let mut marked = messages.to_vec();
-        marked[0].content = MARK.into();
-        self.render(&marked, false).is_ok_and(|text| text.contains(MARK))
-    }
-
-    /// The messages as the template takes them: where it has no system message, its text goes before that of the
-    /// first user's, as Mistral does it.
-    pub(crate) fn fitted<'m>(&self, messages: &'m [Message]) -> Cow<'m, [Message]> {
-        let [system, user, rest @ ..] = messages else { return messages.into() };
-        // Most templates always print it, which a single probe shows; else the conversation itself is rendered.
-        let printed = system.role != "system"
-            || user.role != "user"
-            || self.takes_system
-            || self.prints_system(messages);
-        if printed {
-            return messages.into();
-        }
-        let both = [system.content.as_str(), user.content.as_str()].map(str::trim).join("\n\n");
-        [Message::new("user", both)].into_iter().chain(rest.iter().cloned()).collect()
     }
 
     /// The template of a model's folder: chat_template.jinja, or tokenizer_config.json's

@@ -16,6 +16,7 @@ mod pre_tokenizer;
 mod save;
 mod sentencepiece;
 mod stream;
+mod token_bytes;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -27,6 +28,7 @@ use tokenizers::{AddedVocabulary, Encoding, Model, NormalizerWrapper, OffsetType
 
 use crate::files::gguf::Gguf;
 use crate::text::chat_template::{ChatTemplate, Message, TemplateError};
+use crate::text::prompt::{has_sections, shield_sections};
 
 use companions::Companions;
 use gguf_vocab::GgufVocab;
@@ -202,7 +204,8 @@ impl Tokenizer {
     }
 
     /// The ids of a conversation as `template` writes it, a system message that it does not take before the first
-    /// question. Control tokens that the messages contain are text.
+    /// question. Control tokens that the messages contain are text, and so are the marks of sections where the
+    /// template has such.
     ///
     /// # Errors
     /// If the template refuses the conversation or the tokenizer cannot write it.
@@ -213,9 +216,13 @@ impl Tokenizer {
         add_generation_prompt: bool,
     ) -> Result<Vec<u32>, TokenizerError> {
         let messages = template.fitted(messages);
+        let has_sections = has_sections(template.source());
         let shielded = messages.iter().map(|message| Message {
             role: self.shield(&message.role),
-            content: self.shield(&message.content),
+            content: match has_sections {
+                true => self.shield(&shield_sections(&message.content)),
+                false => self.shield(&message.content),
+            },
         });
         let messages: Vec<Message> = shielded.collect();
         self.encode_with_control(&template.render(&messages, add_generation_prompt)?)
@@ -274,6 +281,21 @@ impl Tokenizer {
         let (mut ids, _) = self.surroundings()?;
         ids.extend(self.encode(text, false)?);
         Ok(ids)
+    }
+
+    /// The ids of a prompt that a program wrote: as [`encode_prompt`](Self::encode_prompt), with control tokens as
+    /// in [`encode_with_control`](Self::encode_with_control). What the model's texts begin with comes first if
+    /// `add_special` and if the text does not begin so already.
+    ///
+    /// # Errors
+    /// If the tokenizer cannot write the text.
+    pub fn encode_program_prompt(&self, text: &str, add_special: bool) -> Result<Vec<u32>, TokenizerError> {
+        let ids = self.encode_with_control(text)?;
+        let (before, _) = self.surroundings()?;
+        if !add_special || ids.starts_with(&before) {
+            return Ok(ids);
+        }
+        Ok(before.into_iter().chain(ids).collect())
     }
 
     /// [`bos`](Self::bos), if the model's texts start with it.

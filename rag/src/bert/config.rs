@@ -16,7 +16,7 @@ pub struct BertConfig {
     pub num_hidden_layers: usize,
     /// Number of attention heads.
     pub num_attention_heads: usize,
-    /// Longest text in tokens.
+    /// Rows of the table of positions.
     pub max_position_embeddings: usize,
     /// Kinds of text in a pair.
     pub type_vocab_size: usize,
@@ -27,6 +27,20 @@ pub struct BertConfig {
     /// How positions enter; only `absolute` is known.
     #[serde(default = "absolute")]
     pub position_embedding_type: String,
+    /// `bert` or one of its descendants; those of RoBERTa count positions from after the padding's.
+    #[serde(default = "bert")]
+    pub model_type: String,
+    /// The token that fills up texts; here it decides RoBERTa's first position alone.
+    #[serde(default)]
+    pub pad_token_id: Option<usize>,
+}
+
+/// Models of one architecture, which differ in the first position.
+const BERTS: [&str; 1] = ["bert"];
+const ROBERTAS: [&str; 3] = ["roberta", "xlm-roberta", "camembert"];
+
+fn bert() -> String {
+    "bert".into()
 }
 
 fn absolute() -> String {
@@ -34,6 +48,20 @@ fn absolute() -> String {
 }
 
 impl BertConfig {
+    /// The position of a text's first token. RoBERTa's fairseq numbered positions like tokens, with those up to the
+    /// padding's reserved.
+    pub fn first_position(&self) -> usize {
+        match ROBERTAS.contains(&self.model_type.as_str()) {
+            true => self.pad_token_id.unwrap_or(1).saturating_add(1),
+            false => 0,
+        }
+    }
+
+    /// The longest text in tokens.
+    pub fn max_tokens(&self) -> usize {
+        self.max_position_embeddings.saturating_sub(self.first_position())
+    }
+
     /// Checks that the numbers can describe a model that this crate runs.
     ///
     /// # Errors
@@ -53,6 +81,14 @@ impl BertConfig {
             if value == 0 {
                 return bad(field, "is 0".into());
             }
+        }
+        let known = [&BERTS[..], &ROBERTAS].concat();
+        if !known.contains(&self.model_type.as_str()) {
+            return bad("model_type", format!("`{}` is none of {}", self.model_type, known.join(", ")));
+        }
+        if self.max_tokens() == 0 {
+            let first = self.first_position();
+            return bad("max_position_embeddings", format!("there is none after the first, {first}"));
         }
         let BertConfig { hidden_size, num_attention_heads, .. } = *self;
         if !hidden_size.is_multiple_of(num_attention_heads) {

@@ -1,23 +1,54 @@
 //! The two layers that BERT is made of, and how they are read from a checkpoint.
 
 use burn::tensor::{Tensor, module};
-use engine::{EngineError, Weight, WeightSource};
+use engine::{EngineError, QuantizedMatrix, Weight, WeightSource};
 
 /// `y = x · weight + bias`
 ///
 /// # Shapes
 /// - `x`: `[tokens, in]`
-/// - `weight`: `[in, out]`, the transpose of the checkpoint's
 /// - returns `[tokens, out]`
 #[derive(Debug, Clone)]
 pub(super) struct Linear {
-    weight: Tensor<2>,
+    weight: LinearWeight,
     bias: Tensor<1>,
+}
+
+#[derive(Debug, Clone)]
+#[allow(clippy::large_enum_variant, reason = "a model has tens of them")]
+enum LinearWeight {
+    /// `[in, out]`, the transpose of the checkpoint's.
+    Dense(Tensor<2>),
+    /// `[out, in]`, in blocks.
+    Quantized(QuantizedMatrix),
 }
 
 impl Linear {
     pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
-        module::linear(x, self.weight.clone(), Some(self.bias.clone()))
+        let [y] = Self::forward_each([self], x);
+        y
+    }
+
+    /// What several make of the same `x`. Quantized ones share its rounding to integers.
+    pub fn forward_each<const N: usize>(layers: [&Self; N], x: Tensor<2>) -> [Tensor<2>; N] {
+        let quantized = layers.map(|layer| match &layer.weight {
+            LinearWeight::Quantized(matrix) => Some(matrix),
+            LinearWeight::Dense(_) => None,
+        });
+        let all: Vec<&QuantizedMatrix> = quantized.into_iter().flatten().collect();
+        if let Ok(matrices) = <[&QuantizedMatrix; N]>::try_from(all) {
+            let mut biases = layers.into_iter().map(|layer| &layer.bias);
+            return QuantizedMatrix::matmul_each(matrices, x).map(|y| match biases.next() {
+                Some(bias) => y + bias.clone().unsqueeze(),
+                None => y,
+            });
+        }
+        layers.map(|layer| match &layer.weight {
+            LinearWeight::Dense(weight) => {
+                module::linear(x.clone(), weight.clone(), Some(layer.bias.clone()))
+            }
+            LinearWeight::Quantized(matrix) => matrix.matmul(x.clone()) + layer.bias.clone().unsqueeze(),
+        })
     }
 }
 
@@ -35,6 +66,19 @@ impl LayerNorm {
     }
 }
 
+/// Name of the word embeddings.
+const WORDS: &str = "embeddings.word_embeddings.weight";
+
+/// The name of the word embeddings in a checkpoint, of which `contains` tells what it has.
+pub(crate) fn name_of_words(contains: impl Fn(&str) -> bool) -> String {
+    format!("{}{WORDS}", prefix(contains))
+}
+
+/// Checkpoints of `BertModel` have no prefix; those of a model with a head on top have its name.
+fn prefix(contains: impl Fn(&str) -> bool) -> &'static str {
+    ["bert.", "roberta."].into_iter().find(|prefix| contains(&format!("{prefix}{WORDS}"))).unwrap_or_default()
+}
+
 /// A checkpoint under BERT's names.
 pub(super) struct BertWeights<'a, S> {
     source: &'a mut S,
@@ -42,18 +86,18 @@ pub(super) struct BertWeights<'a, S> {
 }
 
 impl<'a, S: WeightSource> BertWeights<'a, S> {
-    /// Checkpoints of `BertModel` have no prefix; those of a model with a head on top have `bert.`.
     pub fn new(source: &'a mut S) -> Self {
-        let prefix = if source.contains("bert.embeddings.word_embeddings.weight") { "bert." } else { "" };
+        let prefix = prefix(|name| source.contains(name));
         BertWeights { source, prefix }
     }
 
-    pub fn matrix(&mut self, name: &str, shape: [usize; 2]) -> Result<Tensor<2>, S::Error> {
+    /// A matrix whose rows are looked up.
+    pub fn table(&mut self, name: &str, shape: [usize; 2]) -> Result<Tensor<2>, S::Error> {
         let what = format!("{}{name}", self.prefix);
-        match self.source.matrix(&what, shape)? {
+        match self.source.table(&what, shape)? {
             Weight::Dense(tensor) => Ok(tensor),
             Weight::Quantized(_) => {
-                let reason = "is quantized; BERT needs f32, f16 or bf16".into();
+                let reason = "is a table in blocks; f32, f16 or bf16 expected".into();
                 Err(EngineError::Shape { what, reason }.into())
             }
         }
@@ -64,10 +108,12 @@ impl<'a, S: WeightSource> BertWeights<'a, S> {
     }
 
     pub fn linear(&mut self, name: &str, [out, input]: [usize; 2]) -> Result<Linear, S::Error> {
-        Ok(Linear {
-            weight: self.matrix(&format!("{name}.weight"), [out, input])?.transpose(), // [in, out]
-            bias: self.vector(&format!("{name}.bias"), out)?,
-        })
+        let what = format!("{}{name}.weight", self.prefix);
+        let weight = match self.source.matrix(&what, [out, input])? {
+            Weight::Dense(weight) => LinearWeight::Dense(weight.transpose()), // [in, out]
+            Weight::Quantized(matrix) => LinearWeight::Quantized(matrix),
+        };
+        Ok(Linear { weight, bias: self.vector(&format!("{name}.bias"), out)? })
     }
 
     pub fn layer_norm(&mut self, name: &str, len: usize, eps: f64) -> Result<LayerNorm, S::Error> {

@@ -1,11 +1,12 @@
 //! A small random BERT against the formulas, written out in plain loops.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use engine::{EngineError, Weight, WeightSource};
 
-use super::{Bert, BertConfig};
+use super::{Bert, BertConfig, WordRows};
 
 const TOLERANCE: f32 = 1e-5; // f32 rounding over two layers of width 8
 
@@ -21,6 +22,8 @@ fn config() -> BertConfig {
         layer_norm_eps: 1e-12,
         hidden_act: "gelu".into(),
         position_embedding_type: "absolute".into(),
+        model_type: "bert".into(),
+        pad_token_id: None,
     }
 }
 
@@ -62,6 +65,22 @@ impl WeightSource for Random {
     fn vector(&mut self, name: &str, len: usize) -> Result<Tensor<1>, EngineError> {
         Ok(Tensor::from_data(TensorData::new(self.tensor(name, len), [len]), &device()))
     }
+}
+
+/// The rows of a table in memory, eight numbers wide.
+#[derive(Debug)]
+struct Table(Vec<f32>);
+
+impl WordRows for Table {
+    fn rows(&self, tokens: &[u32]) -> Result<Vec<f32>, EngineError> {
+        Ok(tokens.iter().flat_map(|&token| self.0[token as usize * 8..][..8].to_vec()).collect())
+    }
+}
+
+fn load(config: BertConfig, source: &mut Random) -> Bert {
+    let name = format!("{}embeddings.word_embeddings.weight", source.prefix);
+    let words = Table(source.tensor(&name, config.vocab_size * 8));
+    Bert::load(config, Arc::new(words), source, &device()).unwrap()
 }
 
 type Rows = Vec<Vec<f32>>;
@@ -151,7 +170,7 @@ fn states(bert: &Bert, tokens: &[u32], lengths: &[usize]) -> Vec<f32> {
 #[test]
 fn agrees_with_the_formulas_whoever_shares_the_batch() {
     let mut source = Random::default();
-    let bert = Bert::load(config(), &mut source, &device()).unwrap();
+    let bert = load(config(), &mut source);
     let texts: [&[u32]; 3] = [&[1, 2, 3, 10, 5], &[7], &[0, 4, 4, 9, 1, 6]];
 
     let reference = Reference(&source.tensors);
@@ -169,15 +188,35 @@ fn agrees_with_the_formulas_whoever_shares_the_batch() {
 
 #[test]
 fn a_checkpoint_may_prefix_its_names() {
-    let plain = Bert::load(config(), &mut Random::default(), &device()).unwrap();
+    let plain = load(config(), &mut Random::default());
     let mut prefixed = Random { prefix: "bert.", ..Random::default() };
-    let prefixed = Bert::load(config(), &mut prefixed, &device()).unwrap();
+    let prefixed = load(config(), &mut prefixed);
     assert_eq!(states(&plain, &[3, 1], &[2]), states(&prefixed, &[3, 1], &[2]));
+}
+
+/// The same model with its table of positions moved down by two, and RoBERTa's name.
+#[test]
+fn roberta_counts_positions_from_after_the_paddings() {
+    let mut source = Random::default();
+    let bert = load(config(), &mut source);
+    let position = "embeddings.position_embeddings.weight";
+    let moved = [vec![9.0; 16], source.tensors[position].clone()].concat();
+    source.tensors.insert(position.into(), moved);
+    let roberta = BertConfig {
+        model_type: "xlm-roberta".into(),
+        pad_token_id: Some(1),
+        max_position_embeddings: 8,
+        ..config()
+    };
+    assert_eq!((roberta.first_position(), roberta.max_tokens()), (2, 6));
+    let roberta = load(roberta, &mut source);
+    let (tokens, lengths) = ([1, 2, 3, 10, 5, 7, 0, 4], [6, 2]);
+    assert_eq!(states(&roberta, &tokens, &lengths), states(&bert, &tokens, &lengths));
 }
 
 #[test]
 fn refuses_what_it_cannot_compute() {
-    let bert = Bert::load(config(), &mut Random::default(), &device()).unwrap();
+    let bert = load(config(), &mut Random::default());
     let cases: [(&[u32], &[usize], &str); 5] = [
         (&[11], &[1], "token id 11 is outside the vocabulary of 11"),
         (&[1; 7], &[7], "BERT batch: a text of 7 tokens; expected 1 to 6"),
@@ -191,6 +230,10 @@ fn refuses_what_it_cannot_compute() {
     }
     let odd = BertConfig { num_attention_heads: 3, ..config() };
     assert!(odd.validate().unwrap_err().to_string().contains("num_attention_heads"));
+    let other = BertConfig { model_type: "deberta".into(), ..config() };
+    assert!(other.validate().unwrap_err().to_string().contains("`deberta` is none of bert, roberta"));
+    let short = BertConfig { model_type: "roberta".into(), max_position_embeddings: 2, ..config() };
+    assert!(short.validate().unwrap_err().to_string().contains("max_position_embeddings"));
     let tanh = BertConfig { hidden_act: "gelu_new".into(), ..config() };
     assert!(tanh.validate().unwrap_err().to_string().contains("`gelu_new` is not `gelu`"));
 }

@@ -4,6 +4,8 @@ use std::ops::Range;
 
 use pulldown_cmark::{Event, Options, Parser, Tag, TagEnd};
 
+use super::segment::segments;
+
 /// Most bytes of a line that may introduce what follows it.
 const MAX_INTRODUCTION: usize = 200;
 
@@ -46,11 +48,18 @@ fn block(range: Range<usize>, kind: Kind) -> Block {
 
 /// The blocks of Markdown, in order.
 pub(super) fn markdown(text: &str) -> Vec<Block> {
-    let mut blocks: Vec<Block> = Vec::new();
+    let mut blocks = Vec::new();
+    segments(text).into_iter().for_each(|segment| read(text, segment, &mut blocks));
+    blocks
+}
+
+fn read(text: &str, segment: Range<usize>, blocks: &mut Vec<Block>) {
     let mut table = 0..0;
     let mut lead = None;
     let mut depth = 0;
-    for (event, range) in Parser::new_ext(text, Options::ENABLE_TABLES).into_offset_iter() {
+    let events = Parser::new_ext(&text[segment.clone()], Options::ENABLE_TABLES).into_offset_iter();
+    for (event, range) in events {
+        let range = segment.start + range.start..segment.start + range.end;
         // What is in a quotation is cut like what is not.
         if matches!(event, Event::Start(Tag::BlockQuote(_)) | Event::End(TagEnd::BlockQuote(_))) {
             continue;
@@ -78,11 +87,11 @@ pub(super) fn markdown(text: &str) -> Vec<Block> {
                 blocks.push(Block { range, kind: Kind::Row, lead: lead.clone() });
             }
             (0, Event::End(TagEnd::Table)) if lead.is_none() => blocks.push(block(range, Kind::Paragraph)),
-            (0, Event::Start(Tag::List(_))) => lead = introduction(text, &mut blocks),
+            (0, Event::Start(Tag::List(_))) => lead = introduction(text, blocks),
             (1, Event::Start(Tag::Item)) => {
                 blocks.push(Block { range, kind: Kind::Item, lead: lead.clone() })
             }
-            (0, Event::Start(Tag::HtmlBlock)) => html(text, range, &mut blocks),
+            (0, Event::Start(Tag::HtmlBlock)) => html(text, range, blocks),
             (0, Event::Start(Tag::Paragraph)) => {
                 let kind = if is_title(&text[range.clone()]) { Kind::Title } else { Kind::Paragraph };
                 blocks.push(block(range, kind));
@@ -94,7 +103,6 @@ pub(super) fn markdown(text: &str) -> Vec<Block> {
             depth += 1;
         }
     }
-    blocks
 }
 
 /// The last block, if it ends with a colon and so introduces the list that follows.
@@ -223,6 +231,7 @@ mod tests {
         for text in ["> | a | b |\n> |---|---|\n> | 1 | 2 |\n> | 3 | 4 |", "a | b\n--|--\n1 | 2\n3 | 4"] {
             assert_eq!(rows(markdown(text)), 2, "{text}");
         }
+        assert_eq!(rows(markdown("- one\n- two\n| a | b |\n|---|---|\n| 1 | 2 |\n| 3 | 4 |")), 2);
         let html = "<table>\n<tr><th>a</th></tr>\n<tr><td>1</td></tr>\n<tr><td>2</td></tr>\n</table>";
         assert_eq!(rows(markdown(html)), 2);
         for text in ["a\tb\n1\t2\n3\t4", "| a | b |\n|---|---|\n| 1 | 2 |\n| 3 | 4 |"] {

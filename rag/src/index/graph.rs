@@ -1,69 +1,109 @@
 //! Approximate search: a hierarchical navigable small world graph (Malkov & Yashunin 2018,
-//! arXiv:1603.09320), by the crate `instant-distance`.
+//! arXiv:1603.09320), by the crate `instant-distance`, over vectors in 8 bits.
 
 use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use instant_distance::{Builder, HnswMap, Point, Search};
+use instant_distance::{Builder, Heuristic, Hnsw, Point, Search};
+use serde::{Deserialize, Serialize};
 
-use super::{Match, UnitVector};
+use super::codes::{Code, Codes};
 
 /// Candidates kept while searching (`ef`), fixed when the graph is built: more find more and take longer.
-const EF_SEARCH: usize = 128;
+const EF_SEARCH: usize = 160;
 
-/// Candidates kept while inserting (`ef_construction`).
+/// Candidates kept while inserting (`ef_construction`). Of them only links to what is not nearer to one
+/// already linked are kept, as the paper's authors do in hnswlib; the crate's default fills up with the
+/// others, which takes three times as long to build and, in the one comparison made, finds less in the same time.
 const EF_CONSTRUCTION: usize = 128;
 
-/// A graph over an index's vectors; its values are their numbers.
-pub(super) struct Graph(HnswMap<UnitVector, usize>);
+/// A graph over the rows of a [`Codes`].
+pub(super) struct Graph {
+    graph: Hnsw<Node>,
+    /// For each node its row: `instant-distance` orders nodes itself, and says only where they went.
+    len: usize,
+    /// Memory of earlier searches, which is as large as the graph has nodes.
+    searches: Mutex<Vec<Search>>,
+}
 
-impl Point for UnitVector {
+/// A row. The graph asks only the first of two for their distance, so only queries and nodes of a graph
+/// that is being built know the vectors.
+#[derive(Clone, Serialize, Deserialize)]
+struct Node {
+    row: u32,
+    #[serde(skip)]
+    space: Option<Arc<Space>>,
+}
+
+/// What distances are taken in.
+struct Space {
+    codes: Codes,
+    /// The first of two points, if it is no row.
+    query: Option<Code>,
+}
+
+impl Point for Node {
     /// The crate wants less to be better; scores turn it back.
     fn distance(&self, other: &Self) -> f32 {
-        1.0 - self.cosine(other)
+        let row = other.row as usize;
+        match self.space.as_deref() {
+            Some(Space { codes, query: Some(query) }) => 1.0 - codes.near(query, row),
+            Some(Space { codes, query: None }) => 1.0 - codes.between(self.row as usize, row),
+            None => 1.0,
+        }
     }
 }
 
 impl Graph {
-    /// Most results that a search can give; more need an exact scan.
+    /// Most results that a search can give; more need a scan.
     pub const MAX_RESULTS: usize = EF_SEARCH;
 
-    pub fn build(vectors: &[UnitVector]) -> Graph {
-        let builder = Builder::default().ef_search(EF_SEARCH).ef_construction(EF_CONSTRUCTION).seed(0);
-        Graph(builder.build(vectors.to_vec(), (0..vectors.len()).collect()))
+    /// Builds the graph of `codes` as bytes. It takes seconds for ten thousand rows.
+    pub fn build(codes: &Codes) -> Result<Vec<u8>, String> {
+        let heuristic = Heuristic { extend_candidates: false, keep_pruned: false };
+        let builder = Builder::default()
+            .ef_search(EF_SEARCH)
+            .ef_construction(EF_CONSTRUCTION)
+            .select_heuristic(Some(heuristic))
+            .seed(0);
+        let space = Arc::new(Space { codes: codes.clone(), query: None });
+        let nodes = (0..codes.rows() as u32).map(|row| Node { row, space: Some(space.clone()) }).collect();
+        let (graph, _) = builder.build_hnsw(nodes);
+        postcard::to_allocvec(&graph).map_err(|error| error.to_string())
     }
 
-    /// The graph and its vectors as bytes.
-    pub fn to_bytes(&self) -> Result<Vec<u8>, String> {
-        postcard::to_allocvec(&self.0).map_err(|error| error.to_string())
+    /// The graph that [`build`](Self::build) made, of so many rows. The crate does not check the links of
+    /// a graph, so the bytes must be known to be those.
+    pub fn from_bytes(bytes: &[u8], rows: usize) -> Result<Graph, String> {
+        let graph: Hnsw<Node> = postcard::from_bytes(bytes).map_err(|error| format!("graph: {error}"))?;
+        let mut len = 0;
+        for (_, node) in graph.iter() {
+            len += 1;
+            if node.row as usize >= rows {
+                return Err(format!("graph: has row {} of {rows}", node.row));
+            }
+        }
+        if len != rows {
+            return Err(format!("graph: has {len} rows of {rows}"));
+        }
+        Ok(Graph { graph, len, searches: Mutex::default() })
     }
 
-    /// The graph that [`to_bytes`](Self::to_bytes) stored. The crate does not check the links of a
-    /// graph, so the bytes must be known to be those.
-    pub fn from_bytes(bytes: &[u8]) -> Result<Graph, String> {
-        postcard::from_bytes(bytes).map(Graph).map_err(|error| error.to_string())
-    }
-
-    /// The vectors in the order they were given in.
-    pub fn vectors(&self) -> Vec<UnitVector> {
-        let mut vectors: Vec<_> = self.0.values.iter().zip(self.0.iter().map(|(_, vector)| vector)).collect();
-        vectors.sort_unstable_by_key(|(number, _)| **number);
-        vectors.into_iter().map(|(_, vector)| vector.clone()).collect()
-    }
-
-    /// About the `k` nearest, best first.
-    pub fn search(&self, query: &UnitVector, k: usize) -> Vec<Match> {
-        let mut search = Search::default();
-        let found = self.0.search(query, &mut search).take(k);
-        let mut matches: Vec<Match> =
-            found.map(|item| Match { chunk: *item.value, score: query.cosine(item.point) }).collect();
-        matches.sort_unstable_by(Match::order);
-        matches
+    /// About the [`MAX_RESULTS`](Self::MAX_RESULTS) nearest rows, best first.
+    pub fn search(&self, codes: &Codes, query: &Code) -> Vec<usize> {
+        let space = Space { codes: codes.clone(), query: Some(query.clone()) };
+        let query = Node { row: 0, space: Some(Arc::new(space)) };
+        let mut search =
+            self.searches.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
+        let found = self.graph.search(&query, &mut search).map(|item| item.point.row as usize).collect();
+        self.searches.lock().unwrap_or_else(PoisonError::into_inner).push(search);
+        found
     }
 }
 
 impl fmt::Debug for Graph {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        write!(f, "Graph({} vectors)", self.0.values.len())
+        write!(f, "Graph({} rows)", self.len)
     }
 }
 
@@ -71,7 +111,8 @@ impl fmt::Debug for Graph {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::exact_search;
+    use super::super::UnitVector;
+    use super::super::codes::tests::codes_of;
     use super::*;
 
     /// Topics with many variations each, as the chunks of a knowledge base are.
@@ -86,19 +127,26 @@ mod tests {
         (0..vectors).map(near).map(|values| UnitVector::new(values).unwrap()).collect()
     }
 
+    fn graph(codes: &Codes) -> Graph {
+        Graph::from_bytes(&Graph::build(codes).unwrap(), codes.rows()).unwrap()
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(6))]
 
         #[test]
-        fn finds_nearly_all_that_an_exact_scan_finds(seed: u64, clusters in 1usize..40) {
+        fn finds_nearly_all_that_a_scan_finds(seed: u64, clusters in 1usize..40) {
             let mut vectors = clustered(seed, clusters, 1520, 24);
             let queries = vectors.split_off(1500);
-            let graph = Graph::build(&vectors);
+            let codes = codes_of(&vectors, 24);
+            let graph = graph(&codes);
             let mut found = 0;
             for query in &queries {
-                let near = graph.search(query, 10);
-                prop_assert!(near.windows(2).all(|pair| pair[0].score >= pair[1].score));
-                found += exact_search(&vectors, query, 10).iter().filter(|best| near.contains(best)).count();
+                let query = Code::new(query.as_slice());
+                let near = graph.search(&codes, &query);
+                let scores: Vec<f32> = near.iter().map(|row| codes.near(&query, *row)).collect();
+                prop_assert!(scores.windows(2).all(|pair| pair[0] >= pair[1]));
+                found += codes.scan(&query, None, 10).iter().filter(|best| near[..12].contains(best)).count();
             }
             let recall = found as f64 / (10 * queries.len()) as f64;
             prop_assert!(recall >= 0.95, "recall {recall}");
@@ -106,22 +154,22 @@ mod tests {
     }
 
     #[test]
-    fn is_stored_and_read_back() {
-        let vectors = clustered(7, 5, 300, 8);
-        let graph = Graph::build(&vectors);
-        let again = Graph::from_bytes(&graph.to_bytes().unwrap()).unwrap();
-        assert_eq!(again.vectors(), vectors);
-        assert_eq!(again.search(&vectors[3], 10), graph.search(&vectors[3], 10));
+    fn bytes_of_another_graph_are_refused() {
+        let codes = codes_of(&clustered(7, 5, 300, 8), 8);
+        let bytes = Graph::build(&codes).unwrap();
+        assert_eq!(Graph::from_bytes(&bytes, 301).unwrap_err(), "graph: has 300 rows of 301");
+        assert!(Graph::from_bytes(&bytes, 299).unwrap_err().starts_with("graph: has row 299"));
+        assert!(Graph::from_bytes(&bytes[..bytes.len() / 2], 300).unwrap_err().starts_with("graph: "));
     }
 
     #[test]
     fn equal_vectors_and_tiny_graphs_are_searched_too() {
         let same = vec![UnitVector::new(vec![1.0, 1.0]).unwrap(); 100];
-        assert_eq!(Graph::build(&same).search(&same[0], 10).len(), 10);
-        assert_eq!(
-            Graph::build(&same[..1]).search(&same[0], 10),
-            [Match { chunk: 0, score: same[0].cosine(&same[0]) }]
-        );
-        assert_eq!(Graph::build(&[]).search(&same[0], 10), []);
+        let query = Code::new(same[0].as_slice());
+        for count in [100, 1, 0] {
+            let codes = codes_of(&same[..count], 2);
+            // Of many equal vectors some cannot be reached; a scan serves where too few are found.
+            assert!(graph(&codes).search(&codes, &query).len() >= count.min(10));
+        }
     }
 }

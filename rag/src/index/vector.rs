@@ -9,7 +9,7 @@ use crate::{Embedder, RagError};
 /// A vector of length 1 (or 0, which is like nothing), cheap to clone.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(from = "Vec<f32>", into = "Vec<f32>")]
-pub(crate) struct UnitVector(Arc<[f32]>);
+pub struct UnitVector(Arc<[f32]>);
 
 /// Numbers that were a unit vector before they were stored.
 impl From<Vec<f32>> for UnitVector {
@@ -38,6 +38,9 @@ impl UnitVector {
     }
 
     /// Embeds `texts`, and checks the number and length of the vectors that the embedder gave.
+    ///
+    /// # Errors
+    /// If a text cannot be embedded, or what the embedder gave is not a vector of its length for each.
     pub fn embed(embedder: &dyn Embedder, texts: &[&str]) -> Result<Vec<Self>, RagError> {
         let bad = |reason| RagError::Embedding { embedder: embedder.id().to_string(), reason };
         let vectors = embedder.embed(texts)?;
@@ -54,6 +57,17 @@ impl UnitVector {
         vectors.into_iter().map(check).collect()
     }
 
+    /// Embeds a question.
+    pub fn of_question(embedder: &dyn Embedder, question: &str) -> Result<Self, RagError> {
+        let bad =
+            |reason: &str| RagError::Embedding { embedder: embedder.id().to_string(), reason: reason.into() };
+        let vector = embedder.embed_question(question)?;
+        if vector.len() != embedder.dim() {
+            return Err(bad(&format!("gave a vector of {}, expected {}", vector.len(), embedder.dim())));
+        }
+        UnitVector::new(vector).ok_or_else(|| bad("gave a vector that is not finite"))
+    }
+
     /// The direction of the sum of `vectors`; like nothing if there are none.
     pub fn mean(vectors: &[UnitVector]) -> UnitVector {
         let mut sum = vec![0.0; vectors.first().map_or(0, |first| first.0.len())];
@@ -65,22 +79,33 @@ impl UnitVector {
 
     /// Cosine of the angle between the two, in `[-1, 1]`.
     pub fn cosine(&self, other: &UnitVector) -> f32 {
-        // Eight running sums instead of one, so that the compiler may keep them in one register.
-        let (a, a_rest) = self.0.as_chunks::<8>();
-        let (b, b_rest) = other.0.as_chunks::<8>();
-        let mut sums = [0.0f32; 8];
-        for (a, b) in a.iter().zip(b) {
-            for i in 0..8 {
-                sums[i] += a[i] * b[i];
-            }
-        }
-        let rest: f32 = a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum();
-        sums.iter().sum::<f32>() + rest
+        dot(&self.0, &other.0, |x| x)
     }
 
+    /// The same, the other as it is stored: numbers of four bytes, the lowest first.
+    pub(crate) fn cosine_of_bytes(&self, other: &[[u8; 4]]) -> f32 {
+        dot(&self.0, other, f32::from_le_bytes)
+    }
+
+    /// Its numbers.
     pub fn as_slice(&self) -> &[f32] {
         &self.0
     }
+}
+
+/// The dot product of `a` and what `value` makes of `b`; of what both have, if their lengths differ.
+fn dot<T: Copy>(a: &[f32], b: &[T], value: impl Fn(T) -> f32) -> f32 {
+    // Eight running sums instead of one, so that the compiler may keep them in one register.
+    let (a, a_rest) = a.as_chunks::<8>();
+    let (b, b_rest) = b.as_chunks::<8>();
+    let mut sums = [0.0f32; 8];
+    for (a, b) in a.iter().zip(b) {
+        for i in 0..8 {
+            sums[i] += a[i] * value(b[i]);
+        }
+    }
+    let rest: f32 = a_rest.iter().zip(b_rest).map(|(a, b)| a * value(*b)).sum();
+    sums.iter().sum::<f32>() + rest
 }
 
 #[cfg(test)]

@@ -64,11 +64,11 @@ fn reads_every_kind_of_file_in_the_order_of_paths() {
 
 #[test]
 fn a_single_file_is_a_knowledge_base_too() {
-    let folder = folder(&[("faq.jsonl", "{\"body\":\"b\"}"), ("a.pdf", "%PDF")]);
+    let folder = folder(&[("faq.jsonl", "{\"body\":\"b\"}"), ("a.docx", "PK")]);
     let documents = Knowledge::read_strictly(&folder.path().join("faq.jsonl")).unwrap().documents;
     assert_eq!(documents[0].id, "faq.jsonl:1");
-    let message = Knowledge::read(&folder.path().join("a.pdf")).unwrap_err().to_string();
-    assert!(message.contains("a.pdf: files of this kind are not read by this build"), "{message}");
+    let message = Knowledge::read(&folder.path().join("a.docx")).unwrap_err().to_string();
+    assert!(message.contains("a.docx: files of this kind are not read by this build"), "{message}");
 }
 
 /// bugs/serve/one-bad-file
@@ -84,8 +84,8 @@ fn what_cannot_be_read_is_listed_and_the_rest_is_there() {
         ("blank.txt", b" \n\n".to_vec()),
         ("headings.md", b"# Only\n\n## Headings\n".to_vec()),
         ("binary.txt", vec![0; 100]),
-        ("a.pdf", b"%PDF-1.4".to_vec()),
-        ("a.xlsx", b"PK".to_vec()),
+        ("a.docx", b"PK".to_vec()),
+        ("a.xls", b"\xd0\xcf".to_vec()),
         ("lines.jsonl", b"{\"text\":\"ok\"}\n{\"txet\":1}\n[1]\n{\"text\":[]}\n".to_vec()),
         ("columns.csv", b"sku,price\n1,2\n".to_vec()),
         ("short.csv", b"title,text\nA,b\nA\n".to_vec()),
@@ -102,8 +102,8 @@ fn what_cannot_be_read_is_listed_and_the_rest_is_there() {
     );
     let skipped = skipped(&knowledge, &folder);
     let expected = [
-        "a.pdf: files of this kind are not read by this build",
-        "a.xlsx: files of this kind are not read by this build",
+        "a.docx: files of this kind are not read by this build",
+        "a.xls: files of this kind are not read by this build",
         "binary.txt: is binary, not text",
         "blank.txt: is empty",
         "broken.md, line 2: is not UTF-8",
@@ -121,7 +121,7 @@ fn what_cannot_be_read_is_listed_and_the_rest_is_there() {
         assert!(seen.starts_with(expected), "{seen}");
     }
     let strict = Knowledge::read_strictly(folder.path()).unwrap_err().to_string();
-    assert!(strict.contains("a.pdf: files of this kind"), "{strict}");
+    assert!(strict.contains("a.docx: files of this kind"), "{strict}");
 }
 
 /// bugs/serve/question-answer-jsonl
@@ -254,6 +254,96 @@ fn a_huge_document_is_refused_at_once_and_the_rest_is_read() {
     {
         assert!(seen.starts_with(expected), "{seen}");
     }
+}
+
+#[test]
+fn one_file_is_read_from_its_bytes() {
+    let read = |name: &str, text: &str| Knowledge::read_bytes(name, text.as_bytes().to_vec());
+    let knowledge = read("docs/Refunds.MD", "# Refunds\n\nFive days.").unwrap();
+    assert_eq!(titles(&knowledge), [["Refunds", "# Refunds\n\nFive days."]]);
+    assert_eq!(knowledge.documents[0].id, "Refunds.MD");
+    assert_eq!(knowledge.files["Refunds.MD"], SourceFile { name: "Refunds.MD".into(), modified: None });
+    let knowledge = read("faq.jsonl", "{\"text\":\"one\"}\n{\"txet\":1}").unwrap();
+    assert_eq!((knowledge.documents.len(), knowledge.skipped.len()), (1, 1));
+    for (name, text, expected) in [
+        ("a.md", "", "a.md: is empty"),
+        ("a.png", "x", "a.png: files of this kind are not read"),
+        ("noextension", "x", "noextension: files of this kind are not read"),
+        ("faq.jsonl", "{}\n[]", "skipped:\n  faq.jsonl, line 1: has no `text`"),
+        ("..", "x", "is no file's name"),
+    ] {
+        let message = read(name, text).unwrap_err().to_string();
+        assert!(message.contains(expected), "{message}");
+    }
+}
+
+#[cfg(all(feature = "pdf", feature = "xlsx"))]
+#[test]
+fn formats_that_are_read_apart_are_documents_or_say_why_not() {
+    let pdf = pdf::tests::document(&["Returns take thirty days."]);
+    let folder = folder(&[
+        ("good.md", b"Good.".to_vec()),
+        ("handbook.pdf", pdf.clone()),
+        ("half.pdf", pdf[..pdf.len() / 3].to_vec()),
+        ("scan.pdf", pdf::tests::document(&[""])),
+        ("empty.pdf", Vec::new()),
+        ("text.xlsx", b"no workbook".to_vec()),
+    ]);
+    let knowledge = Knowledge::read(folder.path()).unwrap();
+    assert_eq!(titles(&knowledge), [["good", "Good."], ["handbook", "Returns take thirty days."]]);
+    let skipped = skipped(&knowledge, &folder);
+    let expected = [
+        "empty.pdf: is empty",
+        "half.pdf: ",
+        "scan.pdf: has no text on its 1 pages",
+        "text.xlsx: cannot be read",
+    ];
+    assert_eq!(skipped.len(), expected.len(), "{skipped:#?}");
+    for (seen, expected) in skipped.iter().zip(expected) {
+        assert!(seen.starts_with(expected), "{seen}");
+    }
+    let (file, reason) = knowledge.skipped[2].file_and_reason();
+    assert!(file.is_some_and(|file| file.ends_with("scan.pdf")) && reason.starts_with("has no text"));
+}
+
+/// What a folder of hostile files becomes: each says why it is refused, or is read, and the rest can be found.
+#[test]
+fn hostile_files_leave_the_rest_to_be_found() {
+    let folder = folder(&[
+        ("good.md", b"# Returns\n\nReturns take thirty days.".to_vec()),
+        ("zero.md", Vec::new()),
+        ("zero.html", Vec::new()),
+        ("invalid.md", b"# Caf\xc3\n\n\xff\xfe\x80 text".to_vec()),
+        ("broken.html", b"<p>Ret<b>urn <table><tr><td>x</p></div><!-- <script>".to_vec()),
+        ("deep.html", "<div>".repeat(100_000).into_bytes()),
+        ("word.md", "a".repeat(1 << 20).into_bytes()),
+        ("marks.md", "[".repeat(20_000).into_bytes()),
+        ("quotes.md", format!("{} words", "> ".repeat(20_000)).into_bytes()),
+        ("stars.md", format!("{}words", "*_".repeat(20_000)).into_bytes()),
+    ]);
+    #[cfg(unix)]
+    std::os::unix::fs::symlink(folder.path(), folder.path().join("loop")).unwrap();
+    let start = Instant::now();
+    let knowledge = Knowledge::read(folder.path()).unwrap();
+    let skipped = skipped(&knowledge, &folder);
+    for (seen, expected) in skipped.iter().zip([
+        "deep.html: has more than 256",
+        "invalid.md, line 1: is not UTF-8",
+        "marks.md: has no text",
+        "zero.html: is empty",
+        "zero.md: is empty",
+    ]) {
+        assert!(seen.starts_with(expected), "{seen}");
+    }
+    let embedder = crate::bag_of_words::BagOfWords::default();
+    let retriever =
+        crate::Retriever::of(&knowledge.documents, Box::new(embedder), Default::default(), None).unwrap();
+    let hits = retriever.search("returns take thirty days", 3).unwrap();
+    assert_eq!(hits[0].document, "good.md");
+    for hit in retriever.passages("quotes.md").iter().chain(&retriever.passages("stars.md")) {
+        crate::units(&hit.text);
+    }
+    assert!(start.elapsed() < Duration::from_secs(60), "{:?}", start.elapsed());
 }
 
 #[test]

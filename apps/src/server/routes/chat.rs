@@ -2,73 +2,46 @@
 
 use axum::extract::State;
 use axum::response::Response;
-use llama::Message;
-use serde::Deserialize;
 
-use super::openai::{Endpoint, OpenAiParameters, respond};
-use super::{Body, blocking};
+use super::blocking;
 use crate::error::ApiError;
+use crate::http::auth::{Client, Require};
+use crate::http::body::JsonBody;
+use crate::openai::{
+    Conversation, Described, Endpoint, Fields, Generation, Ignored, Reply, Streaming, chat_alternatives,
+    refuse_chat_extras,
+};
 use crate::state::Shared;
 
-/// The body.
-#[derive(Debug, Deserialize)]
-pub struct ChatRequest {
-    messages: Vec<ChatMessage>,
-    #[serde(flatten)]
-    parameters: OpenAiParameters,
-}
-
-#[derive(Debug, Deserialize)]
-struct ChatMessage {
-    role: Role,
-    content: Content,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Role {
-    /// `developer` is OpenAI's newer word for it.
-    #[serde(alias = "developer")]
-    System,
-    User,
-    Assistant,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(untagged, expecting = "content must be a string or a list of text parts")]
-enum Content {
-    Text(String),
-    Parts(Vec<ContentPart>),
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(tag = "type", rename_all = "lowercase")]
-enum ContentPart {
-    Text { text: String },
-}
-
-impl From<ChatMessage> for Message {
-    fn from(message: ChatMessage) -> Self {
-        let role = match message.role {
-            Role::System => "system",
-            Role::User => "user",
-            Role::Assistant => "assistant",
-        };
-        let content = match message.content {
-            Content::Text(text) => text,
-            Content::Parts(parts) => parts.into_iter().map(|ContentPart::Text { text }| text).collect(),
-        };
-        Message::new(role, content)
-    }
-}
-
 /// Answers the conversation.
-pub async fn chat(State(state): State<Shared>, Body(body): Body<ChatRequest>) -> Result<Response, ApiError> {
-    let messages: Vec<Message> = body.messages.into_iter().map(Message::from).collect();
-    let prompts = state.prompts.clone();
-    let prompt = blocking(move || prompts.chat(&messages)).await?;
-    let request = body.parameters.request(prompt, usize::MAX)?; // limited by the context length only
-    respond(&state, Endpoint::Chat, &body.parameters, request).await
+pub async fn chat(
+    State(state): State<Shared>,
+    caller: Require<Client>,
+    JsonBody(mut fields): JsonBody<Fields>,
+) -> Result<Response, ApiError> {
+    let mut ignored = Ignored::default();
+    let served = state.served(fields.take::<String>("model")?.as_deref())?.into_owned();
+    let described = Described::take(&mut fields)?;
+    refuse_chat_extras(&mut fields)?;
+    let mut generation = Generation::take(&mut fields, &state.settings)?;
+    let logprobs = chat_alternatives(&mut fields)?;
+    let streaming = Streaming::take(&mut fields, &mut ignored)?;
+    let conversation = Conversation::take(&mut fields, &mut ignored)?;
+    ignored.add(&fields);
+    ignored.check(state.settings.strict)?;
+
+    generation.stop.extend(served.prompts.grounded_stops());
+    let question = conversation.question();
+    let (model, tokenizer) = (served.name, served.prompts.tokenizer.clone());
+    let prompt =
+        blocking(move || served.prompts.chat(&conversation.messages(served.prompts.template.as_ref())))
+            .await?;
+    let prompt_tokens = prompt.len();
+    let longest = usize::MAX; // limited by the context length only
+    let requests = generation.requests(&[prompt], longest, &served.adapter, logprobs);
+    let (endpoint, echo) = (Endpoint::Chat, Vec::new());
+    let reply = Reply { endpoint, model, tokenizer, streaming, echo, prompt_tokens, question, described };
+    Ok(ignored.named_in(reply.send(&state, &caller, requests).await?))
 }
 
 #[cfg(test)]
@@ -80,7 +53,7 @@ mod tests {
     const PATH: &str = "/v1/chat/completions";
 
     fn body(parameters: Value) -> Value {
-        let mut body = json!({"model": "any", "messages": [{"role": "user", "content": "Hello"}]});
+        let mut body = json!({"model": "echo", "messages": [{"role": "user", "content": "Hello"}]});
         body["temperature"] = 0.into();
         body.as_object_mut().unwrap().extend(parameters.as_object().unwrap().clone());
         body
@@ -176,20 +149,25 @@ mod tests {
     async fn requests_that_cannot_be_answered_say_why() {
         for (parameters, part, param) in [
             (json!({"messages": []}), "messages is empty", json!("messages")),
-            (json!({"messages": [{"role": "user"}]}), "missing field `content`", Value::Null),
+            (
+                json!({"messages": [{"role": "user"}]}),
+                "missing field `content`",
+                json!("messages[0].content"),
+            ),
             (
                 json!({"messages": [{"role": "clown", "content": "x"}]}),
                 "unknown variant `clown`",
-                Value::Null,
+                json!("messages[0].role"),
             ),
             (
                 json!({"messages": [{"role": "user", "content": 3}]}),
                 "must be a string or a list",
-                Value::Null,
+                json!("messages[0].content"),
             ),
-            (json!({"n": 2}), "n is 2", json!("n")),
+            (json!({"n": 33}), "n is 33; it must be from 1 to 32", json!("n")),
+            (json!({"n": 0}), "n is 0", json!("n")),
             (json!({"top_p": 1.5}), "top_p is 1.5; it must be from 0 to 1", json!("top_p")),
-            (json!({"temperature": "hot"}), "invalid type: string \"hot\"", Value::Null),
+            (json!({"temperature": "hot"}), "invalid type: string \"hot\"", json!("temperature")),
             (json!({"stop": vec!["x"; 17]}), "stop has 17 strings", json!("stop")),
         ] {
             let (status, answer) = server().post(PATH, body(parameters.clone())).await;

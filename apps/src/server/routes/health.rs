@@ -5,7 +5,21 @@ use axum::extract::State;
 use serde_json::{Value, json};
 
 use crate::error::ApiError;
+use crate::http::shutdown::Stage;
 use crate::state::Shared;
+
+/// Says that the process answers, whatever the model does.
+pub async fn live() -> &'static str {
+    "ok"
+}
+
+/// As [`health`], and that new requests are taken.
+pub async fn ready(state: State<Shared>) -> Result<Json<Value>, ApiError> {
+    if state.shutdown.stage() != Stage::Running {
+        return Err(ApiError::unavailable("the server is stopping"));
+    }
+    health(state).await
+}
 
 /// Says that the model runs, and what it has done so far.
 pub async fn health(State(state): State<Shared>) -> Result<Json<Value>, ApiError> {

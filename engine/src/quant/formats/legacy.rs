@@ -47,8 +47,16 @@ pub(super) fn pack_low(codes: &[u8; 32]) -> [u8; 16] {
     std::array::from_fn(|j| (codes[j] & 0xf) | (codes[j + 16] << 4))
 }
 
+/// Two loops without a condition in them, which become two vectors: loading a model comes through here.
+#[inline]
 pub(super) fn unpack_low(qs: &[u8; 16]) -> [u8; 32] {
-    std::array::from_fn(|j| if j < 16 { qs[j] & 0xf } else { qs[j - 16] >> 4 })
+    let mut codes = [0; 32];
+    let (low, high) = codes.split_at_mut(16);
+    for ((low, high), byte) in low.iter_mut().zip(high).zip(qs) {
+        *low = byte & 0xf;
+        *high = byte >> 4;
+    }
+    codes
 }
 
 pub(super) fn pack_high(codes: &[u8; 32]) -> [u8; 4] {
@@ -57,6 +65,7 @@ pub(super) fn pack_high(codes: &[u8; 32]) -> [u8; 4] {
 }
 
 /// Codes of five bits.
+#[inline]
 pub(super) fn unpack(qs: &[u8; 16], qh: [u8; 4]) -> [u8; 32] {
     let low = unpack_low(qs);
     let bits = u32::from_le_bytes(qh);

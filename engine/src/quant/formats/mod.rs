@@ -116,6 +116,7 @@ pub(crate) struct UnpackedBlock {
 
 impl UnpackedBlock {
     /// A block without groups.
+    #[inline]
     fn new(codes: [u8; 32], d: f16, m: f16) -> Self {
         let mut block = Self { codes: [0; LONGEST], d, m, integers: [0; 16] };
         block.codes[..32].copy_from_slice(&codes);

@@ -37,6 +37,7 @@ impl GgufBlock<32> for BlockQ4_0 {
         legacy::symmetric_values(self.d, legacy::unpack_low(&self.qs), OFFSET)
     }
 
+    #[inline]
     fn unpack(&self) -> UnpackedBlock {
         UnpackedBlock::new(legacy::unpack_low(&self.qs), self.d, f16::ZERO)
     }

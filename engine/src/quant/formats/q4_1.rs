@@ -36,6 +36,7 @@ impl GgufBlock<32> for BlockQ4_1 {
         legacy::affine_values(self.d, self.m, legacy::unpack_low(&self.qs))
     }
 
+    #[inline]
     fn unpack(&self) -> UnpackedBlock {
         UnpackedBlock::new(legacy::unpack_low(&self.qs), self.d, self.m)
     }

@@ -50,6 +50,7 @@ impl GgufBlock<256> for BlockQ4_K {
         self.affine().values()
     }
 
+    #[inline]
     fn unpack(&self) -> UnpackedBlock {
         self.affine().unpacked()
     }

@@ -38,6 +38,7 @@ impl GgufBlock<32> for BlockQ5_0 {
         legacy::symmetric_values(self.d, legacy::unpack(&self.qs, self.qh), OFFSET)
     }
 
+    #[inline]
     fn unpack(&self) -> UnpackedBlock {
         UnpackedBlock::new(legacy::unpack(&self.qs, self.qh), self.d, f16::ZERO)
     }

@@ -38,6 +38,7 @@ impl GgufBlock<32> for BlockQ5_1 {
         legacy::affine_values(self.d, self.m, legacy::unpack(&self.qs, self.qh))
     }
 
+    #[inline]
     fn unpack(&self) -> UnpackedBlock {
         UnpackedBlock::new(legacy::unpack(&self.qs, self.qh), self.d, self.m)
     }

@@ -61,6 +61,7 @@ impl GgufBlock<256> for BlockQ5_K {
         self.affine().values()
     }
 
+    #[inline]
     fn unpack(&self) -> UnpackedBlock {
         self.affine().unpacked()
     }

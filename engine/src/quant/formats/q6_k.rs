@@ -92,6 +92,7 @@ impl GgufBlock<256> for BlockQ6_K {
         std::array::from_fn(|i| d * f32::from(self.scales[i / 16]) * (i32::from(codes[i]) - 32) as f32)
     }
 
+    #[inline]
     fn unpack(&self) -> UnpackedBlock {
         let integers = self.scales.map(|scale| scale as u8);
         UnpackedBlock { codes: self.codes(), d: self.d, m: f16::ZERO, integers }

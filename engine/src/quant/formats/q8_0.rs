@@ -40,6 +40,7 @@ impl GgufBlock<32> for BlockQ8_0 {
         self.qs.map(|q| f32::from(q) * d)
     }
 
+    #[inline]
     fn unpack(&self) -> UnpackedBlock {
         UnpackedBlock::new(self.qs.map(|q| q as u8 ^ OFFSET), self.d, f16::ZERO)
     }

@@ -80,12 +80,18 @@ impl<M: LanguageModel> ModelThread<M> {
     pub fn run(mut self, queue: &Receiver<WorkItem>) {
         loop {
             self.drop_cancelled();
+            self.tell();
             if !self.admit(queue) {
                 return;
             }
+            self.tell();
             self.plan();
             self.step();
         }
+    }
+
+    fn tell(&self) {
+        self.counters.stand(self.waiting.len(), self.running.len(), self.model.free_blocks());
     }
 
     fn drop_cancelled(&mut self) {
@@ -106,7 +112,10 @@ impl<M: LanguageModel> ModelThread<M> {
                 let idle = self.running.is_empty();
                 let item = if idle { queue.recv().map_err(TryRecvError::from) } else { queue.try_recv() };
                 match item {
-                    Ok(WorkItem::Answer(request)) => self.accept(*request),
+                    Ok(WorkItem::Answer(request)) => {
+                        self.counters.dequeue();
+                        self.accept(*request);
+                    }
                     Ok(WorkItem::LoadAdapter(adapter, reply)) => {
                         let loaded = self.model.load_adapter(*adapter);
                         // If the caller is gone, dropping the reply unloads the adapter again.

@@ -1,6 +1,6 @@
 //! Counts of a scheduler's work.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 /// Counts since the scheduler started.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -15,6 +15,17 @@ pub struct Stats {
     pub guessed_tokens: u64,
     /// Guesses that were right: tokens that took no step of their own.
     pub right_guesses: u64,
+    /// Requests that wait, now.
+    pub waiting: usize,
+    /// Requests that are computed, now.
+    pub running: usize,
+    /// Blocks of the key/value cache that are free, now. Those that are kept for requests which may begin alike
+    /// count as free.
+    pub free_blocks: usize,
+    /// Blocks of the key/value cache.
+    pub blocks: usize,
+    /// Positions of a block.
+    pub block_len: usize,
 }
 
 /// The counts as the model's thread keeps them.
@@ -25,9 +36,36 @@ pub(super) struct Counters {
     reused_tokens: AtomicU64,
     guessed_tokens: AtomicU64,
     right_guesses: AtomicU64,
+    /// Requests in the queue that the model's thread has not taken yet.
+    queued: AtomicUsize,
+    waiting: AtomicUsize,
+    running: AtomicUsize,
+    free_blocks: AtomicUsize,
+    blocks: usize,
+    block_len: usize,
 }
 
 impl Counters {
+    /// Counts of a model whose cache has that many blocks of that many positions, all of them free.
+    pub fn new(blocks: usize, block_len: usize) -> Self {
+        Self { free_blocks: blocks.into(), blocks, block_len, ..Self::default() }
+    }
+
+    pub fn enqueue(&self) {
+        self.queued.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub fn dequeue(&self) {
+        self.queued.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Notes how things stand between two steps.
+    pub fn stand(&self, waiting: usize, running: usize, free_blocks: usize) {
+        self.waiting.store(waiting, Ordering::Relaxed);
+        self.running.store(running, Ordering::Relaxed);
+        self.free_blocks.store(free_blocks, Ordering::Relaxed);
+    }
+
     pub fn step(&self) {
         self.steps.fetch_add(1, Ordering::Relaxed);
     }
@@ -44,12 +82,18 @@ impl Counters {
 
     pub fn read(&self) -> Stats {
         let of = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        let now = |count: &AtomicUsize| count.load(Ordering::Relaxed);
         Stats {
             steps: of(&self.steps),
             prompt_tokens: of(&self.prompt_tokens),
             reused_tokens: of(&self.reused_tokens),
             guessed_tokens: of(&self.guessed_tokens),
             right_guesses: of(&self.right_guesses),
+            waiting: now(&self.queued) + now(&self.waiting),
+            running: now(&self.running),
+            free_blocks: now(&self.free_blocks),
+            blocks: self.blocks,
+            block_len: self.block_len,
         }
     }
 }

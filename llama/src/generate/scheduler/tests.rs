@@ -2,7 +2,7 @@ use super::*;
 use crate::generate::fake::{Fake, letters};
 use crate::generate::iterator::generate;
 use crate::generate::request::FinishReason;
-use crate::generate::sampler::Sampling;
+use crate::generate::sampling::Sampling;
 
 fn start(model: Fake, limits: Limits) -> Scheduler {
     Scheduler::start(model, letters(), limits).unwrap()
@@ -47,7 +47,10 @@ fn a_full_queue_refuses() {
     open.send(()).unwrap();
     first.next().unwrap().unwrap(); // so the queue is empty again
     let waiting = [scheduler.stream(ask("2")).unwrap(), scheduler.stream(ask("3")).unwrap()];
+    let stats = scheduler.stats();
+    assert_eq!((stats.running, stats.waiting), (1, 2));
     let refused = scheduler.stream(ask("4")).unwrap_err();
+    assert_eq!(scheduler.stats().waiting, 2);
     assert_eq!(refused.to_string(), "overloaded: 2 requests are waiting already; try again later");
     drop(open);
     assert_eq!(text(first), "i");

@@ -74,7 +74,7 @@ impl Transcriber {
             let content = message.content.replace([MARK, generation::OPEN, generation::CLOSE], "");
             Message::new(message.role.as_str(), content)
         };
-        let messages: Vec<Message> = self.template.fitted(messages).iter().map(clean).collect();
+        let messages: Vec<Message> = self.template.with_system(messages).iter().map(clean).collect();
         let text = self.template.render(&messages, false)?;
         if let Some(spans) = self.marked_blocks(&messages, &text)? {
             return Ok(transcript(text, spans, ""));
