@@ -87,9 +87,36 @@ impl Bert {
     /// # Errors
     /// If a token is outside the vocabulary, or the lengths do not describe the tokens.
     pub fn forward(&self, tokens: &[u32], lengths: &[usize]) -> Result<Tensor<2>, EngineError> {
+        self.forward_pairs(tokens, lengths, lengths)
+    }
+
+    /// The same of pairs of texts, which see each other.
+    ///
+    /// # Shapes
+    /// - `tokens`: `[tokens]`, the pairs one after another
+    /// - `lengths`: `[pairs]`, their numbers of tokens, none of them 0
+    /// - `firsts`: `[pairs]`, how many of these belong to the first text of each pair
+    /// - returns `[tokens, hidden]`
+    ///
+    /// # Errors
+    /// As of [`forward`](Self::forward); and if a first text is longer than its pair, or a model that knows one kind
+    /// of text is given a second one.
+    pub fn forward_pairs(
+        &self,
+        tokens: &[u32],
+        lengths: &[usize],
+        firsts: &[usize],
+    ) -> Result<Tensor<2>, EngineError> {
         self.check(tokens, lengths)?;
-        let first = self.config.first_position();
-        let mut x = self.embeddings.forward(tokens, lengths, first, &self.device)?; // [tokens, hidden]
+        let kinds = self.config.type_vocab_size.min(2);
+        let fits = |(&first, &length): (&usize, &usize)| first == length || first < length && kinds == 2;
+        if firsts.len() != lengths.len() || !firsts.iter().zip(lengths).all(fits) {
+            let reason =
+                format!("first texts of {firsts:?} tokens in pairs of {lengths:?}, {kinds} kinds of text");
+            return Err(EngineError::Shape { what: "BERT batch".into(), reason });
+        }
+        let position = self.config.first_position();
+        let mut x = self.embeddings.forward(tokens, lengths, firsts, position, &self.device)?; // [tokens, hidden]
         for layer in &self.layers {
             x = layer.forward(x, lengths);
         }
@@ -136,6 +163,7 @@ impl Embeddings {
         &self,
         tokens: &[u32],
         lengths: &[usize],
+        firsts: &[usize],
         first: usize,
         device: &Device,
     ) -> Result<Tensor<2>, EngineError> {
@@ -151,7 +179,16 @@ impl Embeddings {
         let positions = TensorData::new(positions.collect::<Vec<i64>>(), [count]);
         let positions = Tensor::<1, Int>::from_data(positions, device); // [tokens]
         let position = self.position.clone().select(0, positions); // [tokens, hidden]
-        let token_type = self.token_type.clone().narrow(0, 0, 1); // [1, hidden]: all are the first text
+        let token_type = match lengths == firsts {
+            true => self.token_type.clone().narrow(0, 0, 1), // [1, hidden]: all are the first text
+            false => {
+                let kinds = lengths.iter().zip(firsts);
+                let kinds =
+                    kinds.flat_map(|(&length, &first)| (0..length).map(move |at| i64::from(at >= first)));
+                let kinds = TensorData::new(kinds.collect::<Vec<i64>>(), [count]);
+                self.token_type.clone().select(0, Tensor::from_data(kinds, device)) // [tokens, hidden]
+            }
+        };
         Ok(self.norm.forward(word + position + token_type))
     }
 }

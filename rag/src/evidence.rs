@@ -1,7 +1,7 @@
 //! Evidence: which sentences of the passages found answer a question, and whether any does.
 //!
 //! The walk: [`Hit`]s → their [units](crate::units) with vectors → numbers of each (`features`) → probabilities
-//! (`model`), those of no answer among them.
+//! (`model`), those of no answer among them; the likeliest read again (`reranking`).
 
 mod asked;
 mod choice;
@@ -9,6 +9,7 @@ mod features;
 mod fit;
 mod model;
 mod offered;
+mod reranking;
 mod unit_store;
 
 use std::ops::Range;
@@ -18,10 +19,12 @@ pub use choice::Choice;
 pub use features::Features;
 pub use fit::{Example, fit};
 pub use model::EvidenceWeights;
+pub use reranking::{ReadExample, Reranker, RerankingWeights, fit_reranking};
 
 use crate::{Embedder, Hit, RagError};
 use asked::Asked;
 use features::{Candidate, features};
+use model::softmax;
 use unit_store::{StoredUnit, UnitStore};
 
 /// A sentence, list item or table row that may answer the question.
@@ -59,16 +62,50 @@ pub struct Sought<'a> {
     pub before: Option<(&'a str, &'a [f32])>,
 }
 
+impl Sought<'_> {
+    /// The question under the one that it refers to.
+    pub fn text(&self) -> String {
+        self.before.map_or(self.question.to_string(), |(before, _)| format!("{before}\n{}", self.question))
+    }
+}
+
+/// A unit of a passage, as it is read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnitText {
+    /// Which of the hits it stands in.
+    pub hit: usize,
+    /// As it can be read alone.
+    pub text: String,
+    /// The same under its title and headings.
+    pub titled: String,
+}
+
 /// Finds evidence.
 pub struct EvidenceFinder {
     weights: EvidenceWeights,
+    reranker: Option<Reranker>,
     units: UnitStore,
 }
 
 impl EvidenceFinder {
     /// One that judges by `weights`.
     pub fn new(weights: EvidenceWeights) -> Self {
-        EvidenceFinder { weights, units: UnitStore::default() }
+        EvidenceFinder { weights, reranker: None, units: UnitStore::default() }
+    }
+
+    /// One that has the likeliest evidence read again.
+    pub fn with_reranker(self, reranker: Reranker) -> Self {
+        EvidenceFinder { reranker: Some(reranker), ..self }
+    }
+
+    /// What reads the likeliest evidence again.
+    pub fn reranker(&self) -> Option<&Reranker> {
+        self.reranker.as_ref()
+    }
+
+    /// The weights that it judges by.
+    pub fn weights(&self) -> &EvidenceWeights {
+        &self.weights
     }
 
     /// What `hits` hold for a question.
@@ -79,7 +116,14 @@ impl EvidenceFinder {
         let units = self.units.of(hits, embedder)?;
         let candidates = candidates(&units);
         let features = features(sought, hits, &candidates, embedder.unrelated_cosine());
-        let (probabilities, no_answer) = self.weights.probabilities(&features);
+        let scores = self.weights.scores(&features);
+        let (probabilities, no_answer) = match &self.reranker {
+            None => softmax(&scores.0, scores.1),
+            Some(reranker) => {
+                let text = |index: usize| candidates.get(index).map(|one| one.unit.titled_text());
+                reranker.probabilities(&sought.text(), text, &scores)?
+            }
+        };
         let mut evidence: Vec<Evidence> = candidates
             .iter()
             .zip(probabilities)
@@ -95,7 +139,7 @@ impl EvidenceFinder {
         Ok(Findings { evidence, no_answer, asks_how })
     }
 
-    /// The numbers of the units of `hits` and their texts, to fit weights to.
+    /// The units of `hits` with their numbers, to fit weights to.
     ///
     /// # Errors
     /// If a unit cannot be embedded.
@@ -104,10 +148,15 @@ impl EvidenceFinder {
         sought: Sought,
         hits: &[Hit],
         embedder: &dyn Embedder,
-    ) -> Result<(Features, Vec<(usize, String)>), RagError> {
+    ) -> Result<(Features, Vec<UnitText>), RagError> {
         let units = self.units.of(hits, embedder)?;
         let candidates = candidates(&units);
-        let texts = candidates.iter().map(|candidate| (candidate.hit, candidate.unit.text.clone())).collect();
+        let text = |Candidate { hit, unit, .. }: &Candidate| UnitText {
+            hit: *hit,
+            text: unit.text.clone(),
+            titled: unit.titled_text(),
+        };
+        let texts = candidates.iter().map(text).collect();
         Ok((features(sought, hits, &candidates, embedder.unrelated_cosine()), texts))
     }
 

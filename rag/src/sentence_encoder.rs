@@ -1,25 +1,26 @@
 //! Sentence encoders: a BERT in sentence-transformers' layout as an [`Embedder`].
 
+mod folder;
 mod settings;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod weights;
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::sync::Arc;
 
 use burn::tensor::{Device, Tensor};
 use engine::quant::Format;
-use llama::files::safetensors::Safetensors;
 use sha2::{Digest, Sha256};
 use tokenizers::Tokenizer;
 
-use crate::bert::{Bert, BertConfig, name_of_words};
+use crate::bert::Bert;
 use crate::{Embedder, RagError};
-use settings::{Pooling, Settings, read_json};
-use weights::{MappedRows, SafetensorsWeights};
+pub(crate) use folder::EncoderFolder;
+use settings::{Pooling, Settings};
+pub(crate) use weights::SafetensorsWeights;
 
 /// Tokens of one forward pass: enough to keep the matrix products busy, little enough that the
 /// activations stay in megabytes.
@@ -64,27 +65,15 @@ impl SentenceEncoder {
     /// # Errors
     /// If a file is missing, or is not that of a BERT with mean or CLS pooling.
     pub fn open(folder: &Path, precision: Precision, device: &Device) -> Result<Self, RagError> {
-        let config_path = folder.join("config.json");
-        let config: BertConfig = read_json(&config_path)?;
-        config.validate().map_err(|error| RagError::file(&config_path, error))?;
-        let settings = Settings::read(folder, &config)?;
-
-        let tokenizer_path = folder.join("tokenizer.json");
-        let tokenizer_json = fs::read(&tokenizer_path).map_err(RagError::io(&tokenizer_path))?;
-        let tokenizer = open_tokenizer(&tokenizer_json).map_err(|e| RagError::file(&tokenizer_path, e))?;
-
-        let weights_path = folder.join("model.safetensors");
-        let file = Arc::new(Safetensors::open(&weights_path)?);
-        let words = MappedRows {
-            name: name_of_words(|name| file.contains(name)),
-            shape: [config.vocab_size, config.hidden_size],
-            file: file.clone(),
-        };
-        words.check()?;
+        let files = EncoderFolder::open(folder)?;
+        let settings = Settings::read(folder, &files.config)?;
+        let words = files.words()?;
         let format = match precision {
             Precision::F32 => None,
             Precision::Q8 => Some(Format::Q8_0),
         };
+        let EncoderFolder { config, tokenizer, tokenizer_json, file } = files;
+        let weights_path = file.path().to_path_buf();
         let mut weights = SafetensorsWeights { file, device: device.clone(), format };
         let bert = Bert::load(config, Arc::new(words), &mut weights, device)?;
 
@@ -197,15 +186,6 @@ impl Embedder for SentenceEncoder {
     fn unrelated_cosine(&self) -> f32 {
         self.unrelated
     }
-}
-
-/// The tokenizer without the truncation and padding that its file may carry, and with `[SEP]` and its
-/// like in a text read as the words they are.
-fn open_tokenizer(json: &[u8]) -> tokenizers::Result<Tokenizer> {
-    let mut tokenizer = Tokenizer::from_bytes(json)?;
-    tokenizer.with_truncation(None)?.with_padding(None);
-    tokenizer.set_encode_special_tokens(true);
-    Ok(tokenizer)
 }
 
 /// A digest of everything that decides the vectors.

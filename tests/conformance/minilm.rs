@@ -1,9 +1,9 @@
-//! Twelve sentences against sentence-transformers 6.2.
+//! Twelve sentences against sentence-transformers 6.2, and the shipped cross-encoder against PyTorch.
 
 use std::fs;
 use std::path::Path;
 
-use rag::{Embedder, Precision, SentenceEncoder};
+use rag::{CrossEncoder, Embedder, Precision, SentenceEncoder};
 
 use super::{json, reference, variable};
 
@@ -22,6 +22,37 @@ fn embeddings_are_those_of_sentence_transformers() {
             SentenceEncoder::open(&model, Precision::F32, &engine::device::parse(device).unwrap()).unwrap();
         check(device, &embedder, &embedder.embed(&sentences).unwrap(), &expected);
     }
+}
+
+/// The scores that rag/assets/reranker_train.py's model gives in 32 bits; here its matrices have 8.
+#[test]
+fn the_shipped_cross_encoder_reads_as_it_was_trained() {
+    let Some(model) = variable("MINILM_DIR") else { return };
+    let adapter = Path::new(env!("CARGO_MANIFEST_DIR")).join("apps/assets/reranker");
+    let device = engine::device::parse(engine::device::AVAILABLE[0]).unwrap();
+    let cross_encoder = CrossEncoder::open(&model, &adapter, &device).unwrap();
+    let delivery = [
+        ("Delivery › Express\nExpress delivery costs £8.90 per order.", 2.853),
+        ("Delivery › Express\nIt arrives on the next working day.", -1.984),
+        ("Returns\nThe return label is free.", -3.410),
+        ("Delivery\nStandard: Price: £3.50; Time: 3 days", -1.478),
+    ];
+    let recall = [
+        ("Recall › Glow lanterns\nStop using the lantern at once and keep it away from children.", 1.071),
+        ("Gift cards\nA card is valid for two years.", -1.308),
+    ];
+    let mut largest = 0f32;
+    for (question, texts) in
+        [("what do I pay for express", &delivery[..]), ("my lantern gets hot, is it dangerous", &recall)]
+    {
+        let (texts, expected): (Vec<&str>, Vec<f32>) = texts.iter().copied().unzip();
+        let scores = cross_encoder.scores(question, &texts).unwrap();
+        for (score, expected) in scores.iter().zip(expected) {
+            largest = largest.max((score - expected).abs());
+        }
+    }
+    println!("cross-encoder: six pairs, largest difference {largest:.3}");
+    assert!(largest < 0.1, "{largest}"); // rounding to 8 bits; the scores lie up to 6 apart
 }
 
 fn check(device: &str, embedder: &SentenceEncoder, actual: &[Vec<f32>], expected: &[Vec<f32>]) {

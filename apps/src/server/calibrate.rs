@@ -4,17 +4,20 @@
 //! that what is learned from was found as it is when customers ask.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{BufWriter, Write};
 use std::path::Path;
 use std::sync::Arc;
 use std::{fmt, fs};
 
 use anyhow::{Context, ensure};
-use rag::evidence::{Example, fit};
+use llama::hub::catalog;
+use rag::evidence::{Example, ReadExample, UnitText, fit, fit_reranking};
 use rag::{
     AnswerOptions, Document, Embedder, EvidenceFinder, EvidenceWeights, Hit, IndexOptions, Reading,
     Retriever, refers_to,
 };
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::answer_questions::{Said, customers_messages};
 use crate::cli::CalibrateArgs;
@@ -54,6 +57,29 @@ struct Passage {
     sentences: Vec<String>,
 }
 
+/// A question with the sentences that were read for it.
+#[derive(Debug, Clone, Serialize)]
+struct Found {
+    business: String,
+    /// With the question that it refers to, on a line before it.
+    question: String,
+    candidates: Vec<String>,
+    /// Of each candidate, as the finder takes it to be the answer.
+    probabilities: Vec<f32>,
+    /// Which candidates answer.
+    evidence: Vec<usize>,
+    #[serde(skip)]
+    example: Example,
+    /// With the scores of a cross-encoder, where there is one.
+    #[serde(skip)]
+    read: Option<ReadExample>,
+}
+
+fn write_line(file: &mut impl Write, found: &Found) -> anyhow::Result<()> {
+    serde_json::to_writer(&mut *file, found)?;
+    Ok(file.write_all(b"\n")?)
+}
+
 /// Learns from a file of questions and writes the weights.
 ///
 /// # Errors
@@ -63,8 +89,16 @@ pub fn run(arguments: &CalibrateArgs) -> anyhow::Result<()> {
     let rows = read(&arguments.data)?;
     let embedder: Arc<dyn Embedder> =
         knowledge::embedder(&arguments.embedder, &device, "calibration")?.into();
-    let finder = EvidenceFinder::new(EvidenceWeights::plain());
+    let shipped = catalog::name_of(&arguments.embedder).and_then(EvidenceWeights::shipped);
+    let mut finder = EvidenceFinder::new(shipped.unwrap_or_else(EvidenceWeights::plain));
+    if let Some(folder) = &arguments.reranker {
+        finder = finder.with_reranker(knowledge::reranker(folder, &device)?);
+    }
     let options = knowledge::options(&arguments.embedder);
+    let mut found_file = match &arguments.found {
+        Some(file) => Some(BufWriter::new(File::create(file).with_context(|| file.display().to_string())?)),
+        None => None,
+    };
     let mut businesses = Vec::new();
     let mut missed = 0;
     let bar = knowledge::progress("asking", rows.len() * arguments.rounds);
@@ -74,6 +108,9 @@ pub fn run(arguments: &CalibrateArgs) -> anyhow::Result<()> {
             let rows: Vec<&Row> = articles.values().filter_map(|rows| rows.get(round)).collect();
             if rows.len() >= FEWEST {
                 let (asked, not_read) = ask(&rows, &embedder, &finder, &options)?;
+                if let Some(file) = &mut found_file {
+                    asked.iter().try_for_each(|found| write_line(file, found))?;
+                }
                 examples.extend(asked);
                 missed += not_read;
             }
@@ -82,28 +119,59 @@ pub fn run(arguments: &CalibrateArgs) -> anyhow::Result<()> {
         businesses.push(examples);
     }
     bar.finish_and_clear();
-    let all: Vec<Example> = businesses.concat();
-    ensure!(!all.is_empty(), "{}: too few articles to search among", arguments.data.display());
-    let found = all.iter().filter(|example| !example.evidence.is_empty()).count();
-    eprintln!("{} questions, {found} with evidence; of {missed} more it was not found", all.len());
-    let mut held_out = Tally::default();
+    let all = businesses.iter().flatten().count();
+    ensure!(all > 0, "{}: too few articles to search among", arguments.data.display());
+    let found = businesses.iter().flatten().filter(|found| !found.evidence.is_empty()).count();
+    eprintln!("{all} questions, {found} with evidence; of {missed} more it was not found");
     ensure!(
         businesses.len() > 1,
         "{}: one kind of business alone cannot be checked",
         arguments.data.display()
     );
-    for fold in 0..FOLDS.min(businesses.len()) {
-        let is_out = |business: &usize| business % FOLDS == fold;
-        let part = |out: bool| -> Vec<Example> {
-            let numbers = (0..businesses.len()).filter(|business| is_out(business) == out);
+    if let (Some(folder), Some(reranker)) = (&arguments.reranker, finder.reranker()) {
+        let depth = reranker.weights().depth();
+        let examples = of_each(&businesses, |found| found.read.clone());
+        let fit = |examples: &[ReadExample]| fit_reranking(examples, depth, L2, STEPS);
+        let weights = learn(&examples, fit, |weights, example| {
+            (example.evidence.clone(), example.probabilities(weights))
+        });
+        return Ok(weights.save(folder)?);
+    }
+    let examples = of_each(&businesses, |found| Some(found.example.clone()));
+    let weights = learn(
+        &examples,
+        |examples| fit(examples, L2, STEPS),
+        |weights, example| (example.evidence.clone(), weights.probabilities(&example.features)),
+    );
+    let text = serde_json::to_string_pretty(&weights)? + "\n";
+    let Some(output) = &arguments.output else { return Ok(()) };
+    fs::write(output, text).with_context(|| output.display().to_string())
+}
+
+/// What is learned from each question, by business.
+fn of_each<E>(businesses: &[Vec<Found>], example: impl Fn(&Found) -> Option<E>) -> Vec<Vec<E>> {
+    businesses.iter().map(|found| found.iter().filter_map(&example).collect()).collect()
+}
+
+/// Learns weights from all examples, and tells how well those learned from some businesses do on the others.
+/// `judge` gives an example's evidence, the probabilities of its candidates and that of none.
+fn learn<E: Clone, W>(
+    businesses: &[Vec<E>],
+    fit: impl Fn(&[E]) -> W,
+    judge: impl Fn(&W, &E) -> (Vec<usize>, (Vec<f32>, f32)),
+) -> W {
+    let folds = FOLDS.min(businesses.len());
+    let mut held_out = Tally::default();
+    for fold in 0..folds {
+        let part = |out: bool| -> Vec<E> {
+            let numbers = (0..businesses.len()).filter(|business| (business % folds == fold) == out);
             numbers.flat_map(|business| businesses[business].clone()).collect()
         };
-        held_out.add(&fit(&part(false), L2, STEPS), &part(true));
+        let weights = fit(&part(false));
+        part(true).iter().for_each(|example| held_out.add(judge(&weights, example)));
     }
     eprintln!("businesses not learned from: {held_out}");
-    let weights = fit(&all, L2, STEPS);
-    let text = serde_json::to_string_pretty(&weights)? + "\n";
-    fs::write(&arguments.output, text).with_context(|| arguments.output.display().to_string())
+    fit(&businesses.concat())
 }
 
 /// Rows by business and article.
@@ -129,7 +197,7 @@ fn ask(
     embedder: &Arc<dyn Embedder>,
     finder: &EvidenceFinder,
     options: &AnswerOptions,
-) -> anyhow::Result<(Vec<Example>, usize)> {
+) -> anyhow::Result<(Vec<Found>, usize)> {
     let documents: Vec<Document> = rows.iter().map(|row| row.document()).collect();
     let retriever = Retriever::of(&documents, Box::new(embedder.clone()), IndexOptions::default(), None)?;
     let mut examples = Vec::new();
@@ -143,7 +211,29 @@ fn ask(
         let evidence = row.found_in(&reading.hits, &units);
         // What is there but was not read teaches nothing about what was read.
         if row.evidence.is_empty() || !evidence.is_empty() {
-            examples.push(Example { features, evidence });
+            let (probabilities, _) = finder.weights().probabilities(&features);
+            let texts: Vec<String> = units.into_iter().map(|unit| unit.titled).collect();
+            let read = match finder.reranker() {
+                None => None,
+                Some(reranker) => {
+                    let (candidates, none) = finder.weights().scores(&features);
+                    let read = reranker.weights().read(&candidates);
+                    let of_read: Vec<&str> =
+                        read.iter().filter_map(|index| texts.get(*index)).map(String::as_str).collect();
+                    let scores = reranker.cross_encoder().scores(&reading.searched, &of_read)?;
+                    let read = read.into_iter().zip(scores).collect();
+                    Some(ReadExample { candidates, none, read, evidence: evidence.clone() })
+                }
+            };
+            examples.push(Found {
+                business: row.business.clone(),
+                question: reading.searched.clone(),
+                candidates: texts,
+                probabilities,
+                evidence: evidence.clone(),
+                example: Example { features, evidence },
+                read,
+            });
         } else {
             missed += 1;
         }
@@ -174,15 +264,15 @@ impl Row {
     }
 
     /// Which units are the sentences that answer.
-    fn found_in(&self, hits: &[Hit], units: &[(usize, String)]) -> Vec<usize> {
+    fn found_in(&self, hits: &[Hit], units: &[UnitText]) -> Vec<usize> {
         let sentence = |(passage, sentence): &(usize, usize)| {
             self.passages.get(*passage).and_then(|passage| passage.sentences.get(*sentence))
         };
         let wanted: Vec<Vec<String>> =
             self.evidence.iter().filter_map(sentence).map(|text| words(text)).collect();
-        let holds = |(hit, text): &(usize, String)| {
-            let text = words(text);
-            let is_own = hits.get(*hit).is_some_and(|hit| hit.document == self.article);
+        let holds = |unit: &UnitText| {
+            let text = words(&unit.text);
+            let is_own = hits.get(unit.hit).is_some_and(|hit| hit.document == self.article);
             is_own && wanted.iter().any(|wanted| is_same(wanted, &text))
         };
         units.iter().enumerate().filter(|(_, unit)| holds(unit)).map(|(index, _)| index).collect()
@@ -225,19 +315,16 @@ struct Tally {
 }
 
 impl Tally {
-    fn add(&mut self, weights: &EvidenceWeights, examples: &[Example]) {
-        for example in examples {
-            let (p, none) = weights.probabilities(&example.features);
-            let best = p.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1)).map(|(index, _)| index);
-            let is_refused = usize::from(none > 0.5);
-            if example.evidence.is_empty() {
-                self.without += 1;
-                self.refused += is_refused;
-            } else {
-                self.with += 1;
-                self.first += usize::from(best.is_some_and(|best| example.evidence.contains(&best)));
-                self.falsely += is_refused;
-            }
+    fn add(&mut self, (evidence, (p, none)): (Vec<usize>, (Vec<f32>, f32))) {
+        let best = p.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1)).map(|(index, _)| index);
+        let is_refused = usize::from(none > 0.5);
+        if evidence.is_empty() {
+            self.without += 1;
+            self.refused += is_refused;
+        } else {
+            self.with += 1;
+            self.first += usize::from(best.is_some_and(|best| evidence.contains(&best)));
+            self.falsely += is_refused;
         }
     }
 }

@@ -132,6 +132,10 @@ pub struct KnowledgeArgs {
     /// Weights of evidence that `calibrate` wrote [default: the shipped ones of the embedder]
     #[arg(long, value_name = "FILE.json")]
     pub evidence: Option<PathBuf>,
+    /// Have the likeliest sentences read again by a cross-encoder, which refuses more and takes longer: the folder of
+    /// an adapter on all-minilm-l6-v2, such as apps/assets/reranker
+    #[arg(long, value_name = "DIR")]
+    pub reranker: Option<PathBuf>,
 }
 
 impl KnowledgeArgs {
@@ -148,8 +152,11 @@ pub struct CalibrateArgs {
     #[arg(long, value_name = "FILE.jsonl")]
     pub data: PathBuf,
     /// Where the weights go
-    #[arg(long, value_name = "FILE.json")]
-    pub output: PathBuf,
+    #[arg(long, value_name = "FILE.json", required_unless_present = "reranker")]
+    pub output: Option<PathBuf>,
+    /// Keep the embedder's weights, and learn what this cross-encoder's word counts; its folder gets the weights
+    #[arg(long, value_name = "DIR", conflicts_with = "output")]
+    pub reranker: Option<PathBuf>,
     /// Embedder: all-minilm-l6-v2 (English), multilingual-e5-small, a folder, or owner/name[@revision] on the hub: a
     /// BERT or RoBERTa in sentence-transformers' files
     #[arg(long, value_name = "REF", default_value = DEFAULT_EMBEDDER)]
@@ -157,6 +164,10 @@ pub struct CalibrateArgs {
     /// Questions of each article that are learned from, at most; each is asked in a knowledge base of its own
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = positive)]
     pub rounds: usize,
+    /// Write every question with the sentences that were read for it, and which of them answer it, as
+    /// rag/assets/reranker_train.py is measured on
+    #[arg(long, value_name = "FILE.jsonl")]
+    pub found: Option<PathBuf>,
     /// Where to compute: cpu, ndarray, wgpu[:N], metal[:N] or cuda[:N], as far as this build has them;
     /// `list` shows what this machine has
     #[arg(long, default_value = engine::device::AVAILABLE[0], value_parser = device)]
@@ -247,6 +258,10 @@ pub struct EvalArgs {
     /// "answer", "refuse", "talk" or "handoff", "history"?: […], "source"?: [files], "id"?, "language"?} each
     #[arg(long, value_name = "FILE.jsonl", conflicts_with_all = ["questions", "qrels", "only", "ablation"])]
     pub answers: Option<PathBuf>,
+    /// A cross-encoder that reads the likeliest sentences again, for --answers: the folder of an adapter on
+    /// all-minilm-l6-v2
+    #[arg(long, value_name = "DIR", requires = "answers")]
+    pub reranker: Option<PathBuf>,
     /// Weights of evidence that `calibrate` wrote, for --answers [default: the shipped ones]
     #[arg(long, value_name = "FILE.json", requires = "answers")]
     pub evidence: Option<PathBuf>,

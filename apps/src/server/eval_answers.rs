@@ -52,6 +52,7 @@ pub fn run(arguments: &EvalArgs, file: &Path) -> anyhow::Result<()> {
         intents: None,
         replies: None,
         evidence: arguments.evidence.clone(),
+        reranker: arguments.reranker.clone(),
     };
     let answerer = Settings::read(&knowledge)?.context("--knowledge is `none`")?.open(&device, None)?;
     let mut transcript = match &arguments.transcript {

@@ -12,7 +12,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 use llama::hub::{self, catalog};
 use rag::{
     AnswerOptions, Answerer, CachedEmbedder, DocumentStore, Embedder, EvidenceFinder, EvidenceWeights,
-    Examples, IndexOptions, Intents, Knowledge, Precision, RagError, Replies, Retriever, SentenceEncoder,
+    Examples, IndexOptions, Intents, Knowledge, Precision, RagError, Replies, Reranker, Retriever,
+    SentenceEncoder,
 };
 
 use crate::assets;
@@ -26,6 +27,7 @@ pub struct Settings {
     examples: Examples,
     replies: Replies,
     weights: EvidenceWeights,
+    reranker: Option<PathBuf>,
     options: AnswerOptions,
 }
 
@@ -50,6 +52,7 @@ impl Settings {
                 ("--intents", arguments.intents.is_some()),
                 ("--replies", arguments.replies.is_some()),
                 ("--evidence", arguments.evidence.is_some()),
+                ("--reranker", arguments.reranker.is_some()),
             ];
             if let Some((flag, _)) = unused.into_iter().find(|(_, is_set)| *is_set) {
                 anyhow::bail!(
@@ -74,11 +77,13 @@ impl Settings {
             Some(file) => weights(file)?,
             None => shipped_weights(&embedder),
         };
+        let reranker = arguments.reranker.clone();
         let mut options = options(&embedder);
         if let Some(doubt) = arguments.max_doubt {
             options.choice.most_doubt = doubt;
         }
-        Ok(Some(Settings { folder, strict: arguments.strict, embedder, examples, replies, weights, options }))
+        let strict = arguments.strict;
+        Ok(Some(Settings { folder, strict, embedder, examples, replies, weights, reranker, options }))
     }
 
     /// Opens the knowledge base, with what was changed over HTTP and lies beside the server's `store`, and reads its
@@ -92,7 +97,10 @@ impl Settings {
         let cache = hub::cache_dir().join("indexes");
         let cache = cache.is_dir().then_some(cache.as_path());
         let intents = Intents::new(self.examples, retriever.embedder(), cache)?;
-        let finder = EvidenceFinder::new(self.weights);
+        let mut finder = EvidenceFinder::new(self.weights);
+        if let Some(folder) = &self.reranker {
+            finder = finder.with_reranker(reranker(folder, device)?);
+        }
         let answerer = Answerer::new(retriever, finder, intents, self.replies, self.options);
         let count = answerer.retriever().index().snapshot().documents().count();
         let progress = progress("reading sentences", count);
@@ -122,6 +130,15 @@ pub fn options(embedder: &str) -> AnswerOptions {
         Some(catalog::MULTILINGUAL_EMBEDDER) => AnswerOptions::multilingual(),
         _ => AnswerOptions::default(),
     }
+}
+
+/// Opens a cross-encoder on the default embedder.
+///
+/// # Errors
+/// If its files cannot be obtained or read.
+pub fn reranker(folder: &Path, device: &Device) -> anyhow::Result<Reranker> {
+    eprintln!("loading reranker {}", folder.display());
+    Ok(Reranker::open(&hub::resolve(catalog::DEFAULT_EMBEDDER)?, folder, device)?)
 }
 
 /// Reads weights that `server calibrate` wrote.

@@ -132,14 +132,21 @@ impl Reference<'_> {
     }
 
     fn forward(&self, tokens: &[u32]) -> Rows {
+        self.forward_pair(tokens, tokens.len())
+    }
+
+    /// The tokens from `first` on are those of a second text.
+    fn forward_pair(&self, tokens: &[u32], first: usize) -> Rows {
         let word = |(position, &token): (usize, &u32)| {
             let word = self.row("embeddings.word_embeddings.weight", token as usize).iter();
             let position = self.row("embeddings.position_embeddings.weight", position);
             word.zip(position).map(|(word, position)| word + position).collect()
         };
         let words: Rows = tokens.iter().enumerate().map(word).collect();
-        let kind = self.row("embeddings.token_type_embeddings.weight", 0).to_vec();
-        let mut x = self.add_and_norm("embeddings.LayerNorm", &words, &vec![kind; tokens.len()]);
+        let kind =
+            |at| self.row("embeddings.token_type_embeddings.weight", usize::from(at >= first)).to_vec();
+        let kinds = (0..tokens.len()).map(kind).collect();
+        let mut x = self.add_and_norm("embeddings.LayerNorm", &words, &kinds);
         for layer in ["encoder.layer.0", "encoder.layer.1"] {
             let attended = self.attention(&format!("{layer}.attention"), &x);
             let attended = self.linear(&format!("{layer}.attention.output.dense"), &attended);
@@ -183,6 +190,25 @@ fn agrees_with_the_formulas_whoever_shares_the_batch() {
     let alone = states(&bert, texts[0], &[5]);
     for (alone, together) in alone.iter().zip(&actual) {
         assert!((alone - together).abs() < TOLERANCE, "{alone} {together}");
+    }
+}
+
+#[test]
+fn the_texts_of_a_pair_are_told_apart() {
+    let mut source = Random::default();
+    let bert = load(config(), &mut source);
+    let pairs: [(&[u32], usize); 3] = [(&[1, 2, 3, 10, 5], 2), (&[7, 4], 2), (&[0, 4, 4, 9], 1)];
+    let tokens: Vec<u32> = pairs.iter().flat_map(|(tokens, _)| tokens.to_vec()).collect();
+    let states = bert.forward_pairs(&tokens, &[5, 2, 4], &[2, 2, 1]).unwrap();
+    let actual: Vec<f32> = states.try_into_vec_as().unwrap();
+    let reference = Reference(&source.tensors);
+    let expected = pairs.iter().flat_map(|(tokens, first)| reference.forward_pair(tokens, *first)).flatten();
+    for (actual, expected) in actual.iter().zip(expected) {
+        assert!((actual - expected).abs() < TOLERANCE, "{actual} {expected}");
+    }
+    for firsts in [&[5, 2][..], &[6, 2, 1]] {
+        let error = bert.forward_pairs(&tokens, &[5, 2, 4], firsts).unwrap_err().to_string();
+        assert!(error.starts_with("BERT batch: first texts of"), "{error}");
     }
 }
 

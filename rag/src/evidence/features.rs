@@ -83,19 +83,13 @@ pub(super) fn features(sought: Sought, hits: &[Hit], candidates: &[Candidate], u
     let cosine = |a: &[f32], b: &[f32]| likeness(a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>(), unrelated);
     let Sought { question, vector, before } = sought;
     let kind = Asked::of(question, before.map(|(before, _)| before));
-    let text = before.map_or(question.to_string(), |(before, _)| format!("{before}\n{question}"));
+    let text = sought.text();
     let language = Language::of(&hits.iter().take(2).map(|hit| hit.text.as_str()).collect::<String>());
     let asked: HashSet<String> = content_words(&text, language).into_iter().collect();
     let words: Vec<HashSet<String>> =
         candidates.iter().map(|c| content_words(&c.unit.text, language).into_iter().collect()).collect();
-    let headings: Vec<HashSet<String>> = candidates
-        .iter()
-        .map(|c| {
-            content_words(&format!("{} {}", hits[c.hit].title, c.unit.headings), language)
-                .into_iter()
-                .collect()
-        })
-        .collect();
+    let headings: Vec<HashSet<String>> =
+        candidates.iter().map(|c| content_words(&c.unit.path, language).into_iter().collect()).collect();
     let weights = weights(&asked, &words, &headings);
     let all: f32 = weights.values().sum::<f32>().max(1e-6);
     let share = |is_in: &dyn Fn(&str) -> bool| {

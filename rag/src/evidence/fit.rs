@@ -1,7 +1,7 @@
 //! Fits the weights of evidence to questions whose evidence is known.
 
 use super::features::{CANDIDATE, Features, NONE};
-use super::model::{EvidenceWeights, softmax};
+use super::model::{EvidenceWeights, scores, softmax};
 
 /// A question with the candidates that hold its answer; none, if no candidate does.
 #[derive(Debug, Clone)]
@@ -16,13 +16,25 @@ pub struct Example {
 /// and `l2 · |w|²`, found by `steps` of gradient descent with a step for each weight (Adam; Kingma & Ba 2014,
 /// arXiv:1412.6980), from the same start always.
 pub fn fit(examples: &[Example], l2: f32, steps: usize) -> EvidenceWeights {
-    let size = CANDIDATE.len() + NONE.len();
+    let (candidate, none) = descend(examples, [CANDIDATE.len(), NONE.len()], l2, steps);
+    EvidenceWeights::of(&candidate, &none)
+}
+
+/// The weights of a candidate's numbers and of those of none, of which there are `counts`.
+pub(super) fn descend(
+    examples: &[Example],
+    counts: [usize; 2],
+    l2: f32,
+    steps: usize,
+) -> (Vec<f32>, Vec<f32>) {
+    let size = counts.iter().sum();
     let mut weights = vec![0.0f32; size];
     let (mut first, mut second) = (vec![0.0f32; size], vec![0.0f32; size]);
     for step in 1..=steps {
         let mut gradient: Vec<f32> = weights.iter().map(|w| 2.0 * l2 * w).collect();
+        let parts = weights.split_at(counts[0]);
         for example in examples {
-            add_gradient(&weights, example, 1.0 / examples.len() as f32, &mut gradient);
+            add_gradient(parts, example, 1.0 / examples.len() as f32, gradient.split_at_mut(counts[0]));
         }
         let rate = 0.1 * (1.0 - step as f32 / (steps + 1) as f32);
         for index in 0..size {
@@ -33,17 +45,21 @@ pub fn fit(examples: &[Example], l2: f32, steps: usize) -> EvidenceWeights {
             weights[index] -= rate * mean / (spread.sqrt() + 1e-8);
         }
     }
-    let (candidate, none) = weights.split_at(CANDIDATE.len());
-    EvidenceWeights::of(candidate, none)
+    let none = weights.split_off(counts[0]);
+    (weights, none)
 }
 
 /// Adds the gradient of `-ln Σ over the evidence of p`, weighted: of each weight, what is expected of its number
 /// less what is expected where the answer is known.
-fn add_gradient(weights: &[f32], example: &Example, weight: f32, gradient: &mut [f32]) {
-    let (candidate, none) = weights.split_at(CANDIDATE.len());
-    let (p, nothing) = softmax(candidate, none, &example.features);
+fn add_gradient(
+    (candidate, none): (&[f32], &[f32]),
+    example: &Example,
+    weight: f32,
+    (of_candidates, of_none): (&mut [f32], &mut [f32]),
+) {
+    let (candidates, nothing) = scores(candidate, none, &example.features);
+    let (p, nothing) = softmax(&candidates, nothing);
     let known: f32 = example.evidence.iter().filter_map(|index| p.get(*index)).sum();
-    let (of_candidates, of_none) = gradient.split_at_mut(CANDIDATE.len());
     for (index, (x, p)) in example.features.candidates.iter().zip(&p).enumerate() {
         let share = if example.evidence.contains(&index) { p / known.max(1e-12) } else { 0.0 };
         let error = weight * (p - share);
@@ -95,11 +111,13 @@ mod tests {
         let mut weights = vec![0.1; CANDIDATE.len() + NONE.len()];
         let loss = |weights: &[f32]| {
             let (candidate, none) = weights.split_at(CANDIDATE.len());
-            let (p, _) = softmax(candidate, none, &example.features);
+            let (candidates, none) = scores(candidate, none, &example.features);
+            let (p, _) = softmax(&candidates, none);
             -(p[1] + p[2]).ln()
         };
         let mut gradient = vec![0.0; weights.len()];
-        add_gradient(&weights, &example, 1.0, &mut gradient);
+        let counts = CANDIDATE.len();
+        add_gradient(weights.split_at(counts), &example, 1.0, gradient.split_at_mut(counts));
         for index in [0, CANDIDATE.len()] {
             let at = loss(&weights);
             weights[index] += 1e-2;

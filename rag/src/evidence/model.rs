@@ -64,8 +64,13 @@ impl EvidenceWeights {
 
     /// Each candidate's probability, and that of no answer.
     pub fn probabilities(&self, features: &Features) -> (Vec<f32>, f32) {
-        let (candidate, none) = (in_order(&self.candidate, &CANDIDATE), in_order(&self.none, &NONE));
-        softmax(&candidate, &none, features)
+        let (candidates, none) = self.scores(features);
+        softmax(&candidates, none)
+    }
+
+    /// Each candidate's score, and that of no answer: their probabilities' logarithms, but for a constant.
+    pub fn scores(&self, features: &Features) -> (Vec<f32>, f32) {
+        scores(&in_order(&self.candidate, &CANDIDATE), &in_order(&self.none, &NONE), features)
     }
 }
 
@@ -73,15 +78,19 @@ fn in_order(weights: &BTreeMap<String, f32>, names: &[&str]) -> Vec<f32> {
     names.iter().map(|name| weights.get(*name).copied().unwrap_or_default()).collect()
 }
 
-pub(super) fn softmax(candidate: &[f32], none: &[f32], features: &Features) -> (Vec<f32>, f32) {
+/// Scores by weights, in the order of the numbers.
+pub(super) fn scores(candidate: &[f32], none: &[f32], features: &Features) -> (Vec<f32>, f32) {
     let score = |weights: &[f32], x: &[f32]| weights.iter().zip(x).map(|(w, x)| w * x).sum::<f32>();
-    let scores: Vec<f32> = features.candidates.iter().map(|x| score(candidate, x)).collect();
-    let nothing = score(none, &features.none);
-    let most = scores.iter().copied().fold(nothing, f32::max);
-    let raised: Vec<f32> = scores.iter().map(|score| (score - most).exp()).collect();
-    let nothing = (nothing - most).exp();
-    let sum = raised.iter().sum::<f32>() + nothing;
-    (raised.into_iter().map(|x| x / sum).collect(), nothing / sum)
+    (features.candidates.iter().map(|x| score(candidate, x)).collect(), score(none, &features.none))
+}
+
+/// The share of `exp(score)` that each candidate has, and that of no answer.
+pub(super) fn softmax(candidates: &[f32], none: f32) -> (Vec<f32>, f32) {
+    let most = candidates.iter().copied().fold(none, f32::max);
+    let raised: Vec<f32> = candidates.iter().map(|score| (score - most).exp()).collect();
+    let none = (none - most).exp();
+    let sum = raised.iter().sum::<f32>() + none;
+    (raised.into_iter().map(|x| x / sum).collect(), none / sum)
 }
 
 #[cfg(test)]

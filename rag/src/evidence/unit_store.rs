@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use sha2::{Digest, Sha256};
 
 use super::offered::Offered;
-use crate::{Embedder, Hit, RagError, UnitKind, units};
+use crate::{Embedder, Hit, RagError, Unit, UnitKind, units};
 
 /// Passages whose units are kept, at most. With more, those that were asked for the longest ago go: they are made
 /// again when a question needs them.
@@ -22,14 +22,21 @@ pub(crate) struct StoredUnit {
     pub text: String,
     /// Where it lies in the passage, in bytes.
     pub range: std::ops::Range<usize>,
-    /// The headings of the passage that it stands under, in one line.
-    pub headings: String,
+    /// The title and the headings that it stands under: `Delivery › Express`.
+    pub path: String,
     pub kind: UnitKind,
     /// Vector of the text alone.
     pub bare: Vec<f32>,
     /// Vector of the text under its title and headings.
     pub titled: Vec<f32>,
     pub offered: Offered,
+}
+
+impl StoredUnit {
+    /// The text under its title and headings, as it is embedded and read.
+    pub fn titled_text(&self) -> String {
+        under(&self.path, &self.text)
+    }
 }
 
 /// Digest of all that a passage's units are made of: its title, headings and text.
@@ -185,14 +192,9 @@ fn make(hits: &[&Hit], embedder: &dyn Embedder) -> Result<Vec<Arc<[StoredUnit]>>
     for hit in hits {
         let units = units(&hit.text);
         for unit in &units {
-            let text = unit.standalone().into_owned();
-            let mut path: Vec<&str> = vec![hit.title.as_str()];
-            path.extend(hit.headings.iter().map(String::as_str));
-            path.extend(unit.headings.iter().map(String::as_str));
-            path.retain(|heading| !heading.is_empty());
-            path.dedup();
-            texts.push(format!("{}\n{text}", path.join(" › ")));
-            texts.push(text);
+            let unit_text = unit.standalone().into_owned();
+            texts.push(under(&path(hit, unit), &unit_text));
+            texts.push(unit_text);
         }
         found.push(units);
     }
@@ -207,24 +209,30 @@ fn make(hits: &[&Hit], embedder: &dyn Embedder) -> Result<Vec<Arc<[StoredUnit]>>
         for unit in units {
             let (Some(titled), Some(bare)) = (vectors.next(), vectors.next()) else { break };
             let (Some(_), Some(text)) = (texts.next(), texts.next()) else { break };
-            let headings: Vec<&str> = hit.headings.iter().chain(&unit.headings).map(String::as_str).collect();
-            let headings = headings.join(" ");
+            let path = path(hit, &unit);
             let mut offered = Offered::of(&text);
             // An article that no longer holds says so in its title or its first lines.
-            offered.past |= is_old || Offered::of(&format!("{} {headings}", hit.title)).past;
-            stored.push(StoredUnit {
-                text,
-                range: unit.range,
-                headings,
-                kind: unit.kind,
-                bare,
-                titled,
-                offered,
-            });
+            offered.past |= is_old || Offered::of(&path).past;
+            stored.push(StoredUnit { text, range: unit.range, path, kind: unit.kind, bare, titled, offered });
         }
         made.push(stored.into());
     }
     Ok(made)
+}
+
+/// The title and the headings that a unit of `hit` stands under, each once.
+fn path(hit: &Hit, unit: &Unit) -> String {
+    let mut path: Vec<&str> = vec![hit.title.as_str()];
+    path.extend(hit.headings.iter().map(String::as_str));
+    path.extend(unit.headings.iter().map(String::as_str));
+    path.retain(|heading| !heading.is_empty());
+    path.dedup();
+    path.join(" › ")
+}
+
+/// A unit's text under its title and headings, as it is embedded and read.
+fn under(path: &str, text: &str) -> String {
+    format!("{path}\n{text}")
 }
 
 #[cfg(test)]

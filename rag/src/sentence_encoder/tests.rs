@@ -8,12 +8,12 @@ use serde_json::{Value, json};
 
 use super::*;
 
-fn device() -> Device {
+pub(crate) fn device() -> Device {
     engine::device::parse(engine::device::AVAILABLE[0]).unwrap()
 }
 
 /// Writes an encoder of one layer over ten words; `files` replace or add sentence-transformers' files.
-fn folder(files: &[(&str, Value)]) -> tempfile::TempDir {
+pub(crate) fn folder(files: &[(&str, Value)]) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let words = ["[CLS]", "[SEP]", "[UNK]", "ask", ":", "tell", "red", "green", "blue", "door"];
     let vocab: serde_json::Map<String, Value> =
@@ -26,7 +26,10 @@ fn folder(files: &[(&str, Value)]) -> tempfile::TempDir {
         "post_processor": {
             "type": "TemplateProcessing",
             "single": [special(0), {"Sequence": {"id": "A", "type_id": 0}}, special(1)],
-            "pair": [special(0), {"Sequence": {"id": "A", "type_id": 0}}, special(1)],
+            "pair": [
+                special(0), {"Sequence": {"id": "A", "type_id": 0}}, special(1),
+                {"Sequence": {"id": "B", "type_id": 1}}, {"SpecialToken": {"id": words[1], "type_id": 1}},
+            ],
             "special_tokens": {"[CLS]": named(0), "[SEP]": named(1)},
         },
         "model": {"type": "WordLevel", "vocab": vocab, "unk_token": "[UNK]"},
@@ -73,15 +76,27 @@ fn write_weights(path: &Path) {
         add(&format!("{name}.bias"), &[32]);
     }
     let mut state = 7u64;
+    let mut value = || {
+        state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        (state >> 40) as f32 / (1u64 << 24) as f32 - 0.5
+    };
+    let mut tensors = Vec::new();
+    for (name, shape) in shapes {
+        let values = (0..shape.iter().product::<usize>()).map(|_| value()).collect();
+        tensors.push((name, shape, values));
+    }
+    write_tensors(path, &tensors);
+}
+
+/// Writes a safetensors file of names, shapes and values.
+pub(crate) fn write_tensors(path: &Path, tensors: &[(String, Vec<usize>, Vec<f32>)]) {
     let mut header = serde_json::Map::new();
     let mut data: Vec<u8> = Vec::new();
-    for (name, shape) in shapes {
+    for (name, shape, values) in tensors {
         let start = data.len();
-        for _ in 0..shape.iter().product::<usize>() {
-            state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-            data.extend(((state >> 40) as f32 / (1u64 << 24) as f32 - 0.5).to_le_bytes());
-        }
-        header.insert(name, json!({"dtype": "F32", "shape": shape, "data_offsets": [start, data.len()]}));
+        data.extend(values.iter().flat_map(|value| value.to_le_bytes()));
+        let info = json!({"dtype": "F32", "shape": shape, "data_offsets": [start, data.len()]});
+        header.insert(name.clone(), info);
     }
     let mut header = Value::Object(header).to_string().into_bytes();
     header.resize(header.len().next_multiple_of(8), b' ');

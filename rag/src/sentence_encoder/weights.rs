@@ -11,7 +11,7 @@ use crate::RagError;
 use crate::bert::WordRows;
 
 /// The tensors of `file`, placed on `device`.
-pub(super) struct SafetensorsWeights {
+pub(crate) struct SafetensorsWeights {
     pub file: Arc<Safetensors>,
     pub device: Device,
     /// What becomes of the matrices that are multiplied; those whose rows are no whole blocks stay floats.
@@ -19,9 +19,18 @@ pub(super) struct SafetensorsWeights {
 }
 
 impl SafetensorsWeights {
-    fn dense(&self, name: &str, shape: [usize; 2]) -> Result<Weight, RagError> {
-        let data = TensorData::new(self.file.read(name, &shape)?, shape);
-        Ok(Weight::Dense(Tensor::from_data(data, &self.device)))
+    /// A matrix of these values that is multiplied, in blocks where there is a format for it.
+    pub fn matrix_of(&self, values: Vec<f32>, shape: [usize; 2]) -> Result<Weight, RagError> {
+        match self.format.filter(|format| shape[1].is_multiple_of(format.block_len())) {
+            None => Ok(self.dense(values, shape)),
+            Some(format) => {
+                Ok(Weight::Quantized(QuantizedMatrix::quantize(format, shape, &values, &self.device)?))
+            }
+        }
+    }
+
+    fn dense(&self, values: Vec<f32>, shape: [usize; 2]) -> Weight {
+        Weight::Dense(Tensor::from_data(TensorData::new(values, shape), &self.device))
     }
 }
 
@@ -33,17 +42,11 @@ impl WeightSource for SafetensorsWeights {
     }
 
     fn matrix(&mut self, name: &str, shape: [usize; 2]) -> Result<Weight, RagError> {
-        match self.format.filter(|format| shape[1].is_multiple_of(format.block_len())) {
-            None => self.dense(name, shape),
-            Some(format) => {
-                let values = self.file.read(name, &shape)?;
-                Ok(Weight::Quantized(QuantizedMatrix::quantize(format, shape, &values, &self.device)?))
-            }
-        }
+        self.matrix_of(self.file.read(name, &shape)?, shape)
     }
 
     fn table(&mut self, name: &str, shape: [usize; 2]) -> Result<Weight, RagError> {
-        self.dense(name, shape)
+        Ok(self.dense(self.file.read(name, &shape)?, shape))
     }
 
     fn vector(&mut self, name: &str, len: usize) -> Result<Tensor<1>, RagError> {
@@ -53,7 +56,7 @@ impl WeightSource for SafetensorsWeights {
 
 /// Rows of a table in a mapped file: only the pages of words that occur are ever in memory.
 #[derive(Debug)]
-pub(super) struct MappedRows {
+pub(crate) struct MappedRows {
     pub file: Arc<Safetensors>,
     pub name: String,
     pub shape: [usize; 2],

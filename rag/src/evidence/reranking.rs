@@ -1,0 +1,253 @@
+//! A second look at the likeliest evidence, by a cross-encoder.
+
+use std::fs;
+use std::path::Path;
+
+use burn::tensor::Device;
+use serde::{Deserialize, Serialize};
+
+use super::features::Features;
+use super::fit::{Example, descend};
+use super::model::{scores, softmax};
+use crate::{CrossEncoder, RagError};
+
+/// Name of the weights in the cross-encoder's folder.
+const FILE: &str = "reranking.json";
+
+/// A cross-encoder, and what its scores count.
+#[derive(Debug)]
+pub struct Reranker {
+    cross_encoder: CrossEncoder,
+    weights: RerankingWeights,
+}
+
+/// What the scores of a cross-encoder count beside those of the numbers of evidence: another conditional logit, of
+/// two numbers of each candidate and three of none.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RerankingWeights {
+    /// Candidates that are read, the likeliest ones; the others are taken to answer nothing.
+    depth: usize,
+    /// Of a candidate's score by its numbers.
+    by_numbers: f32,
+    /// Of its score by the cross-encoder.
+    read: f32,
+    /// That none answers, in any case.
+    none: f32,
+    /// Of the score of none by its numbers.
+    none_by_numbers: f32,
+    /// Of the best score by the cross-encoder, where it speaks against none.
+    none_best_read: f32,
+}
+
+impl Reranker {
+    /// Opens a cross-encoder that is an adapter on a sentence encoder, with its weights if `server calibrate` has
+    /// written them.
+    ///
+    /// # Errors
+    /// If a file is missing or is not what it should be.
+    pub fn open(encoder: &Path, adapter: &Path, device: &Device) -> Result<Self, RagError> {
+        let cross_encoder = CrossEncoder::open(encoder, adapter, device)?;
+        let file = adapter.join(FILE);
+        let weights = match fs::read(&file) {
+            Ok(json) => serde_json::from_slice(&json).map_err(|error| RagError::file(&file, error))?,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => RerankingWeights::default(),
+            Err(error) => return Err(RagError::io(&file)(error)),
+        };
+        if !weights.is_valid() {
+            return Err(RagError::file(&file, "depth is 0, or a weight is no finite number"));
+        }
+        Ok(Reranker { cross_encoder, weights })
+    }
+
+    /// What reads.
+    pub fn cross_encoder(&self) -> &CrossEncoder {
+        &self.cross_encoder
+    }
+
+    /// What its scores count.
+    pub fn weights(&self) -> &RerankingWeights {
+        &self.weights
+    }
+
+    /// The probabilities of candidates with these scores, and that of no answer.
+    ///
+    /// # Errors
+    /// If a text cannot be read.
+    pub(super) fn probabilities(
+        &self,
+        question: &str,
+        text: impl Fn(usize) -> Option<String>,
+        (candidates, none): &(Vec<f32>, f32),
+    ) -> Result<(Vec<f32>, f32), RagError> {
+        let read = self.weights.read(candidates);
+        let texts: Vec<String> = read.iter().filter_map(|index| text(*index)).collect();
+        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+        let read_scores = self.cross_encoder.scores(question, &texts)?;
+        Ok(self.weights.probabilities(&read, &read_scores, candidates, *none))
+    }
+}
+
+impl Default for RerankingWeights {
+    /// Both judges count alike.
+    fn default() -> Self {
+        RerankingWeights {
+            depth: 12,
+            by_numbers: 0.5,
+            read: 0.5,
+            none: 0.0,
+            none_by_numbers: 0.5,
+            none_best_read: 0.0,
+        }
+    }
+}
+
+impl RerankingWeights {
+    fn is_valid(&self) -> bool {
+        let weights = [self.by_numbers, self.read, self.none, self.none_by_numbers, self.none_best_read];
+        self.depth > 0 && weights.iter().all(|weight| weight.is_finite())
+    }
+
+    /// Candidates that are read, at most.
+    pub fn depth(&self) -> usize {
+        self.depth
+    }
+
+    /// The candidates that are read, the likeliest first.
+    pub fn read(&self, candidates: &[f32]) -> Vec<usize> {
+        let mut order: Vec<usize> = (0..candidates.len()).collect();
+        order.sort_by(|a, b| candidates[*b].total_cmp(&candidates[*a])); // stable: equals in reading order
+        order.truncate(self.depth);
+        order
+    }
+
+    /// The numbers of this logit: of the candidates that are `read` and of none.
+    fn numbers(read: &[usize], read_scores: &[f32], candidates: &[f32], none: f32) -> Features {
+        let rows = read.iter().zip(read_scores);
+        let best = read_scores.iter().copied().reduce(f32::max).unwrap_or_default();
+        Features {
+            candidates: rows.map(|(index, score)| vec![candidates[*index], *score]).collect(),
+            none: vec![1.0, none, best],
+        }
+    }
+
+    fn probabilities(
+        &self,
+        read: &[usize],
+        read_scores: &[f32],
+        candidates: &[f32],
+        none: f32,
+    ) -> (Vec<f32>, f32) {
+        let numbers = Self::numbers(read, read_scores, candidates, none);
+        let (of_read, none) = scores(
+            &[self.by_numbers, self.read],
+            &[self.none, self.none_by_numbers, self.none_best_read],
+            &numbers,
+        );
+        let (of_read, none) = softmax(&of_read, none);
+        let mut probabilities = vec![0.0; candidates.len()];
+        for (index, probability) in read.iter().zip(of_read) {
+            probabilities[*index] = probability;
+        }
+        (probabilities, none)
+    }
+
+    /// Writes the weights beside the cross-encoder that they are of.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub fn save(&self, adapter: &Path) -> Result<(), RagError> {
+        let file = adapter.join(FILE);
+        let json = serde_json::to_string_pretty(self).map_err(|error| RagError::file(&file, error))?;
+        fs::write(&file, json + "\n").map_err(RagError::io(&file))
+    }
+}
+
+/// A question whose evidence is known, with the scores of its candidates.
+#[derive(Debug, Clone)]
+pub struct ReadExample {
+    /// By their numbers.
+    pub candidates: Vec<f32>,
+    /// That of none.
+    pub none: f32,
+    /// Those that were read, with their scores by the cross-encoder.
+    pub read: Vec<(usize, f32)>,
+    /// Which of all candidates hold the answer.
+    pub evidence: Vec<usize>,
+}
+
+impl ReadExample {
+    fn numbers(&self) -> Example {
+        let (read, read_scores): (Vec<usize>, Vec<f32>) = self.read.iter().copied().unzip();
+        let features = RerankingWeights::numbers(&read, &read_scores, &self.candidates, self.none);
+        let evidence = self.evidence.iter();
+        let evidence = evidence.filter_map(|index| read.iter().position(|read| read == index)).collect();
+        Example { features, evidence }
+    }
+
+    /// Each candidate's probability by `weights`, and that of no answer.
+    pub fn probabilities(&self, weights: &RerankingWeights) -> (Vec<f32>, f32) {
+        let (read, read_scores): (Vec<usize>, Vec<f32>) = self.read.iter().copied().unzip();
+        weights.probabilities(&read, &read_scores, &self.candidates, self.none)
+    }
+}
+
+/// Weights that make the evidence of `examples` likely, as [`fit`](super::fit) finds them; `depth` candidates are
+/// read.
+pub fn fit_reranking(examples: &[ReadExample], depth: usize, l2: f32, steps: usize) -> RerankingWeights {
+    // Of a question whose evidence was not read, nothing is learned about what was.
+    let examples: Vec<Example> = examples
+        .iter()
+        .map(|example| (example.evidence.is_empty(), example.numbers()))
+        .filter(|(has_none, numbers)| *has_none || !numbers.evidence.is_empty())
+        .map(|(_, numbers)| numbers)
+        .collect();
+    let (candidate, none) = descend(&examples, [2, 3], l2, steps);
+    let weight = |weights: &[f32], index: usize| weights.get(index).copied().unwrap_or_default();
+    RerankingWeights {
+        depth,
+        by_numbers: weight(&candidate, 0),
+        read: weight(&candidate, 1),
+        none: weight(&none, 0),
+        none_by_numbers: weight(&none, 1),
+        none_best_read: weight(&none, 2),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_likeliest_are_read_and_the_rest_answers_nothing() {
+        let weights = RerankingWeights { depth: 2, ..RerankingWeights::default() };
+        let candidates = [0.1, 2.0, 1.0];
+        assert_eq!(weights.read(&candidates), [1, 2]);
+        let (p, none) = weights.probabilities(&[1, 2], &[0.0, 3.0], &candidates, -1.0);
+        assert!(p[0] == 0.0 && p[2] > p[1] && none < p[2], "{p:?} {none}");
+        assert!((p.iter().sum::<f32>() + none - 1.0).abs() < 1e-6);
+        assert_eq!(weights.probabilities(&[], &[], &[], 0.0), (vec![], 1.0));
+    }
+
+    #[test]
+    fn learns_whom_to_believe() {
+        // The numbers say nothing here; the cross-encoder is right.
+        let example = |read: [f32; 3], evidence: &[usize]| ReadExample {
+            candidates: vec![0.3, 0.2, 0.1],
+            none: 0.0,
+            read: read.into_iter().enumerate().collect(),
+            evidence: evidence.to_vec(),
+        };
+        let examples = [
+            example([2.0, -1.0, -2.0], &[0]),
+            example([-1.0, -2.0, 3.0], &[2]),
+            example([-2.0, -1.0, -2.0], &[]),
+        ];
+        let weights = fit_reranking(&examples, 3, 1e-4, 300);
+        for example in &examples {
+            let (p, none) = example.probabilities(&weights);
+            let right = example.evidence.first().map_or(none, |index| p[*index]);
+            assert!(right > 0.7, "{p:?} {none}");
+        }
+    }
+}
