@@ -41,8 +41,8 @@ impl CrossEncoder {
         let folder = EncoderFolder::open(encoder)?;
         let adapter = Adapter::open(adapter)?;
         let hidden = folder.config.hidden_size;
-        let head = TensorData::new(adapter.file.read("head.weight", &[1, hidden])?, [hidden, 1]);
-        let bias = adapter.file.read("head.bias", &[1])?.first().copied().unwrap_or_default();
+        let head = TensorData::new(adapter.read("head.weight", &[1, hidden])?, [hidden, 1]);
+        let bias = adapter.read("head.bias", &[1])?.first().copied().unwrap_or_default();
         let path = adapter.file.path().display().to_string();
         let words = Arc::new(folder.words()?);
         let format = Some(Format::Q8_0);

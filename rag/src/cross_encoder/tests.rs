@@ -95,4 +95,7 @@ fn what_is_no_adapter_of_the_encoder_is_refused() {
     let dora = adapter(MODULE, 0.1, config);
     let error = open(encoder.path(), dora.path()).unwrap_err().to_string();
     assert!(error.contains("adapter_config.json") && error.contains("plain LoRA"), "{error}");
+    let infinite = adapter(MODULE, f32::INFINITY, lora());
+    let error = open(encoder.path(), infinite.path()).unwrap_err().to_string();
+    assert!(error.contains("lora_B") && error.contains("not finite"), "{error}");
 }

@@ -31,6 +31,12 @@ struct AdapterConfig {
     use_rslora: bool,
     #[serde(default)]
     use_dora: bool,
+    #[serde(default = "none")]
+    bias: String,
+}
+
+fn none() -> String {
+    "none".into()
 }
 
 impl Adapter {
@@ -43,9 +49,11 @@ impl Adapter {
         let json = fs::read(&path).map_err(RagError::io(&path))?;
         let config: AdapterConfig =
             serde_json::from_slice(&json).map_err(|error| RagError::file(&path, error))?;
-        let is_plain = config.peft_type == "LORA" && !config.use_rslora && !config.use_dora;
+        let is_plain =
+            config.peft_type == "LORA" && !config.use_rslora && !config.use_dora && config.bias == "none";
         if !is_plain || config.r == 0 || !config.lora_alpha.is_finite() {
-            return Err(RagError::file(&path, "not plain LoRA with r above 0 and a finite lora_alpha"));
+            let reason = "not plain LoRA without biases, with r above 0 and a finite lora_alpha";
+            return Err(RagError::file(&path, reason));
         }
         let file = Safetensors::open(&folder.join("adapter_model.safetensors"))?;
         Ok(Adapter { file, config, used: BTreeSet::new() })
@@ -55,6 +63,18 @@ impl Adapter {
         self.file.path().to_path_buf()
     }
 
+    /// A tensor's numbers. One that is not finite would make every score NaN, and no doubt is above NaN.
+    ///
+    /// # Errors
+    /// If it is missing, has another shape, or a number is not finite.
+    pub fn read(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, RagError> {
+        let values = self.file.read(name, shape)?;
+        match values.iter().all(|value| value.is_finite()) {
+            true => Ok(values),
+            false => Err(RagError::file(&self.path(), format!("`{name}` has a number that is not finite"))),
+        }
+    }
+
     /// Adds `lora_alpha / r · B · A` to the matrix `[out, input]` of a module, if the adapter has that module.
     fn add_to(&mut self, module: &str, [out, input]: [usize; 2], matrix: &mut [f32]) -> Result<(), RagError> {
         let name = |part: &str| format!("base_model.model.{module}.{part}.weight");
@@ -62,8 +82,8 @@ impl Adapter {
             return Ok(());
         }
         let AdapterConfig { r, lora_alpha, .. } = self.config;
-        let a = self.file.read(&name("lora_A"), &[r, input])?;
-        let b = self.file.read(&name("lora_B"), &[out, r])?;
+        let a = self.read(&name("lora_A"), &[r, input])?;
+        let b = self.read(&name("lora_B"), &[out, r])?;
         self.used.insert(module.to_string());
         let scale = lora_alpha / r as f32;
         for (row, b) in matrix.chunks_exact_mut(input).zip(b.chunks_exact(r)) {
