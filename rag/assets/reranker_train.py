@@ -20,6 +20,7 @@ Needs torch, transformers and safetensors; the shipped adapter had 31 minutes on
 import argparse
 import json
 import math
+import os
 import random
 import re
 import time
@@ -194,7 +195,11 @@ def main():
     arguments = arguments.parse_args()
     torch.manual_seed(1)
     draw = random.Random(1)
-    held = set(filter(None, arguments.held_out.split(",")))
+    held = {name.strip() for name in arguments.held_out.split(",") if name.strip()}
+    known = {json.loads(line).get("business") for line in open(arguments.rows)}
+    if not held or held - known:
+        raise SystemExit(f"--held-out: {held - known or 'nothing'}; expected some of {sorted(filter(None, known))}")
+    os.makedirs(arguments.output, exist_ok=True)
     train = rows(arguments.rows, held)
     test = [group for group in map(json.loads, open(arguments.found)) if group["business"] in held]
     draw.shuffle(test)
@@ -205,7 +210,8 @@ def main():
     if arguments.articles:
         train += articles(arguments.articles, draw)
     print(f"{own} questions of ours, {len(train) - own} others, {len(test)} held out", flush=True)
-    tokenizer = AutoTokenizer.from_pretrained(arguments.model)
+    # What is asked and the sentence stand last, after the question before and the headings.
+    tokenizer = AutoTokenizer.from_pretrained(arguments.model, truncation_side="left")
     model = Reader(arguments.model, arguments.rank, 2 * arguments.rank)
 
     def encode(pairs):

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use engine::quant::Format;
-use tokenizers::{Tokenizer, TruncationParams, TruncationStrategy};
+use tokenizers::{Tokenizer, TruncationDirection, TruncationParams, TruncationStrategy};
 
 use crate::RagError;
 use crate::bert::Bert;
@@ -39,16 +39,20 @@ impl CrossEncoder {
     /// If a file is missing, or the adapter is none of this encoder.
     pub fn open(encoder: &Path, adapter: &Path, device: &Device) -> Result<Self, RagError> {
         let folder = EncoderFolder::open(encoder)?;
-        let adapter = Adapter::open(adapter)?;
+        let mut adapter = Adapter::open(adapter)?;
         let hidden = folder.config.hidden_size;
         let head = TensorData::new(adapter.read("head.weight", &[1, hidden])?, [hidden, 1]);
         let bias = adapter.read("head.bias", &[1])?.first().copied().unwrap_or_default();
         let path = adapter.file.path().display().to_string();
         let words = Arc::new(folder.words()?);
         let format = Some(Format::Q8_0);
-        let encoder = SafetensorsWeights { file: folder.file, device: device.clone(), format };
-        let mut weights = Merged { encoder, adapter };
+        let encoder_weights = SafetensorsWeights { file: folder.file, device: device.clone(), format };
+        let mut weights = Merged { encoder: encoder_weights, adapter };
         let config = folder.config;
+        if config.type_vocab_size < 2 {
+            let reason = "type_vocab_size is 1: the encoder cannot tell a question from a text";
+            return Err(RagError::file(&encoder.join("config.json"), reason));
+        }
         let most = MOST_TOKENS.min(config.max_tokens());
         let bert = Bert::load(config, words, &mut weights, device)?;
         weights.adapter.check_all_used()?;
@@ -56,6 +60,8 @@ impl CrossEncoder {
         let truncation = TruncationParams {
             max_length: most,
             strategy: TruncationStrategy::LongestFirst,
+            // What is asked and the sentence stand last, after the question before and the headings.
+            direction: TruncationDirection::Left,
             ..TruncationParams::default()
         };
         tokenizer
@@ -89,7 +95,11 @@ impl CrossEncoder {
             start += length;
         }
         let scores = Tensor::cat(means, 0).matmul(self.head.clone()) + self.bias; // [texts, 1]
-        scores.try_into_vec_as().map_err(|error| self.error(error))
+        let scores: Vec<f32> = scores.try_into_vec_as().map_err(|error| self.error(error))?;
+        match scores.iter().all(|score| score.is_finite()) {
+            true => Ok(scores),
+            false => Err(self.error("its weights make scores that are no finite numbers")),
+        }
     }
 
     fn error(&self, reason: impl ToString) -> RagError {

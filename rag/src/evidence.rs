@@ -120,7 +120,7 @@ impl EvidenceFinder {
         let (probabilities, no_answer) = match &self.reranker {
             None => softmax(&scores.0, scores.1),
             Some(reranker) => {
-                let text = |index: usize| candidates.get(index).map(|one| one.unit.titled_text());
+                let text = |index: usize| candidates[index].unit.titled_text();
                 reranker.probabilities(&sought.text(), text, &scores)?
             }
         };

@@ -89,12 +89,20 @@ pub fn run(arguments: &CalibrateArgs) -> anyhow::Result<()> {
     let rows = read(&arguments.data)?;
     let embedder: Arc<dyn Embedder> =
         knowledge::embedder(&arguments.embedder, &device, "calibration")?.into();
-    let shipped = catalog::name_of(&arguments.embedder).and_then(EvidenceWeights::shipped);
-    let mut finder = EvidenceFinder::new(shipped.unwrap_or_else(EvidenceWeights::plain));
+    // A cross-encoder is weighed against the weights that it will be served with.
+    let shipped = || match &arguments.reranker {
+        Some(_) => knowledge::shipped_weights(&arguments.embedder),
+        None => catalog::name_of(&arguments.embedder)
+            .and_then(EvidenceWeights::shipped)
+            .unwrap_or_else(EvidenceWeights::plain),
+    };
+    let weights = arguments.evidence.as_deref().map(knowledge::weights).transpose()?;
+    let mut finder = EvidenceFinder::new(weights.unwrap_or_else(shipped));
     if let Some(folder) = &arguments.reranker {
         finder = finder.with_reranker(knowledge::reranker(folder, &device)?);
     }
     let options = knowledge::options(&arguments.embedder);
+    let named = || arguments.found.as_ref().map_or(String::new(), |file| file.display().to_string());
     let mut found_file = match &arguments.found {
         Some(file) => Some(BufWriter::new(File::create(file).with_context(|| file.display().to_string())?)),
         None => None,
@@ -109,7 +117,7 @@ pub fn run(arguments: &CalibrateArgs) -> anyhow::Result<()> {
             if rows.len() >= FEWEST {
                 let (asked, not_read) = ask(&rows, &embedder, &finder, &options)?;
                 if let Some(file) = &mut found_file {
-                    asked.iter().try_for_each(|found| write_line(file, found))?;
+                    asked.iter().try_for_each(|found| write_line(file, found)).with_context(named)?;
                 }
                 examples.extend(asked);
                 missed += not_read;
@@ -119,6 +127,9 @@ pub fn run(arguments: &CalibrateArgs) -> anyhow::Result<()> {
         businesses.push(examples);
     }
     bar.finish_and_clear();
+    if let Some(file) = &mut found_file {
+        file.flush().with_context(named)?;
+    }
     let all = businesses.iter().flatten().count();
     ensure!(all > 0, "{}: too few articles to search among", arguments.data.display());
     let found = businesses.iter().flatten().filter(|found| !found.evidence.is_empty()).count();
@@ -217,11 +228,8 @@ fn ask(
                 None => None,
                 Some(reranker) => {
                     let (candidates, none) = finder.weights().scores(&features);
-                    let read = reranker.weights().read(&candidates);
-                    let of_read: Vec<&str> =
-                        read.iter().filter_map(|index| texts.get(*index)).map(String::as_str).collect();
-                    let scores = reranker.cross_encoder().scores(&reading.searched, &of_read)?;
-                    let read = read.into_iter().zip(scores).collect();
+                    let text = |index: usize| texts[index].clone();
+                    let read = reranker.read(&reading.searched, text, &candidates)?;
                     Some(ReadExample { candidates, none, read, evidence: evidence.clone() })
                 }
             };

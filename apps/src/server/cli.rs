@@ -154,9 +154,13 @@ pub struct CalibrateArgs {
     /// Where the weights go
     #[arg(long, value_name = "FILE.json", required_unless_present = "reranker")]
     pub output: Option<PathBuf>,
-    /// Keep the embedder's weights, and learn what this cross-encoder's word counts; its folder gets the weights
+    /// Keep the embedder's weights, and learn how much the scores of this cross-encoder weigh, on questions that it did
+    /// not learn from: writes DIR/reranking.json
     #[arg(long, value_name = "DIR", conflicts_with = "output")]
     pub reranker: Option<PathBuf>,
+    /// Weights of evidence that the cross-encoder is used with [default: the shipped ones of the embedder]
+    #[arg(long, value_name = "FILE.json", requires = "reranker")]
+    pub evidence: Option<PathBuf>,
     /// Embedder: all-minilm-l6-v2 (English), multilingual-e5-small, a folder, or owner/name[@revision] on the hub: a
     /// BERT or RoBERTa in sentence-transformers' files
     #[arg(long, value_name = "REF", default_value = DEFAULT_EMBEDDER)]

@@ -112,7 +112,7 @@ impl Settings {
 
 /// The shipped weights of an embedder; of one that has none, those of the default, which are wrong for it to some
 /// degree.
-fn shipped_weights(embedder: &str) -> EvidenceWeights {
+pub fn shipped_weights(embedder: &str) -> EvidenceWeights {
     let shipped = |name| EvidenceWeights::shipped(name);
     catalog::name_of(embedder).and_then(shipped).unwrap_or_else(|| {
         eprintln!(
@@ -142,7 +142,7 @@ pub fn reranker(folder: &Path, device: &Device) -> anyhow::Result<Reranker> {
 }
 
 /// Reads weights that `server calibrate` wrote.
-fn weights(file: &Path) -> anyhow::Result<EvidenceWeights> {
+pub fn weights(file: &Path) -> anyhow::Result<EvidenceWeights> {
     let text = fs::read_to_string(file).with_context(|| file.display().to_string())?;
     let weights: EvidenceWeights = serde_json::from_str(&text)
         .with_context(|| format!("{}: not what `server calibrate` writes", file.display()))?;

@@ -85,16 +85,38 @@ fn a_text_has_its_score_whatever_is_read_beside_it() {
 }
 
 #[test]
+fn of_a_long_conversation_the_end_is_read() {
+    let (encoder, adapter) = (folder(&[]), adapter(MODULE, 0.1, lora()));
+    let cross_encoder = open(encoder.path(), adapter.path()).unwrap();
+    let asked = |question: &str| {
+        cross_encoder.scores(&format!("{}{question}", "red ".repeat(50)), &["door"]).unwrap()
+    };
+    assert_ne!(asked("ask"), asked("tell"));
+}
+
+#[test]
 fn what_is_no_adapter_of_the_encoder_is_refused() {
     let encoder = folder(&[]);
     let other = adapter("encoder.layer.7.intermediate.dense", 0.1, lora());
     let error = open(encoder.path(), other.path()).unwrap_err().to_string();
     assert!(error.contains("encoder.layer.7") && error.contains("adapter_model.safetensors"), "{error}");
+    for (field, value) in [
+        ("use_dora", json!(true)),
+        ("bias", json!("all")),
+        ("alpha_pattern", json!({"query": 64})),
+        ("init_lora_weights", json!("pissa")),
+        ("peft_type", json!("IA3")),
+    ] {
+        let mut config = lora();
+        config[field] = value;
+        let error = open(encoder.path(), adapter(MODULE, 0.1, config).path()).unwrap_err().to_string();
+        assert!(error.contains("adapter_config.json") && error.contains(field), "{error}");
+    }
     let mut config = lora();
-    config["use_dora"] = json!(true);
-    let dora = adapter(MODULE, 0.1, config);
-    let error = open(encoder.path(), dora.path()).unwrap_err().to_string();
-    assert!(error.contains("adapter_config.json") && error.contains("plain LoRA"), "{error}");
+    config["lora_alpha"] = json!(1e30);
+    let huge = adapter(MODULE, 0.1, config);
+    let scores = open(encoder.path(), huge.path()).and_then(|huge| huge.scores("ask", &["red"]));
+    assert!(scores.is_err_and(|error| error.to_string().contains("adapter_model")));
     let infinite = adapter(MODULE, f32::INFINITY, lora());
     let error = open(encoder.path(), infinite.path()).unwrap_err().to_string();
     assert!(error.contains("lora_B") && error.contains("not finite"), "{error}");

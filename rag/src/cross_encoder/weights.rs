@@ -8,6 +8,7 @@ use burn::tensor::Tensor;
 use engine::{Weight, WeightSource};
 use llama::files::safetensors::Safetensors;
 use serde::Deserialize;
+use serde_json::Value;
 
 use crate::RagError;
 use crate::sentence_encoder::SafetensorsWeights;
@@ -17,26 +18,43 @@ use crate::sentence_encoder::SafetensorsWeights;
 pub(super) struct Adapter {
     pub file: Safetensors,
     config: AdapterConfig,
-    /// The modules that have been asked for.
+    /// The tensors that have been read.
     used: BTreeSet<String>,
 }
 
-/// The fields of `adapter_config.json` that change what is computed.
+/// The fields of `adapter_config.json` that are used. Of all others that change what is computed, [`REFUSED`] has the
+/// names, or their tensors have.
 #[derive(Debug, Deserialize)]
 struct AdapterConfig {
-    peft_type: String,
     r: usize,
     lora_alpha: f32,
-    #[serde(default)]
-    use_rslora: bool,
-    #[serde(default)]
-    use_dora: bool,
-    #[serde(default = "none")]
-    bias: String,
 }
 
-fn none() -> String {
-    "none".into()
+/// Fields that change what is computed in ways that are not done, with what they may be besides absent and null.
+const REFUSED: [(&str, &[&str]); 9] = [
+    ("use_rslora", &["false"]),
+    ("use_dora", &["false"]),
+    ("lora_bias", &["false"]),
+    ("fan_in_fan_out", &["false"]),
+    ("bias", &["\"none\""]),
+    ("alpha_pattern", &["{}"]),
+    ("rank_pattern", &["{}"]),
+    ("init_lora_weights", &["true", "false", "\"gaussian\""]),
+    ("modules_to_save", &["[]", "[\"head\"]"]),
+];
+
+/// That a configuration asks for plain LoRA.
+fn check(config: &Value) -> Result<(), String> {
+    if config.get("peft_type").and_then(Value::as_str) != Some("LORA") {
+        return Err("peft_type is not LORA".into());
+    }
+    for (field, allowed) in REFUSED {
+        let value = config.get(field).unwrap_or(&Value::Null).to_string();
+        if value != "null" && !allowed.contains(&value.as_str()) {
+            return Err(format!("{field} is {value}, which is not done; only {}", allowed.join(" or ")));
+        }
+    }
+    Ok(())
 }
 
 impl Adapter {
@@ -47,13 +65,12 @@ impl Adapter {
     pub fn open(folder: &Path) -> Result<Self, RagError> {
         let path = folder.join("adapter_config.json");
         let json = fs::read(&path).map_err(RagError::io(&path))?;
+        let fields: Value = serde_json::from_slice(&json).map_err(|error| RagError::file(&path, error))?;
+        check(&fields).map_err(|reason| RagError::file(&path, reason))?;
         let config: AdapterConfig =
-            serde_json::from_slice(&json).map_err(|error| RagError::file(&path, error))?;
-        let is_plain =
-            config.peft_type == "LORA" && !config.use_rslora && !config.use_dora && config.bias == "none";
-        if !is_plain || config.r == 0 || !config.lora_alpha.is_finite() {
-            let reason = "not plain LoRA without biases, with r above 0 and a finite lora_alpha";
-            return Err(RagError::file(&path, reason));
+            serde_json::from_value(fields).map_err(|error| RagError::file(&path, error))?;
+        if config.r == 0 || !config.lora_alpha.is_finite() {
+            return Err(RagError::file(&path, "r is 0, or lora_alpha no finite number"));
         }
         let file = Safetensors::open(&folder.join("adapter_model.safetensors"))?;
         Ok(Adapter { file, config, used: BTreeSet::new() })
@@ -63,12 +80,13 @@ impl Adapter {
         self.file.path().to_path_buf()
     }
 
-    /// A tensor's numbers. One that is not finite would make every score NaN, and no doubt is above NaN.
+    /// A tensor's numbers. One that is not finite would make every score NaN.
     ///
     /// # Errors
     /// If it is missing, has another shape, or a number is not finite.
-    pub fn read(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, RagError> {
+    pub fn read(&mut self, name: &str, shape: &[usize]) -> Result<Vec<f32>, RagError> {
         let values = self.file.read(name, shape)?;
+        self.used.insert(name.to_string());
         match values.iter().all(|value| value.is_finite()) {
             true => Ok(values),
             false => Err(RagError::file(&self.path(), format!("`{name}` has a number that is not finite"))),
@@ -84,7 +102,6 @@ impl Adapter {
         let AdapterConfig { r, lora_alpha, .. } = self.config;
         let a = self.read(&name("lora_A"), &[r, input])?;
         let b = self.read(&name("lora_B"), &[out, r])?;
-        self.used.insert(module.to_string());
         let scale = lora_alpha / r as f32;
         for (row, b) in matrix.chunks_exact_mut(input).zip(b.chunks_exact(r)) {
             for (a, b) in a.chunks_exact(input).zip(b) {
@@ -94,18 +111,15 @@ impl Adapter {
         Ok(())
     }
 
-    /// That no module of the adapter was left out.
+    /// That every tensor of the adapter was read.
     ///
     /// # Errors
-    /// If the encoder has no such module.
+    /// If the encoder has no place for one.
     pub fn check_all_used(&self) -> Result<(), RagError> {
-        for name in self.file.names().filter(|name| !name.starts_with("head.")) {
-            let module = name.strip_prefix("base_model.model.").and_then(|name| name.rsplit_once(".lora_"));
-            if !module.is_some_and(|(module, _)| self.used.contains(module)) {
-                return Err(RagError::file(&self.path(), format!("the encoder has no place for `{name}`")));
-            }
+        match self.file.names().find(|name| !self.used.contains(*name)) {
+            None => Ok(()),
+            Some(name) => Err(RagError::file(&self.path(), format!("the encoder has no place for `{name}`"))),
         }
-        Ok(())
     }
 }
 

@@ -25,7 +25,8 @@ impl Default for Choice {
 impl Choice {
     /// The evidence that answers, in the order in which it is read; none if there is too much doubt.
     pub fn answer<'a>(&self, findings: &'a Findings) -> Vec<&'a Evidence> {
-        if findings.no_answer > self.most_doubt {
+        // NaN, which is above no bound, answers nothing either.
+        if findings.no_answer.is_nan() || findings.no_answer > self.most_doubt {
             return Vec::new();
         }
         let Some(best) = findings.evidence.first() else { return Vec::new() };
@@ -85,5 +86,6 @@ mod tests {
     fn doubt_answers_nothing() {
         assert!(Choice::default().answer(&findings(&[(0, 0, 0.3)], 0.7)).is_empty());
         assert!(Choice::default().answer(&findings(&[], 0.0)).is_empty());
+        assert!(Choice::default().answer(&findings(&[(0, 0, 0.0)], f32::NAN)).is_empty());
     }
 }

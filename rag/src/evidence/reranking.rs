@@ -14,6 +14,11 @@ use crate::{CrossEncoder, RagError};
 /// Name of the weights in the cross-encoder's folder.
 const FILE: &str = "reranking.json";
 
+/// Candidates of one forward pass, at most.
+const MOST_DEPTH: usize = 64;
+/// Larger weights are a mistake, and could make scores infinite.
+const MOST_WEIGHT: f32 = 1000.0;
+
 /// A cross-encoder, and what its scores count.
 #[derive(Debug)]
 pub struct Reranker {
@@ -55,7 +60,8 @@ impl Reranker {
             Err(error) => return Err(RagError::io(&file)(error)),
         };
         if !weights.is_valid() {
-            return Err(RagError::file(&file, "depth is 0, or a weight is no finite number"));
+            let reason = format!("depth is not 1 to {MOST_DEPTH}, or a weight not within ±{MOST_WEIGHT}");
+            return Err(RagError::file(&file, reason));
         }
         Ok(Reranker { cross_encoder, weights })
     }
@@ -70,21 +76,36 @@ impl Reranker {
         &self.weights
     }
 
+    /// The scores of the likeliest candidates: which of `candidates`, and how well the cross-encoder finds that its
+    /// text answers.
+    ///
+    /// # Errors
+    /// If a text cannot be read, or the scores are no numbers.
+    pub fn read(
+        &self,
+        question: &str,
+        texts: impl Fn(usize) -> String,
+        candidates: &[f32],
+    ) -> Result<Vec<(usize, f32)>, RagError> {
+        let read = self.weights.likeliest(candidates);
+        let texts: Vec<String> = read.iter().map(|index| texts(*index)).collect();
+        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+        let scores = self.cross_encoder.scores(question, &texts)?;
+        Ok(read.into_iter().zip(scores).collect())
+    }
+
     /// The probabilities of candidates with these scores, and that of no answer.
     ///
     /// # Errors
-    /// If a text cannot be read.
+    /// If a text cannot be read, or the scores are no numbers.
     pub(super) fn probabilities(
         &self,
         question: &str,
-        text: impl Fn(usize) -> Option<String>,
+        texts: impl Fn(usize) -> String,
         (candidates, none): &(Vec<f32>, f32),
     ) -> Result<(Vec<f32>, f32), RagError> {
-        let read = self.weights.read(candidates);
-        let texts: Vec<String> = read.iter().filter_map(|index| text(*index)).collect();
-        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-        let read_scores = self.cross_encoder.scores(question, &texts)?;
-        Ok(self.weights.probabilities(&read, &read_scores, candidates, *none))
+        let read = self.read(question, texts, candidates)?;
+        Ok(self.weights.probabilities(&read, candidates, *none))
     }
 }
 
@@ -92,7 +113,7 @@ impl Default for RerankingWeights {
     /// Both judges count alike.
     fn default() -> Self {
         RerankingWeights {
-            depth: 12,
+            depth: 8,
             by_numbers: 0.5,
             read: 0.5,
             none: 0.0,
@@ -105,7 +126,7 @@ impl Default for RerankingWeights {
 impl RerankingWeights {
     fn is_valid(&self) -> bool {
         let weights = [self.by_numbers, self.read, self.none, self.none_by_numbers, self.none_best_read];
-        self.depth > 0 && weights.iter().all(|weight| weight.is_finite())
+        (1..=MOST_DEPTH).contains(&self.depth) && weights.iter().all(|weight| weight.abs() <= MOST_WEIGHT)
     }
 
     /// Candidates that are read, at most.
@@ -114,7 +135,7 @@ impl RerankingWeights {
     }
 
     /// The candidates that are read, the likeliest first.
-    pub fn read(&self, candidates: &[f32]) -> Vec<usize> {
+    fn likeliest(&self, candidates: &[f32]) -> Vec<usize> {
         let mut order: Vec<usize> = (0..candidates.len()).collect();
         order.sort_by(|a, b| candidates[*b].total_cmp(&candidates[*a])); // stable: equals in reading order
         order.truncate(self.depth);
@@ -122,23 +143,16 @@ impl RerankingWeights {
     }
 
     /// The numbers of this logit: of the candidates that are `read` and of none.
-    fn numbers(read: &[usize], read_scores: &[f32], candidates: &[f32], none: f32) -> Features {
-        let rows = read.iter().zip(read_scores);
-        let best = read_scores.iter().copied().reduce(f32::max).unwrap_or_default();
+    fn numbers(read: &[(usize, f32)], candidates: &[f32], none: f32) -> Features {
+        let best = read.iter().map(|(_, score)| *score).reduce(f32::max).unwrap_or_default();
         Features {
-            candidates: rows.map(|(index, score)| vec![candidates[*index], *score]).collect(),
+            candidates: read.iter().map(|(index, score)| vec![candidates[*index], *score]).collect(),
             none: vec![1.0, none, best],
         }
     }
 
-    fn probabilities(
-        &self,
-        read: &[usize],
-        read_scores: &[f32],
-        candidates: &[f32],
-        none: f32,
-    ) -> (Vec<f32>, f32) {
-        let numbers = Self::numbers(read, read_scores, candidates, none);
+    fn probabilities(&self, read: &[(usize, f32)], candidates: &[f32], none: f32) -> (Vec<f32>, f32) {
+        let numbers = Self::numbers(read, candidates, none);
         let (of_read, none) = scores(
             &[self.by_numbers, self.read],
             &[self.none, self.none_by_numbers, self.none_best_read],
@@ -146,7 +160,7 @@ impl RerankingWeights {
         );
         let (of_read, none) = softmax(&of_read, none);
         let mut probabilities = vec![0.0; candidates.len()];
-        for (index, probability) in read.iter().zip(of_read) {
+        for ((index, _), probability) in read.iter().zip(of_read) {
             probabilities[*index] = probability;
         }
         (probabilities, none)
@@ -178,17 +192,14 @@ pub struct ReadExample {
 
 impl ReadExample {
     fn numbers(&self) -> Example {
-        let (read, read_scores): (Vec<usize>, Vec<f32>) = self.read.iter().copied().unzip();
-        let features = RerankingWeights::numbers(&read, &read_scores, &self.candidates, self.none);
-        let evidence = self.evidence.iter();
-        let evidence = evidence.filter_map(|index| read.iter().position(|read| read == index)).collect();
-        Example { features, evidence }
+        let features = RerankingWeights::numbers(&self.read, &self.candidates, self.none);
+        let place = |index: &usize| self.read.iter().position(|(read, _)| read == index);
+        Example { features, evidence: self.evidence.iter().filter_map(place).collect() }
     }
 
     /// Each candidate's probability by `weights`, and that of no answer.
     pub fn probabilities(&self, weights: &RerankingWeights) -> (Vec<f32>, f32) {
-        let (read, read_scores): (Vec<usize>, Vec<f32>) = self.read.iter().copied().unzip();
-        weights.probabilities(&read, &read_scores, &self.candidates, self.none)
+        weights.probabilities(&self.read, &self.candidates, self.none)
     }
 }
 
@@ -222,11 +233,11 @@ mod tests {
     fn only_the_likeliest_are_read_and_the_rest_answers_nothing() {
         let weights = RerankingWeights { depth: 2, ..RerankingWeights::default() };
         let candidates = [0.1, 2.0, 1.0];
-        assert_eq!(weights.read(&candidates), [1, 2]);
-        let (p, none) = weights.probabilities(&[1, 2], &[0.0, 3.0], &candidates, -1.0);
+        assert_eq!(weights.likeliest(&candidates), [1, 2]);
+        let (p, none) = weights.probabilities(&[(1, 0.0), (2, 3.0)], &candidates, -1.0);
         assert!(p[0] == 0.0 && p[2] > p[1] && none < p[2], "{p:?} {none}");
         assert!((p.iter().sum::<f32>() + none - 1.0).abs() < 1e-6);
-        assert_eq!(weights.probabilities(&[], &[], &[], 0.0), (vec![], 1.0));
+        assert_eq!(weights.probabilities(&[], &[], 0.0), (vec![], 1.0));
     }
 
     #[test]
