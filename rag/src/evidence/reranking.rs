@@ -33,15 +33,15 @@ pub struct Reranker {
 pub struct RerankingWeights {
     /// Candidates that are read, the likeliest ones; the others are taken to answer nothing.
     depth: usize,
-    /// Of a candidate's score by its numbers.
+    /// Weight, in a candidate's score, of its score by its numbers.
     by_numbers: f32,
-    /// Of its score by the cross-encoder.
+    /// Weight, in a candidate's score, of its score by the cross-encoder.
     read: f32,
-    /// That none answers, in any case.
+    /// Constant part of the score of no answer.
     none: f32,
-    /// Of the score of none by its numbers.
+    /// Weight, in the score of no answer, of its score by its numbers.
     none_by_numbers: f32,
-    /// Of the best score by the cross-encoder, where it speaks against none.
+    /// Weight, in the score of no answer, of the best score by the cross-encoder.
     none_best_read: f32,
 }
 

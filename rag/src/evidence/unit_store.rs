@@ -220,7 +220,7 @@ fn make(hits: &[&Hit], embedder: &dyn Embedder) -> Result<Vec<Arc<[StoredUnit]>>
     Ok(made)
 }
 
-/// The title and the headings that a unit of `hit` stands under, each once.
+/// The title and the headings that a unit of `hit` stands under; one that repeats the one above it is left out.
 fn path(hit: &Hit, unit: &Unit) -> String {
     let mut path: Vec<&str> = vec![hit.title.as_str()];
     path.extend(hit.headings.iter().map(String::as_str));
